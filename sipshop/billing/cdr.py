@@ -1,0 +1,182 @@
+"""The call detail record: one for every attempt that was let in or refused by name, with what each level pays.
+
+A record is written once and never changed; a correction is a new revision of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from sipshop.billing.deck import Tariff
+from sipshop.billing.errors import BadCdr
+from sipshop.billing.money import format_micros
+from sipshop.billing.rating import Cost
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class CallKind(StrEnum):
+    """What a call is for; an emergency call is never charged."""
+
+    CALL = "call"
+    EMERGENCY = "emergency"
+    TEST = "test"
+
+
+class Direction(StrEnum):
+    """From a booth to a carrier, or the other way."""
+
+    OUTBOUND = "outbound"
+    INBOUND = "inbound"
+
+
+class Result(StrEnum):
+    """How an attempt ended."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class HungUpBy(StrEnum):
+    """Who ended a call: the caller, the callee, or this switch (a cut, a limit, a lost leg, a restart)."""
+
+    CALLER = "caller"
+    CALLEE = "callee"
+    SWITCH = "switch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One trunk that was tried.
+
+    `status` is its final SIP status (None: it never gave one), `q850` its cause (ITU-T Q.850), `pdd_ms` the
+    milliseconds from our INVITE to its first ringing or progress.
+    """
+
+    trunk: str
+    status: int | None
+    q850: int | None
+    pdd_ms: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the attempt in plain JSON types."""
+        return {"trunk": self.trunk, "status": self.status, "q850": self.q850, "pdd_ms": self.pdd_ms}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What one level pays the level above: `cost` was worked out by `tariff`, the snapshot that the call kept."""
+
+    seller: str
+    buyer: str
+    tariff: Tariff
+    cost: Cost
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the charge in plain JSON types, the amount as a decimal string."""
+        return {
+            "seller": self.seller,
+            "buyer": self.buyer,
+            "deck": self.tariff.deck,
+            "version": self.tariff.version,
+            "prefix": self.tariff.rate.prefix,
+            "billed_s": self.cost.billed_s,
+            "amount": format_micros(self.cost.amount.micros),
+            "currency": self.cost.amount.currency,
+            "lines": [line.to_json() for line in self.cost.lines],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cdr:
+    """Everything that is kept of one attempt.
+
+    Instants are milliseconds since the Unix epoch, UTC; `answered_at_ms` is when the 2xx was relayed to the caller, the
+    start of `talk_ms`. What the attempt did not reach is None: `e164` of a number that could not be read, `session_id`
+    of a locked booth.
+
+    Raises:
+        BadCdr: talk time or charges without an answer, or a charged emergency call.
+    """
+
+    call_id: str
+    revision: int = 0
+    kind: CallKind
+    direction: Direction = Direction.OUTBOUND
+    tenant: str
+    shop: str
+    booth: str
+    session_id: int | None
+    dialled: str
+    e164: str | None
+    destination: str | None
+    setup_at_ms: int
+    answered_at_ms: int | None
+    ended_at_ms: int
+    pdd_ms: int | None
+    talk_ms: int
+    result: Result
+    sip_status: int | None
+    q850: int | None
+    hung_up_by: HungUpBy | None
+    trunk: str | None
+    attempts: tuple[Attempt, ...] = ()
+    leg_a_call_id: str | None
+    leg_b_call_id: str | None
+    recovered: bool = False
+    charges: tuple[Charge, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.talk_ms < 0:
+            raise BadCdr(f"call {self.call_id}: talk time of {self.talk_ms} ms")
+        if self.answered_at_ms is None and (self.talk_ms or self.charges):
+            raise BadCdr(f"call {self.call_id}: talk time or charges, but no answer")
+        if self.kind is CallKind.EMERGENCY and self.charges:
+            raise BadCdr(f"call {self.call_id}: an emergency call is never charged")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record in plain JSON types: instants in UTC with milliseconds, amounts as decimal strings."""
+        return {
+            "call_id": self.call_id,
+            "revision": self.revision,
+            "kind": self.kind.value,
+            "direction": self.direction.value,
+            "tenant": self.tenant,
+            "shop": self.shop,
+            "booth": self.booth,
+            "session_id": self.session_id,
+            "dialled": self.dialled,
+            "e164": self.e164,
+            "destination": self.destination,
+            "setup_at": utc_text(self.setup_at_ms),
+            "answered_at": None if self.answered_at_ms is None else utc_text(self.answered_at_ms),
+            "ended_at": utc_text(self.ended_at_ms),
+            "pdd_ms": self.pdd_ms,
+            "talk_ms": self.talk_ms,
+            "result": self.result.value,
+            "sip_status": self.sip_status,
+            "q850": self.q850,
+            "hung_up_by": None if self.hung_up_by is None else self.hung_up_by.value,
+            "trunk": self.trunk,
+            "attempts": [attempt.to_json() for attempt in self.attempts],
+            "leg_a_call_id": self.leg_a_call_id,
+            "leg_b_call_id": self.leg_b_call_id,
+            "recovered": self.recovered,
+            "charges": [charge.to_json() for charge in self.charges],
+        }
+
+
+def utc_text(at_ms: int) -> str:
+    """Return an instant in milliseconds since the Unix epoch as ISO 8601 in UTC.
+
+    >>> utc_text(1_767_225_599_007)
+    '2025-12-31T23:59:59.007Z'
+    """
+    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

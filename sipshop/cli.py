@@ -1,0 +1,595 @@
+"""The command line: `sipshop demo` starts a switch, everything else is a command to the one that runs.
+
+The commands talk HTTP to the running server (`sipshop.console.api`) and know nothing of its rooms. What is heavy is
+imported where it is needed, so that `sipshop booth list` answers at once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from urllib.parse import quote, urlencode, urlsplit
+
+import typer
+
+from sipshop import __version__
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+DONE: Final = 0
+REFUSED: Final = 1  # by the server
+USAGE: Final = 2  # or a bad configuration; 3 is reserved for `quote`
+UNREACHABLE: Final = 4  # no server, or it does not let us in
+
+OLDEST_PYTHON: Final = (3, 11)
+NEWEST_PYTHON: Final = (3, 13)
+
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+DEFAULT_TOKEN_FILE: Final = Path("data/token")
+TIMEOUT_S: Final = 30.0  # a commit on a slow disk takes seconds, and a command must not be given up while it is made
+
+_PIPE_WIDTH: Final = 240  # a file or a pipe has no edge at which a table has to be folded
+_EXIT_CODES: Final = (
+    "Exit codes: 0 done; 1 refused by the server; 2 wrong usage or configuration; 3 reserved; "
+    "4 no server there, or not authorised."
+)
+
+app = typer.Typer(
+    name="sipshop",
+    help="The CallShop switch: start it, and work the desk of the one that runs.",
+    epilog=_EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # an error is a line, not a box
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+booth_app = typer.Typer(help="Booths: who may call.", no_args_is_help=True, epilog=_EXIT_CODES)
+session_app = typer.Typer(
+    help="Booth sessions: what a customer owes, and paying it.", no_args_is_help=True, epilog=_EXIT_CODES
+)
+party_app = typer.Typer(help="Parties: provider, resellers, owners.", no_args_is_help=True, epilog=_EXIT_CODES)
+cdr_app = typer.Typer(help="Call detail records.", no_args_is_help=True, epilog=_EXIT_CODES)
+app.add_typer(booth_app, name="booth")
+app.add_typer(session_app, name="session")
+app.add_typer(party_app, name="party")
+app.add_typer(cdr_app, name="cdr")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that stand before the command."""
+
+    url: str = DEFAULT_URL
+    token: str | None = None
+    token_file: Path | None = None
+    as_json: bool = False
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `sipshop` program."""
+    wrong = wrong_python(sys.version_info[:2])
+    if wrong is not None:
+        sys.exit(wrong)
+    app()
+
+
+def wrong_python(version: tuple[int, int]) -> str | None:
+    """Say in one line why this version of Python will not do; None if it does.
+
+    >>> wrong_python((3, 12)) is None
+    True
+    """
+    if OLDEST_PYTHON <= version <= NEWEST_PYTHON:
+        return None
+    oldest, newest, found = (".".join(map(str, pair)) for pair in (OLDEST_PYTHON, NEWEST_PYTHON, version))
+    return f"sipshop: needs Python {oldest} to {newest}, this is {found}: run `make setup` with one of those"
+
+
+def exit_with_version(asked: bool) -> None:
+    """Print the version and end, if that is asked; no command has to follow."""
+    if asked:
+        typer.echo(f"sipshop {__version__}")
+        raise typer.Exit
+
+
+# The commands.
+
+
+@app.callback()
+def settings(
+    context: typer.Context,
+    *,
+    url: Annotated[str, typer.Option(envvar="SIPSHOP_URL", help="The running server.")] = DEFAULT_URL,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="SIPSHOP_TOKEN", help="API token; better in the environment, where `ps` does not show it."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(envvar="SIPSHOP_TOKEN_FILE", help=f"File with the token. [default: {DEFAULT_TOKEN_FILE}]"),
+    ] = None,
+    as_json: Json = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=exit_with_version)
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""
+    del version  # its callback has ended the program
+    context.obj = Settings(url, token, token_file, as_json)
+
+
+@app.command(epilog=_EXIT_CODES)
+def demo(
+    *,
+    world: Annotated[Path, typer.Option(help="World to load if the database is empty.")] = Path("conf/demo.yaml"),
+    data: Annotated[Path, typer.Option(help="Folder of the database and the token.")] = Path("data"),
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="SIP, UDP and TCP.")] = "127.0.0.1:5060",
+    advertise: Annotated[
+        str | None,
+        typer.Option(metavar="HOST[:PORT]", help="The address that phones and carriers are told. [default: --listen]"),
+    ] = None,
+    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="HTTP API, health and metrics.")] = "127.0.0.1:8080",
+    carrier: Annotated[bool, typer.Option(help="Run the demo carrier too.")] = True,
+    carrier_listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="SIP of the demo carrier.")
+    ] = "127.0.0.1:5070",
+) -> None:
+    """Run a switch with a demo world and a demo carrier; Ctrl-C stops it."""
+    from sipshop import app as room  # noqa: PLC0415 - the whole house, which no other command needs
+
+    options = room.DemoOptions(
+        world=world,
+        data=data,
+        listen=parse_listen(listen, "--listen"),
+        advertise=None if advertise is None else parse_address(advertise, "--advertise"),
+        http=parse_listen(http, "--http"),
+        carrier=carrier,
+        carrier_listen=parse_listen(carrier_listen, "--carrier-listen"),
+    )
+    room.run_demo(options)
+
+
+@app.command("carrier", epilog=_EXIT_CODES)
+def run_carrier(
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="SIP, UDP and TCP.")] = "127.0.0.1:5070",
+) -> None:
+    """Run the demo carrier alone; Ctrl-C stops it."""
+    from sipshop.demo import carrier  # noqa: PLC0415 - the SIP engine, which no other command needs
+
+    if carrier.main(parse_listen(listen, "--listen")) != DONE:
+        raise typer.Exit(USAGE)
+
+
+@app.command("version", epilog=_EXIT_CODES)
+def show_version(context: typer.Context, as_json: Json = False) -> None:
+    """Print the version of this program."""
+    python = "{}.{}.{}".format(*sys.version_info[:3])
+    if wants_json(context, as_json):
+        print_json({"version": __version__, "python": python})
+    else:
+        typer.echo(f"sipshop {__version__} (Python {python})")
+
+
+@booth_app.command("list", epilog=_EXIT_CODES)
+def list_booths(context: typer.Context, as_json: Json = False) -> None:
+    """Show every booth: its state, its phones, its customer and its call."""
+    answer = Server(context).get("/booths")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    table = make_table("Booth", "Shop", "State", "Phones", "Session", "Since (UTC)", "Unlocked by", "Call", "Seconds")
+    for booth in answer["booths"]:
+        state = booth["state"] + (", suspended" if booth["suspended"] else "")
+        add_row(
+            table,
+            booth["booth"],
+            booth["shop"],
+            state,
+            booth["registered"],
+            booth["session_id"],
+            clock(booth["opened_at"]),
+            booth["opened_by"],
+            booth["dialled"],
+            booth["seconds"],
+        )
+    print_table(table)
+
+
+@booth_app.command("unlock", epilog=_EXIT_CODES)
+def unlock_booths(
+    context: typer.Context,
+    booths: Annotated[list[str] | None, typer.Argument(metavar="BOOTH")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every booth.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let the customers of these booths call."""
+    command_booths(context, booths or [], every=every, as_json=as_json, command="unlock", body={})
+
+
+@booth_app.command("lock", epilog=_EXIT_CODES)
+def lock_booths(
+    context: typer.Context,
+    booths: Annotated[list[str] | None, typer.Argument(metavar="BOOTH")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every booth.")] = False,
+    cut: Annotated[bool, typer.Option("--cut", help="Hang up a running call too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Refuse new calls from these booths; a running call goes on unless --cut."""
+    command_booths(context, booths or [], every=every, as_json=as_json, command="lock", body={"cut": cut})
+
+
+@session_app.command("bill", epilog=_EXIT_CODES)
+def show_bill(context: typer.Context, booth: str, as_json: Json = False) -> None:
+    """Show what a booth's session owes, each call with its arithmetic."""
+    answer = Server(context).get(f"/booths/{segment(booth)}/bill")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    currency = answer["currency"]
+    table = make_table("Answered (UTC)", "Dialled", "Destination", "Talked", "Price", right=(currency,), footer=True)
+    for line in answer["lines"]:
+        talked = f"{line['talk_ms'] / 1000:.3f} s"
+        add_row(
+            table,
+            clock(line["answered_at"]),
+            line["dialled"],
+            line["destination"],
+            talked,
+            line["explanation"],
+            line["amount"],
+        )
+    table.columns[0].footer = f"Total, version {answer['version']}"
+    table.columns[-1].footer = answer["total"]
+    table.title = f"Booth {clean(answer['booth'])}, session {answer['session_id']}"
+    print_table(table)
+    typer.echo(f"Total {answer['total']} {currency}, version {answer['version']}. When the customer pays it:")
+    pay = ("sipshop", "session", "pay", answer["booth"], "--version", str(answer["version"]))
+    typer.echo(f"  {clean(shlex.join((*pay, '--tendered', answer['total'])))}")
+
+
+@session_app.command("pay", epilog=_EXIT_CODES)
+def pay_bill(
+    context: typer.Context,
+    booth: str,
+    version: Annotated[int, typer.Option(min=0, help="The version of the bill that the customer was shown.")],
+    tendered: Annotated[str, typer.Option(help="The amount that was handed over, such as 5.00.")],
+    as_json: Json = False,
+) -> None:
+    """Take the customer's money for a bill as it was shown, and lock the booth."""
+    answer = Server(context).post(f"/booths/{segment(booth)}/pay", {"version": version, "tendered": tendered})
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    currency = answer["currency"]
+    typer.echo(
+        f"Booth {clean(answer['booth'])}, session {answer['session_id']}: paid {answer['total']} {currency}, "
+        f"tendered {answer['tendered']}, change {answer['change']} {currency}. The booth is locked."
+    )
+
+
+@party_app.command("suspend", epilog=_EXIT_CODES)
+def suspend_party(context: typer.Context, name: str, as_json: Json = False) -> None:
+    """Stop the calls of a party and of all below it; emergency calls go on."""
+    command_party(context, name, "suspend", "is suspended", as_json=as_json)
+
+
+@party_app.command("resume", epilog=_EXIT_CODES)
+def resume_party(context: typer.Context, name: str, as_json: Json = False) -> None:
+    """End a party's suspension."""
+    command_party(context, name, "resume", "is not suspended", as_json=as_json)
+
+
+@cdr_app.command("list", epilog=_EXIT_CODES)
+def list_cdrs(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
+    booth: Annotated[str | None, typer.Option(help="Only this booth's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show call detail records, the newest first."""
+    query = {"limit": str(limit)} | ({} if booth is None else {"booth": booth})
+    answer = Server(context).get(f"/cdrs?{urlencode(query)}")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    table = make_table(
+        "Set up (UTC)",
+        "Booth",
+        "Dialled",
+        "Destination",
+        "Result",
+        "SIP",
+        "Trunk",
+        right=("Talk s", "Billed s", "Amount"),
+    )
+    for cdr in answer["cdrs"]:
+        charge: Mapping[str, Any] = cdr["charges"][0] if cdr["charges"] else {}
+        amount = f"{charge['amount']} {charge['currency']}" if charge else None
+        add_row(
+            table,
+            clock(cdr["setup_at"]),
+            cdr["booth"],
+            cdr["dialled"],
+            cdr["destination"],
+            cdr["result"],
+            cdr["sip_status"],
+            cdr["trunk"],
+            f"{cdr['talk_ms'] / 1000:.3f}",
+            charge.get("billed_s"),
+            amount,
+        )
+    print_table(table)
+
+
+def command_booths(
+    context: typer.Context,
+    booths: Sequence[str],
+    *,
+    every: bool,
+    as_json: bool,
+    command: str,
+    body: Mapping[str, object],
+) -> None:
+    """Send a command to each booth, and go on with the others where one is refused; then exit with REFUSED."""
+    if bool(booths) == every:
+        raise typer.BadParameter("name the booths, or give --all")
+    server = Server(context)
+    names = [booth["booth"] for booth in server.get("/booths")["booths"]] if every else booths
+    done: list[object] = []
+    refused = False
+    for name in names:
+        try:
+            booth = server.ask("POST", f"/booths/{segment(name)}/{command}", body)
+        except Refused as refusal:
+            refused = True
+            complain(f"booth {name}: {refusal}")
+            continue
+        done.append(booth)
+        if not wants_json(context, as_json):
+            session = "" if booth["session_id"] is None else f", session {booth['session_id']}"
+            typer.echo(f"{clean(booth['booth'])}: {booth['state']}{session}")
+    if wants_json(context, as_json):
+        print_json({"booths": done})
+    if refused:
+        raise typer.Exit(REFUSED)
+
+
+def command_party(context: typer.Context, name: str, command: str, outcome: str, *, as_json: bool) -> None:
+    """Send a command to a party."""
+    answer = Server(context).post(f"/parties/{segment(name)}/{command}", {})
+    if wants_json(context, as_json):
+        print_json(answer)
+    else:
+        typer.echo(f"{clean(answer['party'])} {outcome}")
+
+
+# The server.
+
+
+class Refused(Exception):
+    """The server does not do what it was asked; the text is its reason (the detail of RFC 9457)."""
+
+
+class Server:
+    """The running server, asked over HTTP with the settings of this invocation.
+
+    What keeps a question from being answered at all ends the program with UNREACHABLE or USAGE and one line.
+    """
+
+    def __init__(self, context: typer.Context) -> None:
+        settings: Settings = context.obj
+        self._url = settings.url.rstrip("/")
+        try:
+            parts = urlsplit(self._url)
+            self._port = parts.port
+        except ValueError as error:
+            fail(USAGE, f"--url {settings.url}: {error}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            fail(USAGE, f"--url {settings.url}: it has to look like {DEFAULT_URL}")
+        self._is_tls = parts.scheme == "https"
+        self._host = parts.hostname
+        self._path = parts.path
+        self._token = read_token(settings)
+
+    def get(self, path: str) -> Any:
+        """Read; ends the program with REFUSED where the server refuses."""
+        return self._ask_or_exit("GET", path, None)
+
+    def post(self, path: str, body: Mapping[str, object]) -> Any:
+        """Command; ends the program with REFUSED where the server refuses."""
+        return self._ask_or_exit("POST", path, body)
+
+    def ask(self, method: str, path: str, body: Mapping[str, object] | None) -> Any:
+        """Return the JSON of the server's answer; raises Refused."""
+        status, text = self._exchange(method, path, body)
+        if status == 401:
+            fail(UNREACHABLE, self._why_unauthorised())
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or not (200 <= status < 300 or {"code", "detail"} <= answer.keys()):
+            fail(UNREACHABLE, f"what answers at {self._url} is not a sipshop server: HTTP status {status}")
+        if status >= 300:
+            raise Refused(str(answer["detail"]))
+        return answer
+
+    def _ask_or_exit(self, method: str, path: str, body: Mapping[str, object] | None) -> Any:
+        try:
+            return self.ask(method, path, body)
+        except Refused as refusal:
+            fail(REFUSED, str(refusal))
+
+    def _exchange(self, method: str, path: str, body: Mapping[str, object] | None) -> tuple[int, bytes]:
+        """One request on a connection of its own, and the status and body of its response."""
+        from http import client  # noqa: PLC0415 - the shell's completion and --help need no network
+
+        kind = client.HTTPSConnection if self._is_tls else client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=TIMEOUT_S)
+        headers = {"Accept": "application/json", "User-Agent": f"sipshop/{__version__}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        try:
+            connection.request(
+                method, f"{self._path}/api/v1{path}", None if body is None else json.dumps(body), headers
+            )
+            response = connection.getresponse()
+            return response.status, response.read()
+        except ConnectionRefusedError:
+            fail(UNREACHABLE, f"no server at {self._url}: start it with `make run`")
+        except TimeoutError:
+            fail(
+                UNREACHABLE,
+                f"no answer from {self._url} within {TIMEOUT_S:.0f} s: look whether the command was done before you "
+                "repeat it",
+            )
+        except (OSError, client.HTTPException) as error:
+            fail(
+                UNREACHABLE,
+                f"no server at {self._url} ({str(error) or type(error).__name__}): start it with `make run`",
+            )
+        finally:
+            connection.close()
+
+    def _why_unauthorised(self) -> str:
+        if self._token is None:
+            return (
+                f"{self._url} asks for a token, and there is none: no {DEFAULT_TOKEN_FILE} here, no --token-file, "
+                "and SIPSHOP_TOKEN is not set"
+            )
+        return f"{self._url} does not know this token"
+
+
+def read_token(settings: Settings) -> str | None:
+    """The token of this invocation, None where none was given and the file is not there by default either."""
+    path = settings.token_file or DEFAULT_TOKEN_FILE
+    if settings.token is not None:
+        token, source = settings.token, "--token"
+    else:
+        try:
+            token, source = path.read_text(encoding="utf-8"), str(path)
+        except FileNotFoundError:
+            if settings.token_file is None:
+                return None
+            fail(USAGE, f"there is no token file {path}")
+        except OSError as error:
+            fail(USAGE, f"the token file {path} cannot be read: {error.strerror}")
+        except UnicodeDecodeError:
+            fail(USAGE, f"the token file {path} is not text")
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        fail(USAGE, f"{source} holds no token: one word of ASCII characters")
+    return token
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a URL's path."""
+    return quote(name, safe="")
+
+
+# Addresses.
+
+
+def parse_address(text: str, option: str) -> tuple[str, int | None]:
+    """Read HOST[:PORT], HOST an IP address and in brackets if it is of version 6. Raises typer.BadParameter.
+
+    >>> parse_address("[::1]:5060", "--listen")
+    ('::1', 5060)
+    """
+    wrong = typer.BadParameter(
+        f"{text!r} is not HOST[:PORT] with an IP address, such as 192.0.2.7:5060 or [2001:db8::7]:5060",
+        param_hint=option,
+    )
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = str(ipaddress.ip_address(parts.hostname or "")), parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.netloc != text or "@" in text or text.endswith(":"):  # more than an address, or less than it promises
+        raise wrong
+    return host, port
+
+
+def parse_listen(text: str, option: str) -> tuple[str, int]:
+    """Read HOST:PORT as `parse_address` does; raises typer.BadParameter without a port."""
+    host, port = parse_address(text, option)
+    if port is None:
+        raise typer.BadParameter(f"{text!r} names no port: HOST:PORT", param_hint=option)
+    return host, port
+
+
+# The screen.
+
+
+def fail(code: int, line: str) -> NoReturn:
+    """End the program with one line on stderr."""
+    complain(line)
+    raise typer.Exit(code)
+
+
+def complain(line: str) -> None:
+    """Say on stderr what went wrong."""
+    typer.echo(f"sipshop: {clean(line)}", err=True)
+
+
+def clean(text: str) -> str:
+    """The text without what a terminal would obey: names and numbers come from phones and from strangers."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def clock(text: str | None) -> str:
+    """An instant of the API, ISO 8601 in UTC, as people read it.
+
+    >>> clock("2025-12-31T23:59:59.007Z")
+    '2025-12-31 23:59:59'
+    """
+    return "" if text is None else text[:19].replace("T", " ")
+
+
+def wants_json(context: typer.Context, as_json: bool) -> bool:
+    """Whether --json stands before the command or after it."""
+    settings: Settings = context.obj
+    return as_json or settings.as_json
+
+
+def print_json(value: object) -> None:
+    """Print for programs."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def make_table(*left: str, right: Sequence[str] = (), footer: bool = False) -> Table:
+    """An empty table with columns to the left and, for numbers, to the right."""
+    from rich import box  # noqa: PLC0415 - only who prints a table pays for it
+    from rich.table import Table  # noqa: PLC0415 - likewise
+
+    table = Table(box=box.SIMPLE_HEAD, show_footer=footer, title_justify="left", title_style="bold")
+    for title in left:
+        table.add_column(title)
+    for title in right:
+        table.add_column(title, justify="right")
+    return table
+
+
+def add_row(table: Table, *cells: object) -> None:
+    """Add a row; None is an empty cell."""
+    from rich.text import Text  # noqa: PLC0415 - only who prints a table pays for it
+
+    table.add_row(*(Text("" if cell is None else clean(str(cell))) for cell in cells))
+
+
+def print_table(table: Table) -> None:
+    """Print to the terminal's width, or without folding where there is no terminal."""
+    from rich.console import Console  # noqa: PLC0415 - only who prints a table pays for it
+
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)

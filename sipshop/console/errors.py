@@ -1,0 +1,155 @@
+"""What the API answers when it does not do what it was asked: problems of RFC 9457, in one table.
+
+Every refusal is `application/problem+json` with `type`, `title`, `status`, `detail` and a `code` that a program may
+branch on; some carry more members, named in `problem_of`. Texts are for people and may change, codes may not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from sipshop.billing.errors import BadAmount, BillingError, CallAlive, StaleBill, TenderTooSmall, UnknownParty
+from sipshop.billing.money import format_micros
+from sipshop.store.errors import NothingToPay, StoreError, Unwritable
+from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
+from sipshop.switch import CommandRefused, SwitchError, UnknownBooth
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 5  # a disk that is full or a switch that recovers is not worth asking more often
+
+_CHALLENGE: Final = 'Bearer realm="sipshop"'
+_OF_STATUS: Final = {
+    400: ("malformed", "The body cannot be read"),
+    401: ("unauthorized", "A valid token is needed"),
+    404: ("not_found", "There is nothing at this path"),
+    405: ("method_not_allowed", "This path does not take that method"),
+    413: ("too_large", "The body is too large"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One refusal: `code` for programs, `title` always the same for a code, `detail` about this request."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    extra: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self) -> Response:
+        """The HTTP response, with the members of RFC 9457 section 3.1 and our own."""
+        body: dict[str, Any] = {
+            "type": f"urn:sipshop:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.extra,
+        }
+        return Response(json.dumps(body), self.status, dict(self.headers), media_type=MEDIA_TYPE)
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that tells of an error of the rooms below.
+
+    A stale bill carries `version` (as it is now), `new_calls` and `new_amount` (null where they are not known); a
+    tender that is too small `total`, `tendered` and `missing`; amounts stand beside their `currency`.
+    """
+    match error:
+        case UnknownBooth() | StoreUnknownBooth():
+            return _problem(404, "unknown_booth", "There is no such booth", error)
+        case UnknownParty():
+            return _problem(404, "unknown_party", "There is no such party", error)
+        case NothingToPay():
+            return _problem(404, "no_session", "The booth has no unpaid session", error)
+        case CallAlive():
+            return _problem(409, "call_alive", "A call is still going on", error, live_calls=error.live_calls)
+        case StaleBill():
+            return _problem(409, "stale_bill", "The bill has changed", error, **_what_changed(error))
+        case TenderTooSmall():
+            # 422 and not 402: the request was understood, its content does not do, and 402 is reserved (RFC 9110).
+            return _problem(422, "tender_too_small", "The tender does not pay the bill", error, **_what_misses(error))
+        case BadAmount():
+            return _problem(422, "bad_amount", "This is not an amount of money", error)
+        case BillingError():
+            return _problem(409, "refused", "The desk refuses this", error)
+        case Unwritable():
+            return _unavailable("unwritable", "The database cannot be written", error)
+        case CommandRefused():
+            return _unavailable("not_now", "The switch takes no commands now", error)
+        case StoreError() | SwitchError():
+            return _unavailable("unavailable", "The switch cannot do this now", error)
+        case _:
+            return Problem(
+                status=500,
+                code="internal",
+                title="A bug in the server",
+                detail="the request failed in a way that nobody foresaw; the server's log says where",
+            )
+
+
+def unauthorized(*, token_given: bool) -> Problem:
+    """401 with the challenge of RFC 6750 section 3: no token, or one that nobody knows."""
+    return Problem(
+        status=401,
+        code=_OF_STATUS[401][0],
+        title=_OF_STATUS[401][1],
+        detail=(
+            "the token is not known here"
+            if token_given
+            else "the request has no token: send the header Authorization: Bearer TOKEN"
+        ),
+        headers={"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"' if token_given else _CHALLENGE},
+    )
+
+
+def bad_request(errors: list[dict[str, str]]) -> Problem:
+    """422 for parameters or a body that are not as documented; `errors` names each place with what is wrong there."""
+    return Problem(
+        status=422,
+        code="invalid_request",
+        title="The request is not as documented",
+        detail="; ".join(f"{error['where']}: {error['what']}" for error in errors),
+        extra={"errors": errors},
+    )
+
+
+def of_status(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Problem:
+    """What plain HTTP refuses: an unknown path, another method, a body that is too large."""
+    code, title = _OF_STATUS.get(status, (f"http_{status}", "The request is refused"))
+    return Problem(status=status, code=code, title=title, detail=detail, headers=headers or {})
+
+
+def _problem(status: int, code: str, title: str, error: Exception, **extra: object) -> Problem:
+    return Problem(status=status, code=code, title=title, detail=str(error), extra=extra)
+
+
+def _unavailable(code: str, title: str, error: Exception) -> Problem:
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(status=503, code=code, title=title, detail=str(error), headers=headers)
+
+
+def _what_changed(error: StaleBill) -> dict[str, object]:
+    amount = error.new_amount
+    return {
+        "version": error.current,
+        "new_calls": error.new_calls,
+        "new_amount": None if amount is None else format_micros(amount.micros),
+        "currency": None if amount is None else amount.currency,
+    }
+
+
+def _what_misses(error: TenderTooSmall) -> dict[str, object]:
+    return {
+        "total": format_micros(error.total.micros),
+        "tendered": format_micros(error.tendered.micros),
+        "missing": format_micros((error.total - error.tendered).micros),
+        "currency": error.total.currency,
+    }

@@ -1,0 +1,71 @@
+"""The gate of /api: no token, no way in; and no body larger than a command can be.
+
+It stands in front of the framework, which reads a whole body before it asks who sent it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sipshop.console.errors import unauthorized
+from sipshop.console.tokens import Identity, TokenLookup, identify
+
+GUARDED: Final = "/api/"
+MAX_BODY_BYTES: Final = 16_384
+
+_TOO_LARGE: Final = f"a command has at most {MAX_BODY_BYTES} bytes"
+
+
+class Guard:
+    """ASGI middleware: puts the `Identity` of the sender into the request's state, or answers 401."""
+
+    def __init__(self, app: ASGIApp, *, tokens: TokenLookup) -> None:
+        self._app = app
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an identified request on; what is not below `GUARDED` is nobody's secret and passes as it is."""
+        if scope["type"] != "http" or not scope["path"].startswith(GUARDED):
+            await self._app(scope, receive, send)
+            return
+        token = bearer(Headers(scope=scope))
+        identity = None if token is None else identify(token, self._tokens)
+        if identity is None:
+            await unauthorized(token_given=token is not None).response()(scope, receive, send)
+            return
+        scope.setdefault("state", {})["identity"] = identity
+        await self._app(scope, _bounded(receive), send)
+
+
+def bearer(headers: Headers) -> str | None:
+    """The token of a request (RFC 6750 section 2.1), or None if it has none, or more than one."""
+    values = headers.getlist("authorization")
+    if len(values) != 1:
+        return None
+    scheme, _, token = values[0].partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def identity_of(state: object) -> Identity | None:
+    """Whom the guard let in, from a request's state."""
+    identity = getattr(state, "identity", None)
+    return identity if isinstance(identity, Identity) else None
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same body, which raises HTTPException (413) as soon as it is too large, whatever its Content-Length says."""
+    read = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > MAX_BODY_BYTES:
+            raise HTTPException(413, _TOO_LARGE)
+        return message
+
+    return receive_bounded

@@ -1,0 +1,91 @@
+"""What happened, told upward: frozen, in the past tense, with no money in it.
+
+`switch` tells them; `metrics` counts them and `console` shows them. Instants are milliseconds since the Unix epoch,
+UTC; spans carry their unit in their name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationChanged:
+    """A booth's phone registered, went away or expired; `bindings` is how many it has now."""
+
+    tenant: str
+    shop: str
+    booth: str
+    bindings: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAttempted:
+    """An authenticated INVITE opened a call; `kind` is "call" or "emergency"."""
+
+    tenant: str
+    shop: str
+    booth: str
+    call_id: str
+    kind: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRang:
+    """The first 18x was passed to the caller, `after_ms` after his INVITE."""
+
+    call_id: str
+    shop: str
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAnswered:
+    """The caller was sent the 2xx after the answer was made durable; talk time starts here.
+
+    `after_ms` counts from his INVITE; `added_us` is our own part of it: INVITE in to INVITE out, and 2xx in to 2xx
+    out, the commit included.
+    """
+
+    call_id: str
+    shop: str
+    trunk: str
+    relayed_at_ms: int
+    after_ms: int
+    added_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded:
+    """A call is over, answered or not, and its CDR is made; `trunk` is the one that answered or was tried last."""
+
+    call_id: str
+    tenant: str
+    shop: str
+    booth: str
+    trunk: str | None
+    talk_ms: int
+    result: str
+    sip_status: int
+    q850: int | None
+    hung_up_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRefused:
+    """A request was refused before it became a call; `shop` is None where nobody was authenticated."""
+
+    status: int
+    cause: str
+    shop: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageDropped:
+    """Bytes that got no answer; `reason` is one of a small fixed set of words."""
+
+    reason: str
+
+
+Fact = RegistrationChanged | CallAttempted | CallRang | CallAnswered | CallEnded | RequestRefused | MessageDropped

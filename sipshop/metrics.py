@@ -1,0 +1,236 @@
+"""What Prometheus scrapes: facts counted, durations sorted into buckets, tables measured.
+
+Every series that can be known is there with zero from the start, so that a rate over the first event of a kind is not
+lost and an alert can tell "never" from "not measured". All names start with `sipshop_`; seconds are seconds, as
+Prometheus wants them.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Generic, TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+
+from sipshop.billing.cdr import Result
+from sipshop.facts import (
+    CallAnswered,
+    CallAttempted,
+    CallEnded,
+    CallRang,
+    Fact,
+    MessageDropped,
+    RegistrationChanged,
+    RequestRefused,
+)
+
+NO_CARRIER: Final = "none"  # the carrier of a call that was refused before any trunk was tried
+
+_ADDED_S: Final = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.0)
+_COMMIT_S: Final = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_LAG_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_SETUP_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0, 120.0)
+
+_Wrapper = TypeVar("_Wrapper", bound=MetricWrapperBase)
+
+
+class Metrics:
+    """The registry of one process, and the doors by which it learns.
+
+    `count` and the other setters may be called from any thread. Give `refusals` (every SIP status with its cause) and
+    `drop_reasons` here, and the names of a loaded world by `expect`, so that their series exist before the first event.
+    """
+
+    content_type: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        refusals: Iterable[tuple[int, str]] = (),
+        drop_reasons: Iterable[str] = (),
+    ) -> None:
+        # Without it every counter has a second gauge beside it. prometheus-client gives it no types.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        self._live: dict[str, str] = {}  # the shop of every live call, by call id
+        self._bindings: dict[tuple[str, str, str], int] = {}  # of every registered booth
+
+        self._calls_active = _Children(
+            Gauge("sipshop_calls_active", "Calls that are alive, from the INVITE on.", ("shop",), registry=registry)
+        )
+        self._registrations = _Children(
+            Gauge(
+                "sipshop_registrations",
+                "Bindings of phones (RFC 3261 section 10); a booth with two phones counts twice.",
+                ("shop",),
+                registry=registry,
+            )
+        )
+        self._calls = _Children(
+            Counter(
+                "sipshop_calls",
+                f'Calls that are over, by result and by the trunk that took them; carrier="{NO_CARRIER}": none was.',
+                ("result", "carrier"),
+                registry=registry,
+            )
+        )
+        self._refused = _Children(
+            Counter(
+                "sipshop_refused",
+                "Requests that were refused, by SIP status and cause.",
+                ("status", "cause"),
+                registry=registry,
+            )
+        )
+        self._dropped = _Children(
+            Counter(
+                "sipshop_dropped",
+                "Messages that were dropped without an answer, by reason.",
+                ("reason",),
+                registry=registry,
+            )
+        )
+        self._setup = _Children(
+            Histogram(
+                "sipshop_setup_seconds",
+                "From a booth's INVITE to the first 18x (180) and to the 2xx (200) that it was sent.",
+                ("to",),
+                buckets=_SETUP_S,
+                registry=registry,
+            )
+        )
+        self._added = Histogram(
+            "sipshop_added_seconds",
+            "What we add to the setup of an answered call, the commit of its answer included.",
+            buckets=_ADDED_S,
+            registry=registry,
+        )
+        self._commit = Histogram(
+            "sipshop_commit_seconds",
+            "One group commit of the journal, from BEGIN to the disk's answer.",
+            buckets=_COMMIT_S,
+            registry=registry,
+        )
+        self._writes = Counter("sipshop_commit_writes", "Writes in the journal's group commits.", registry=registry)
+        self._lag = Histogram(
+            "sipshop_loop_lag_seconds",
+            "How late the event loop runs what was due.",
+            buckets=_LAG_S,
+            registry=registry,
+        )
+        self._gauges = _Gauges()
+        registry.register(self._gauges)
+        ProcessCollector(namespace="sipshop", registry=registry)
+        Info("sipshop_build", "What is running.", registry=registry).info(
+            {"version": version, "python": platform.python_version()}
+        )
+
+        for to in ("180", "200"):
+            self._setup[to,]
+        for status, cause in refusals:
+            self._refused[str(status), cause]
+        for reason in drop_reasons:
+            self._dropped[reason,]
+        self.expect()
+
+    def expect(self, *, shops: Iterable[str] = (), carriers: Iterable[str] = ()) -> None:
+        """Make the series of these shops and trunks exist; again for a world that has grown."""
+        for shop in shops:
+            self._calls_active[shop,]
+            self._registrations[shop,]
+        for carrier in (NO_CARRIER, *carriers):
+            for result in Result:
+                self._calls[result.value, carrier]
+
+    def watch(self, *, tables: Callable[[], Mapping[str, int]], journal_pending: Callable[[], int]) -> None:
+        """Ask these at every scrape: the size of each table of the engine, and the writes that wait for a commit."""
+        self._gauges.tables = tables
+        self._gauges.journal_pending = journal_pending
+
+    def count(self, fact: Fact) -> None:
+        """Take note of one fact; of a call's end only once, and only if its beginning was seen."""
+        match fact:
+            case CallAttempted():
+                if fact.call_id not in self._live:
+                    self._live[fact.call_id] = fact.shop
+                    self._calls_active[fact.shop,].inc()
+            case CallRang():
+                self._setup["180",].observe(fact.after_ms / 1e3)
+            case CallAnswered():
+                self._setup["200",].observe(fact.after_ms / 1e3)
+                self._added.observe(fact.added_us / 1e6)
+            case CallEnded():
+                # A call that a former process left behind ends here without ever having been live here.
+                shop = self._live.pop(fact.call_id, None)
+                if shop is not None:
+                    self._calls_active[shop,].dec()
+                self._calls[fact.result, fact.trunk or NO_CARRIER].inc()
+            case RegistrationChanged():
+                self._count_bindings(fact)
+            case RequestRefused():
+                self._refused[str(fact.status), fact.cause].inc()
+            case MessageDropped():
+                self._dropped[fact.reason,].inc()
+
+    def committed(self, seconds: float, writes: int) -> None:
+        """One group commit of the journal took `seconds` and held `writes` writes."""
+        self._commit.observe(seconds)
+        self._writes.inc(writes)
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop was `seconds` late for something that was due."""
+        self._lag.observe(seconds)
+
+    def render(self) -> bytes:
+        """Every series as it is now, in the format that `content_type` names."""
+        return generate_latest(self.registry)
+
+    def _count_bindings(self, fact: RegistrationChanged) -> None:
+        booth = (fact.tenant, fact.shop, fact.booth)
+        before = self._bindings.pop(booth, 0)
+        if fact.bindings:
+            self._bindings[booth] = fact.bindings
+        self._registrations[fact.shop,].inc(fact.bindings - before)
+
+
+class _Children(dict[tuple[str, ...], _Wrapper], Generic[_Wrapper]):
+    """The series of one metric by their label values: made once, then found without the family's lock."""
+
+    def __init__(self, family: _Wrapper) -> None:
+        super().__init__()
+        self._family = family
+
+    def __missing__(self, labels: tuple[str, ...]) -> _Wrapper:
+        child = self[labels] = self._family.labels(*labels)
+        return child
+
+
+class _Gauges(Collector):
+    """What is measured when it is asked for, and costs nothing in between."""
+
+    def __init__(self) -> None:
+        self.tables: Callable[[], Mapping[str, int]] = dict
+        self.journal_pending: Callable[[], int] = int
+
+    def collect(self) -> Iterator[Metric]:
+        sizes = GaugeMetricFamily("sipshop_table_size", "Entries in a table of the engine.", labels=("table",))
+        for table, size in self.tables().items():
+            sizes.add_metric((table,), size)
+        yield sizes
+        yield GaugeMetricFamily(
+            "sipshop_journal_pending", "Writes that wait for their commit.", value=self.journal_pending()
+        )

@@ -1,0 +1,614 @@
+"""The call: two legs and one table.
+
+`hear` takes what happened and gives back what to do; the legs' events come in without SIP, the commands go out
+without IO. Leg A is the caller's, leg B the carrier's. The order that the table keeps is the one that keeps money
+right: nothing is dialled before it is authorised, the caller gets his 2xx only when the answer is durable, and each
+way out of a call passes `Settle` exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+from typing import Final
+
+from sipshop.proxy.admission import Cause
+from sipshop.proxy.routing import Trunk
+from sipshop.sip import leg
+from sipshop.sip.leg import Ask, Content
+
+#: How long the answer may take to become durable before the call is given up (seconds).
+COMMIT_LIMIT_S: Final = 2.0
+
+
+class State(Enum):
+    """Where a call stands."""
+
+    AUTHORISING = auto()  # asked whether every level can pay
+    DIALLING = auto()
+    RINGING = auto()  # the caller was told so
+    ANSWERING = auto()  # the callee answered, the caller does not know yet
+    TALKING = auto()
+    ENDED = auto()
+
+
+class Input(Enum):
+    """What a call hears, sorted by what it means for the call."""
+
+    GRANTED = auto()
+    DENIED = auto()
+    TRYING = auto()  # the trunk is there
+    PROGRESSED = auto()
+    ANSWERED = auto()
+    ANSWERED_EMERGENCY = auto()  # nothing is waited for
+    FAILED_OVER = auto()  # this trunk failed, and there is another
+    FAILED = auto()
+    SILENT_OVER = auto()  # no response to the INVITE in time, and there is another trunk
+    SILENT = auto()
+    RANG_OUT = auto()
+    CALLER_CANCELLED = auto()
+    CALLER_ACKNOWLEDGED = auto()
+    CALLER_GONE = auto()
+    CALLEE_GONE = auto()
+    COMMITTED = auto()
+    NOT_COMMITTED = auto()
+    CUT_OFF = auto()  # the granted time is over
+    CUT = auto()  # by the operator, or because we stop
+    ASKED = auto()
+    REPLIED = auto()
+    WITHDRAWN = auto()
+    ASK_ACKNOWLEDGED = auto()
+
+
+class Action(Enum):
+    """What a call does about it; each becomes commands in `Call._do`."""
+
+    DIAL = auto()
+    PROGRESS = auto()
+    COMMIT = auto()
+    ANSWER = auto()
+    ACKNOWLEDGE = auto()
+    REJECT = auto()
+    GIVE_UP = auto()
+    HANG_UP_CALLER = auto()
+    HANG_UP_CALLEE = auto()
+    SETTLE = auto()
+    PASS_ASK = auto()
+    REFUSE_ASK = auto()
+    PASS_REPLY = auto()
+    PASS_WITHDRAWAL = auto()
+    PASS_ASK_ACK = auto()
+
+
+S, On, Do = State, Input, Action
+Table = Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]]
+
+
+def _while_calling(state: State) -> Table:
+    """The rows of DIALLING and RINGING: they differ in their names only, which CDRs and boards show."""
+    return {
+        (state, On.TRYING): (state, ()),
+        (state, On.PROGRESSED): (S.RINGING, (Do.PROGRESS,)),
+        (state, On.ANSWERED): (S.ANSWERING, (Do.COMMIT,)),
+        (state, On.ANSWERED_EMERGENCY): (S.TALKING, (Do.ANSWER,)),
+        (state, On.FAILED_OVER): (S.DIALLING, (Do.DIAL,)),
+        (state, On.FAILED): (S.ENDED, (Do.REJECT, Do.SETTLE)),
+        (state, On.SILENT_OVER): (S.DIALLING, (Do.GIVE_UP, Do.DIAL)),
+        (state, On.SILENT): (S.ENDED, (Do.GIVE_UP, Do.REJECT, Do.SETTLE)),
+        (state, On.RANG_OUT): (S.ENDED, (Do.GIVE_UP, Do.REJECT, Do.SETTLE)),
+        (state, On.CALLER_CANCELLED): (S.ENDED, (Do.GIVE_UP, Do.REJECT, Do.SETTLE)),
+        (state, On.CUT): (S.ENDED, (Do.GIVE_UP, Do.REJECT, Do.SETTLE)),
+    }
+
+
+#: A pair that is missing is too late to matter: the caller cancels what was refused, a reply comes after the BYE.
+CALL: Final[Table] = {
+    (S.AUTHORISING, On.GRANTED): (S.DIALLING, (Do.DIAL,)),
+    (S.AUTHORISING, On.DENIED): (S.ENDED, (Do.REJECT, Do.SETTLE)),
+    (S.AUTHORISING, On.CALLER_CANCELLED): (S.ENDED, (Do.REJECT, Do.SETTLE)),
+    (S.AUTHORISING, On.CUT): (S.ENDED, (Do.REJECT, Do.SETTLE)),
+    **_while_calling(S.DIALLING),
+    **_while_calling(S.RINGING),
+    (S.ANSWERING, On.COMMITTED): (S.TALKING, (Do.ANSWER,)),
+    (S.ANSWERING, On.NOT_COMMITTED): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
+    (S.ANSWERING, On.CALLER_CANCELLED): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
+    (S.ANSWERING, On.CALLEE_GONE): (S.ENDED, (Do.REJECT, Do.SETTLE)),
+    (S.ANSWERING, On.CUT): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
+    (S.ANSWERING, On.ASKED): (S.ANSWERING, (Do.REFUSE_ASK,)),
+    (S.TALKING, On.CALLER_ACKNOWLEDGED): (S.TALKING, (Do.ACKNOWLEDGE,)),
+    (S.TALKING, On.CALLER_GONE): (S.ENDED, (Do.HANG_UP_CALLEE, Do.SETTLE)),
+    (S.TALKING, On.CALLEE_GONE): (S.ENDED, (Do.HANG_UP_CALLER, Do.SETTLE)),
+    (S.TALKING, On.CUT_OFF): (S.ENDED, (Do.HANG_UP_CALLER, Do.HANG_UP_CALLEE, Do.SETTLE)),
+    (S.TALKING, On.CUT): (S.ENDED, (Do.HANG_UP_CALLER, Do.HANG_UP_CALLEE, Do.SETTLE)),
+    (S.TALKING, On.ASKED): (S.TALKING, (Do.PASS_ASK,)),
+    (S.TALKING, On.REPLIED): (S.TALKING, (Do.PASS_REPLY,)),
+    (S.TALKING, On.WITHDRAWN): (S.TALKING, (Do.PASS_WITHDRAWAL,)),
+    (S.TALKING, On.ASK_ACKNOWLEDGED): (S.TALKING, (Do.PASS_ASK_ACK,)),
+}
+
+
+class Side(StrEnum):
+    """A leg of the call, and who is behind it."""
+
+    CALLER = "caller"
+    CALLEE = "callee"
+
+    @property
+    def other(self) -> Side:
+        """The leg opposite."""
+        return Side.CALLEE if self is Side.CALLER else Side.CALLER
+
+
+class Outcome(StrEnum):
+    """How a call came out; the words are those of the CDR's `result`."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+# What the switch tells a call, besides the events of its legs.
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Every level can pay for so long a talk (milliseconds); None is without end."""
+
+    talk_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The call must not be made."""
+
+    cause: Cause
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The answer is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotCommitted:
+    """The answer cannot be made durable."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """End the call now: the operator wants it, or we stop."""
+
+    detail: str
+
+
+# What a call tells the switch to do.
+
+
+@dataclass(frozen=True, slots=True)
+class Authorise:
+    """Find out whether every level can pay: `Granted` or `Denied`, in this turn or a later one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Call the trunk; its leg is leg B from now on."""
+
+    trunk: Trunk
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Cancel leg B and listen to it no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Tell the caller how it goes."""
+
+    status: int
+    content: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Make the answer durable: `Committed` or `NotCommitted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Give the caller his 2xx; talk time starts with it."""
+
+    content: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Give the callee his ACK with the caller's answer to a late offer."""
+
+    content: Content | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """Why a call ends. Where `cause` is ours the status follows from it, else it is `status`."""
+
+    outcome: Outcome
+    cause: Cause | None = None
+    status: int = 480
+    q850: int | None = None
+    hung_up_by: str | None = None  # "caller", "callee" or "switch"
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Refuse the caller."""
+
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End a leg by BYE."""
+
+    side: Side
+    q850: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassAsk:
+    """Send a request of one leg to the other."""
+
+    to: Side
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class PassReply:
+    """Answer a request of `to`."""
+
+    to: Side
+    ask: Ask
+    status: int
+    content: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class PassWithdrawal:
+    """Cancel the re-INVITE that was passed to `to`."""
+
+    to: Side
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class PassAskAcknowledgement:
+    """Acknowledge the re-INVITE that was passed to `to`, if its ACK is owed."""
+
+    to: Side
+    ask: Ask
+    content: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The call is over: write its CDR. `talk_ms` is zero unless the caller got his 2xx."""
+
+    fate: Fate
+    talk_ms: int
+
+
+Heard = Granted | Denied | Committed | NotCommitted | Cut | leg.Event
+
+Command = (
+    Authorise
+    | Dial
+    | GiveUp
+    | Progress
+    | Commit
+    | Answer
+    | Acknowledge
+    | Reject
+    | HangUp
+    | PassAsk
+    | PassReply
+    | PassWithdrawal
+    | PassAskAcknowledgement
+    | Settle
+)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One trunk that was tried: its final status, and milliseconds from our INVITE to its first ringing or answer."""
+
+    trunk: Trunk
+    dialled_at_s: float
+    status: int | None = None
+    q850: int | None = None
+    pdd_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One call, from its admission to its end."""
+
+    call_id: str
+    trunks: tuple[Trunk, ...]
+    emergency: bool = False
+    state: State = State.AUTHORISING
+    attempts: list[Attempt] = field(default_factory=list)
+    answered_at_s: float | None = None
+    _granted_ms: int | None = None
+    _alarm: tuple[float, Input] | None = None
+    _early: Content | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` is wanted next, or None."""
+        return self._alarm[0] if self._alarm is not None else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its CDR was asked for."""
+        return self.state is State.ENDED
+
+    @property
+    def trunk(self) -> Trunk | None:
+        """The trunk that was tried last, which is the one that answered."""
+        return self.attempts[-1].trunk if self.attempts else None
+
+    def begin(self, now: float) -> list[Command]:
+        """The first thing to do; an emergency call asks nobody whether it may."""
+        return self.hear(Granted(None), now) if self.emergency else [Authorise()]
+
+    def hear(self, happened: Heard, now: float, side: Side = Side.CALLER) -> list[Command]:
+        """Take what happened (on leg `side`, where it is an event of a leg) and say what to do."""
+        self._note(happened, now)
+        return self._step(self._sort(happened, side), happened, side, now)
+
+    def tick(self, now: float) -> list[Command]:
+        """Say what to do because time has passed."""
+        if self._alarm is None or now < self._alarm[0]:
+            return []
+        rung = self._alarm[1]
+        self._alarm = None
+        if rung is Input.NOT_COMMITTED:
+            return self.hear(NotCommitted(f"no commit within {COMMIT_LIMIT_S:g} s"), now)
+        if rung is Input.SILENT and self._another_trunk:
+            rung = Input.SILENT_OVER
+        return self._step(rung, None, Side.CALLER, now)
+
+    @property
+    def _another_trunk(self) -> bool:
+        return len(self.attempts) < len(self.trunks)
+
+    def _note(self, happened: Heard, now: float) -> None:
+        """Keep what the CDR tells of each attempt."""
+        if not self.attempts:
+            return
+        attempt = self.attempts[-1]
+        match happened:
+            case leg.Progressed(status=status) if status > 100 and attempt.pdd_ms is None:
+                attempt.pdd_ms = round((now - attempt.dialled_at_s) * 1000)
+            case leg.Answered():
+                attempt.status = 200
+                if attempt.pdd_ms is None:
+                    attempt.pdd_ms = round((now - attempt.dialled_at_s) * 1000)
+            case leg.Failed() if not self.ended:
+                attempt.status = happened.status
+                attempt.q850 = q850_of(happened.reason, happened.status)
+
+    def _sort(self, happened: Heard, side: Side) -> Input:
+        """What an event means for this call; guards are decided here, so that the table has none."""
+        match happened:
+            case leg.Progressed(status=status):
+                return On.PROGRESSED if status > 100 else On.TRYING
+            case leg.Answered():
+                return On.ANSWERED_EMERGENCY if self.emergency else On.ANSWERED
+            case leg.Failed(status=status):
+                over = self._another_trunk and (self.emergency or fails_over(status))
+                return On.FAILED_OVER if over else On.FAILED
+            case leg.HungUp() | leg.Lost():
+                return On.CALLER_GONE if side is Side.CALLER else On.CALLEE_GONE
+            case leg.Acknowledged(ask=ask):
+                return On.CALLER_ACKNOWLEDGED if ask is None else On.ASK_ACKNOWLEDGED
+            case _:
+                return _PLAIN[type(happened)]
+
+    def _step(self, happened: Input, event: Heard | None, side: Side, now: float) -> list[Command]:
+        step = CALL.get((self.state, happened))
+        if step is None:
+            return []
+        before, (self.state, actions) = self.state, step
+        if self.ended:
+            self._alarm = None
+            fate = _fate(before, happened, event)
+            return [self._end(action, fate, now) for action in actions]
+        if happened in {On.TRYING, On.PROGRESSED}:
+            last = self.attempts[-1]
+            self._alarm = (last.dialled_at_s + last.trunk.answer_timeout_s, On.RANG_OUT)
+        return [command for action in actions for command in self._do(action, event, side, now)]
+
+    def _end(self, action: Action, fate: Fate, now: float) -> Command:
+        match action:
+            case Action.GIVE_UP:
+                return GiveUp()
+            case Action.REJECT:
+                return Reject(fate)
+            case Action.HANG_UP_CALLER:
+                return HangUp(Side.CALLER, fate.q850 or 16, fate.detail)
+            case Action.HANG_UP_CALLEE:
+                return HangUp(Side.CALLEE, fate.q850 or 16, fate.detail)
+            case _:
+                return Settle(fate, self._talk_ms(now))
+
+    def _do(self, action: Action, event: Heard | None, side: Side, now: float) -> list[Command]:
+        match action, event:
+            case Action.GIVE_UP, _:
+                return [GiveUp()]
+            case Action.DIAL, _:
+                return [self._dial(event, now)]
+            case Action.PROGRESS, leg.Progressed(status=status, content=content):
+                self._early = content or self._early
+                return [Progress(status, content)]
+            case Action.COMMIT, leg.Answered(content=content):
+                self._early = content or self._early
+                self._alarm = (now + COMMIT_LIMIT_S, On.NOT_COMMITTED)
+                return [Commit()]
+            case Action.ANSWER, _:
+                return [self._answer(event, now)]
+            case Action.ACKNOWLEDGE, leg.Acknowledged(content=content):
+                return [Acknowledge(content)]
+            case Action.REFUSE_ASK, leg.Asked(ask=ask):
+                return [PassReply(side, ask, 491 if ask.method == "INVITE" else 480, None)]
+            case Action.PASS_ASK, leg.Asked(ask=ask):
+                return [PassAsk(side.other, ask)]
+            case Action.PASS_REPLY, leg.Replied(ask=ask, status=status, content=content):
+                return [PassReply(side.other, ask, status, content)]
+            case Action.PASS_WITHDRAWAL, leg.Withdrawn(ask=ask):
+                return [PassReply(side, ask, 487, None), PassWithdrawal(side.other, ask)]
+            case Action.PASS_ASK_ACK, leg.Acknowledged(content=content, ask=ask) if ask is not None:
+                return [PassAskAcknowledgement(side.other, ask, content)]
+            case _:
+                raise AssertionError(f"{action} does not follow from {event!r}")
+
+    def _dial(self, event: Heard | None, now: float) -> Command:
+        if isinstance(event, Granted):
+            self._granted_ms = event.talk_ms
+        self._early = None  # what a failed trunk played is not what the next one will
+        trunk = self.trunks[len(self.attempts)]
+        self.attempts.append(Attempt(trunk, now))
+        self._alarm = (now + trunk.first_response_timeout_s, On.SILENT)
+        return Dial(trunk, len(self.attempts))
+
+    def _answer(self, event: Heard | None, now: float) -> Command:
+        if isinstance(event, leg.Answered):
+            self._early = event.content or self._early
+        self.answered_at_s = now
+        self._alarm = (now + self._granted_ms / 1000, On.CUT_OFF) if self._granted_ms is not None else None
+        return Answer(self._early)
+
+    def _talk_ms(self, now: float) -> int:
+        if self.answered_at_s is None:
+            return 0
+        talk_ms = max(0, int((now - self.answered_at_s) * 1000))
+        return talk_ms if self._granted_ms is None else min(talk_ms, self._granted_ms)
+
+
+_PLAIN: Final[Mapping[type, Input]] = {
+    Granted: On.GRANTED,
+    Denied: On.DENIED,
+    Committed: On.COMMITTED,
+    NotCommitted: On.NOT_COMMITTED,
+    Cut: On.CUT,
+    leg.Cancelled: On.CALLER_CANCELLED,
+    leg.Asked: On.ASKED,
+    leg.Replied: On.REPLIED,
+    leg.Withdrawn: On.WITHDRAWN,
+}
+
+
+def fails_over(status: int) -> bool:
+    """Whether a final response says that this trunk failed, not that the callee cannot be had.
+
+    401 and 407 are the carrier's quarrel with us, 3xx sends us where no contract is.
+    """
+    return status in {401, 407, 408} or 500 <= status < 600 or 300 <= status < 400
+
+
+#: Q.850 causes of SIP statuses (RFC 3398 section 8.2.6.1), for responses that carry no Reason of their own.
+_Q850: Final[Mapping[int, int]] = {
+    404: 1,
+    408: 102,
+    410: 22,
+    480: 18,
+    484: 28,
+    486: 17,
+    487: 31,
+    488: 88,
+    500: 41,
+    501: 79,
+    502: 38,
+    503: 41,
+    504: 102,
+    600: 17,
+    603: 21,
+    604: 1,
+}
+
+
+def q850_of(reason: str | None, status: int) -> int | None:
+    """The Q.850 cause that a Reason header names (RFC 3326), else the one that its SIP status stands for.
+
+    >>> q850_of('SIP;cause=600, Q.850;cause=17;text="User busy"', 480), q850_of(None, 404)
+    (17, 1)
+    """
+    for part in (reason or "").split(","):
+        protocol, *params = [field.strip().lower() for field in part.split(";")]
+        if protocol == "q.850":
+            for name, _, value in (param.partition("=") for param in params):
+                if name == "cause" and value.isascii() and value.isdigit() and int(value) < 128:
+                    return int(value)
+    return _Q850.get(status)
+
+
+def _fate(state: State, happened: Input, event: Heard | None) -> Fate:
+    """How a call comes out that ends by this input in this state."""
+    if state is State.TALKING:
+        return _fate_of_talk(happened, event)
+    match happened, event:
+        case Input.DENIED, Denied(cause=cause, detail=detail):
+            return Fate(outcome=Outcome.REFUSED, cause=cause, detail=detail)
+        case Input.NOT_COMMITTED, NotCommitted(why=why):
+            return Fate(outcome=Outcome.FAILED, cause=Cause.NOT_DURABLE, hung_up_by="switch", q850=41, detail=why)
+        case Input.CUT, Cut(detail=detail):
+            return Fate(outcome=Outcome.CANCELLED, hung_up_by="switch", q850=31, detail=detail)
+        case Input.CALLER_CANCELLED, _:
+            return Fate(outcome=Outcome.CANCELLED, status=487, q850=16, hung_up_by="caller")
+        case Input.CALLEE_GONE, _:
+            return Fate(outcome=Outcome.FAILED, q850=16, hung_up_by="callee", detail="hung up while answering")
+        case Input.RANG_OUT, _:
+            return Fate(outcome=Outcome.NO_ANSWER, q850=19, hung_up_by="switch", detail="nobody answered")
+        case Input.FAILED, leg.Failed() as failed:
+            return _fate_of_failure(failed)
+        case _:
+            return Fate(outcome=Outcome.FAILED, cause=Cause.TRUNKS_FAILED, q850=102, detail="no carrier responded")
+
+
+def _fate_of_talk(happened: Input, event: Heard | None) -> Fate:
+    by, detail, q850 = "switch", "", 16
+    match event:
+        case leg.HungUp(reason=reason):
+            by = "caller" if happened is Input.CALLER_GONE else "callee"
+            q850 = q850_of(reason, 200) or 16
+        case leg.Lost(why=why):
+            detail, q850 = f"{'caller' if happened is Input.CALLER_GONE else 'callee'} lost: {why}", 27
+        case Cut(detail=detail):
+            q850 = 31
+        case _:
+            detail, q850 = "the granted time is over", 31
+    return Fate(outcome=Outcome.ANSWERED, status=200, q850=q850, hung_up_by=by, detail=detail)
+
+
+def _fate_of_failure(failed: leg.Failed) -> Fate:
+    """What the caller is told of a carrier's refusal: the callee's state as it is, the carrier's troubles as 480."""
+    status, q850 = failed.status, q850_of(failed.reason, failed.status)
+    if fails_over(status):
+        detail = f"carrier answered {status}" if failed.responded else "no carrier responded"
+        return Fate(outcome=Outcome.FAILED, cause=Cause.TRUNKS_FAILED, q850=q850, detail=detail)
+    if status in {486, 600}:
+        return Fate(outcome=Outcome.BUSY, status=486, q850=q850 or 17)
+    if status == 480:
+        return Fate(outcome=Outcome.NO_ANSWER, status=480, q850=q850)
+    passed = status if status in {403, 404, 410, 484, 488, 603, 604, 606} else 480
+    return Fate(outcome=Outcome.FAILED, status=passed, q850=q850, detail=f"carrier answered {status}")

@@ -1,0 +1,169 @@
+"""A dialog: what two user agents share after an INVITE (RFC 3261 section 12).
+
+Tags, sequence numbers, the peer's target and the route to it; it makes the requests that are sent inside and judges
+those that come. It can be written down as plain JSON, so that a later process can still end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sipshop.sip.flow import Address, Flow
+from sipshop.sip.message import MalformedMessage, Message, NameAddr, Request, Response, Uri, parse_address, parse_uri
+
+
+@dataclass(slots=True, kw_only=True)
+class Dialog:
+    """One side's view of a dialog.
+
+    `local` and `remote` are the From and To of our requests, without tags. `symmetric` says that the peer is reached
+    where its requests came from (a phone behind NAT) and not where its Contact or route points.
+    """
+
+    call_id: str
+    local: str
+    local_tag: str
+    remote: str
+    remote_tag: str
+    target: str
+    routes: tuple[str, ...]
+    local_cseq: int
+    remote_cseq: int | None
+    flow: Flow
+    symmetric: bool
+
+    @classmethod
+    def of_server(cls, request: Request, local_tag: str, flow: Flow) -> Dialog:
+        """The dialog that our answer to an INVITE makes (section 12.1.1); raises `MalformedMessage` without Contact."""
+        contacts = request.contacts
+        if not contacts:
+            raise MalformedMessage("an INVITE without Contact makes no dialog")
+        return cls(
+            call_id=request.call_id,
+            local=_untagged(request.to),
+            local_tag=local_tag,
+            remote=_untagged(request.from_),
+            remote_tag=request.from_.tag or "",
+            target=str(contacts[0].uri),
+            routes=tuple(request.all("record-route")),
+            local_cseq=0,
+            remote_cseq=request.cseq[0],
+            flow=flow,
+            symmetric=True,
+        )
+
+    @classmethod
+    def of_client(cls, invite: Request, response: Response, flow: Flow) -> Dialog:
+        """The dialog that a response to our INVITE makes (section 12.1.2).
+
+        A response without Contact leaves the peer where the INVITE was sent: it breaks the RFC, but not our call.
+        """
+        contacts = response.contacts
+        return cls(
+            call_id=invite.call_id,
+            local=_untagged(invite.from_),
+            local_tag=invite.from_.tag or "",
+            remote=_untagged(response.to),
+            remote_tag=response.to.tag or "",
+            target=str(contacts[0].uri) if contacts else invite.target,
+            routes=tuple(reversed(response.all("record-route"))),
+            local_cseq=invite.cseq[0],
+            remote_cseq=None,
+            flow=flow,
+            symmetric=False,
+        )
+
+    def request(
+        self,
+        method: str,
+        *,
+        via: str,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        cseq: int | None = None,
+    ) -> Request:
+        """A request inside the dialog, with the next sequence number unless `cseq` names one (an ACK's)."""
+        if cseq is None:
+            self.local_cseq += 1
+            cseq = self.local_cseq
+        target, routes = self._path()
+        head = [("via", via), ("max-forwards", "70")]
+        head += [("route", route) for route in routes]
+        head += [
+            ("from", f"{self.local};tag={self.local_tag}"),
+            ("to", f"{self.remote};tag={self.remote_tag}" if self.remote_tag else self.remote),
+            ("call-id", self.call_id),
+            ("cseq", f"{cseq} {method}"),
+        ]
+        return Request(method, target, [*head, *headers], body)
+
+    def next_hop(self) -> Flow:
+        """Where our requests go: the flow of a symmetric peer, else the first route, else the peer's target.
+
+        A host that is a name stays with the flow: names are not looked up inside a call.
+        """
+        if self.symmetric:
+            return self.flow
+        uri = parse_address(self.routes[0]).uri if self.routes else parse_uri(self.target)
+        address = _address(uri)
+        if address is None or address == self.flow.remote:
+            return self.flow
+        transport = (uri.transport or self.flow.transport).upper()
+        return Flow(transport if transport in {"UDP", "TCP"} else self.flow.transport, self.flow.local, address)
+
+    def in_order(self, request: Request) -> bool:
+        """Whether a request of the peer is newer than its last one, which it then becomes (section 12.2.2)."""
+        number = request.cseq[0]
+        if self.remote_cseq is not None and number <= self.remote_cseq:
+            return False
+        self.remote_cseq = number
+        return True
+
+    def refresh_target(self, message: Message) -> None:
+        """Take the peer's new Contact from a re-INVITE or its answer (section 12.2)."""
+        contacts = message.contacts
+        if contacts:
+            self.target = str(contacts[0].uri)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types, enough to send requests inside the dialog from another process."""
+        return {
+            "call_id": self.call_id,
+            "local": self.local,
+            "local_tag": self.local_tag,
+            "remote": self.remote,
+            "remote_tag": self.remote_tag,
+            "target": self.target,
+            "routes": list(self.routes),
+            "local_cseq": self.local_cseq,
+            "remote_cseq": self.remote_cseq,
+            "flow": [self.flow.transport, *self.flow.local, *self.flow.remote],
+            "symmetric": self.symmetric,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Dialog:
+        """What `to_json` wrote; the flow names the same addresses, but no connection."""
+        transport, local_host, local_port, host, port = stored["flow"]
+        flow = Flow(transport, (local_host, local_port), (host, port))
+        return cls(**{**stored, "flow": flow, "routes": tuple(stored["routes"])})
+
+    def _path(self) -> tuple[str, tuple[str, ...]]:
+        """Request-URI and Route values; a first route without `lr` is a strict router's (section 12.2.1.1)."""
+        if not self.routes or "lr" in parse_address(self.routes[0]).uri.params:
+            return self.target, self.routes
+        return str(parse_address(self.routes[0]).uri), (*self.routes[1:], f"<{self.target}>")
+
+
+def _untagged(address: NameAddr) -> str:
+    params = {name: value for name, value in address.params.items() if name != "tag"}
+    return str(NameAddr(address.uri, address.display, params))
+
+
+def _address(uri: Uri) -> Address | None:
+    """Host and port of a URI that names an IP literal, else None."""
+    host = uri.host.removeprefix("[").removesuffix("]")
+    literal = ":" in host or (host.count(".") == 3 and host.replace(".", "").isdigit())
+    return (host, uri.port or 5060) if literal else None

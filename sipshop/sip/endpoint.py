@@ -1,0 +1,105 @@
+"""The IO shell around the user agent: reads the clock, moves bytes, arms one timer (IO).
+
+Everything that happens in one turn of the event loop (a message, a timer, a command from above) carries one `now`,
+and what it puts out is done in order before the turn ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sipshop.sip.flow import Address, Flow
+from sipshop.sip.transport import Transports
+from sipshop.sip.useragent import Dropped, Output, Send, UserAgent
+
+
+class Endpoint:
+    """One listening address with its user agent; `handle(output, now)` gets all that is not to be sent."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, agent: UserAgent, handle: Callable[[Output, float], None]
+    ) -> None:
+        self.agent = agent
+        self._loop = loop
+        self._handle = handle
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at: float | None = None
+        self._busy = False
+        self.transports = Transports(
+            loop, on_message=self._on_message, on_lost=self._on_lost, on_dropped=self._on_dropped
+        )
+
+    async def listen(self, host: str, port: int) -> None:
+        """Open UDP and TCP on one address; `OSError` where it is taken or is not ours."""
+        await self.transports.listen(host, port)
+
+    @property
+    def local(self) -> Address:
+        """The address that we listen on."""
+        return self.transports.local
+
+    @contextmanager
+    def turn(self) -> Iterator[float]:
+        """One turn that did not begin with a message: gives `now`, and does at the end what was put out."""
+        now = self._loop.time()
+        yield now
+        self._finish(now)
+
+    def close(self) -> None:
+        """Stop listening and close every connection."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self.transports.close()
+
+    def _on_message(self, data: bytes, flow: Flow) -> None:
+        now = self._loop.time()  # as in `turn`, without its cost: this is the hot path
+        self.agent.hear(data, flow, now)
+        self._finish(now)
+
+    def _on_lost(self, flow: Flow) -> None:
+        with self.turn() as now:
+            self.agent.hear_lost(flow, now)
+
+    def _on_dropped(self, reason: str) -> None:
+        with self.turn():
+            self.agent.out.append(Dropped(reason))
+
+    def _on_alarm(self) -> None:
+        self._alarm = self._alarm_at = None
+        with self.turn() as now:
+            self.agent.timers.tick(now)
+
+    def _finish(self, now: float) -> None:
+        if self._busy:
+            return  # a turn inside a turn: the outer one does what both put out, in order
+        self._busy = True
+        try:
+            out = self.agent.out
+            while out:
+                output = out.popleft()
+                try:
+                    if isinstance(output, Send):
+                        self.transports.send(output.data, output.flow)
+                    else:
+                        self._handle(output, now)
+                except Exception as error:  # one call's bug must not stop the others
+                    context = {"message": f"{type(output).__name__} was not handled", "exception": error}
+                    self._loop.call_exception_handler(context)
+        finally:
+            self._busy = False
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self.agent.timers.deadline
+        if deadline == self._alarm_at:
+            return
+        if self._alarm is not None:
+            if deadline is not None and self._alarm_at is not None and self._alarm_at < deadline:
+                return  # it rings early and is set again then: cheaper than to move it at every message
+            self._alarm.cancel()
+            self._alarm = self._alarm_at = None
+        if deadline is not None:
+            self._alarm_at = deadline
+            self._alarm = self._loop.call_at(deadline, self._on_alarm)

@@ -1,0 +1,80 @@
+"""One heap of deadlines for everything that waits: transactions, dialogs and calls.
+
+Nothing here knows what time it is; whoever does asks `deadline` and calls `tick`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Final
+
+#: Round-trip estimate, longest interval of a repeated request, longest life of a message in the network, in seconds
+#: (RFC 3261 section 17.1.1.1).
+T1_S: Final = 0.5
+T2_S: Final = 4.0
+T4_S: Final = 5.0
+#: How long one side of a transaction waits for the other before it gives up (timers B, F, H, L and M).
+GIVE_UP_S: Final = 64 * T1_S
+
+
+class Timer:
+    """One thing to do at `at_s`, until it is stopped or done."""
+
+    __slots__ = ("_heap", "at_s", "fire")
+
+    def __init__(self, at_s: float, fire: Callable[[float], None], heap: Timers) -> None:
+        self.at_s = at_s
+        self.fire: Callable[[float], None] | None = fire
+        self._heap = heap
+
+    def stop(self) -> None:
+        """Do not fire any more; may be called twice, or after it fired."""
+        if self.fire is not None:
+            self.fire = None
+            self._heap.forget()
+
+
+class Timers:
+    """The heap. A stopped timer stays in it until its time comes, or until the stopped outnumber the running."""
+
+    __slots__ = ("_count", "_heap", "_running")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._count = 0  # keeps timers of one instant in the order in which they were started
+        self._running = 0
+
+    def __len__(self) -> int:
+        return self._running
+
+    def start(self, at_s: float, fire: Callable[[float], None]) -> Timer:
+        """Call `fire(now)` in the first tick at or after `at_s`."""
+        timer = Timer(at_s, fire, self)
+        self._count += 1
+        self._running += 1
+        heapq.heappush(self._heap, (at_s, self._count, timer))
+        return timer
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next timer fires, or None."""
+        while self._heap and self._heap[0][2].fire is None:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def tick(self, now: float) -> None:
+        """Fire every timer that is due, those too that firing starts and that are due already."""
+        while self._heap and self._heap[0][0] <= now:
+            timer = heapq.heappop(self._heap)[2]
+            fire, timer.fire = timer.fire, None
+            if fire is not None:
+                self._running -= 1
+                fire(now)
+
+    def forget(self) -> None:
+        """A timer was stopped: throw the stopped ones out when they are most of the heap."""
+        self._running -= 1
+        if len(self._heap) > 64 and self._running * 4 < len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].fire is not None]
+            heapq.heapify(self._heap)

@@ -1,0 +1,469 @@
+"""SIP transactions: four tables and the layer that finds them (RFC 3261 section 17, RFC 4320, RFC 6026).
+
+Every request and response of every leg passes here, so retransmission, matching and the life of a transaction are
+decided in one place. A table says for each state and input the next state and what to do; a pair that is missing is a
+protocol error of the one that caused it: of a peer it is ignored, of ours it raises `TransactionMisused`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
+from typing import Final, Protocol
+
+from sipshop.sip.flow import Flow
+from sipshop.sip.message import Request, Response, SipError
+from sipshop.sip.timers import GIVE_UP_S, T1_S, T2_S, T4_S, Timer, Timers
+
+#: What makes a branch of RFC 3261 unique, unlike those of RFC 2543.
+MAGIC_COOKIE: Final = "z9hG4bK"
+
+
+class State(Enum):
+    """Where a transaction stands; the names are RFC 3261's and, for ACCEPTED, RFC 6026's."""
+
+    CALLING = auto()
+    TRYING = auto()
+    PROCEEDING = auto()
+    ACCEPTED = auto()
+    COMPLETED = auto()
+    CONFIRMED = auto()
+    TERMINATED = auto()
+
+
+class Input(Enum):
+    """What a transaction hears: from the peer (GOT), from its user (SEND), from the clock (TIMER)."""
+
+    GOT_REQUEST = auto()
+    GOT_ACK = auto()
+    GOT_1XX = auto()
+    GOT_2XX = auto()
+    GOT_FAILURE = auto()
+    SEND_1XX = auto()
+    SEND_2XX = auto()
+    SEND_FAILURE = auto()
+    TIMER_A = auto()
+    TIMER_B = auto()
+    TIMER_D = auto()
+    TIMER_E = auto()
+    TIMER_F = auto()
+    TIMER_G = auto()
+    TIMER_H = auto()
+    TIMER_I = auto()
+    TIMER_J = auto()
+    TIMER_K = auto()
+    TIMER_L = auto()
+    TIMER_M = auto()
+    TRANSPORT_FAILED = auto()
+    ABANDONED = auto()  # cancelled long ago, and never a final response (section 9.1)
+
+
+class Action(Enum):
+    """What a transaction does about it."""
+
+    SEND = auto()  # the response that its user handed in
+    RESEND = auto()  # what it sent last
+    SEND_ACK = auto()  # for a final response other than 2xx, hop by hop (section 17.1.1.3)
+    PASS_UP = auto()  # the message, to its user
+    TELL_TIMEOUT = auto()
+    TELL_FAILED = auto()
+    START_A = auto()
+    START_B = auto()
+    START_D = auto()
+    START_E = auto()
+    START_F = auto()
+    START_G = auto()
+    START_H = auto()
+    START_I = auto()
+    START_J = auto()
+    START_K = auto()
+    START_L = auto()
+    START_M = auto()
+    STOP_TIMERS = auto()
+
+
+S, On, Do = State, Input, Action
+Table = Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]]
+
+#: RFC 3261 figure 5 as amended by RFC 6026 section 7.2.
+INVITE_CLIENT: Final[Table] = {
+    (S.CALLING, On.TIMER_A): (S.CALLING, (Do.RESEND, Do.START_A)),
+    (S.CALLING, On.TIMER_B): (S.TERMINATED, (Do.TELL_TIMEOUT,)),
+    (S.CALLING, On.TRANSPORT_FAILED): (S.TERMINATED, (Do.TELL_FAILED,)),
+    (S.CALLING, On.GOT_1XX): (S.PROCEEDING, (Do.STOP_TIMERS, Do.PASS_UP)),
+    (S.CALLING, On.GOT_2XX): (S.ACCEPTED, (Do.STOP_TIMERS, Do.START_M, Do.PASS_UP)),
+    (S.CALLING, On.GOT_FAILURE): (S.COMPLETED, (Do.STOP_TIMERS, Do.SEND_ACK, Do.START_D, Do.PASS_UP)),
+    (S.PROCEEDING, On.GOT_1XX): (S.PROCEEDING, (Do.PASS_UP,)),
+    (S.PROCEEDING, On.GOT_2XX): (S.ACCEPTED, (Do.START_M, Do.PASS_UP)),
+    (S.PROCEEDING, On.GOT_FAILURE): (S.COMPLETED, (Do.SEND_ACK, Do.START_D, Do.PASS_UP)),
+    (S.PROCEEDING, On.TRANSPORT_FAILED): (S.PROCEEDING, ()),  # the peer has the request and may come back
+    (S.PROCEEDING, On.ABANDONED): (S.TERMINATED, ()),
+    (S.ACCEPTED, On.GOT_1XX): (S.ACCEPTED, ()),
+    (S.ACCEPTED, On.GOT_2XX): (S.ACCEPTED, (Do.PASS_UP,)),
+    (S.ACCEPTED, On.GOT_FAILURE): (S.ACCEPTED, ()),
+    (S.ACCEPTED, On.TIMER_M): (S.TERMINATED, ()),
+    (S.ACCEPTED, On.TRANSPORT_FAILED): (S.ACCEPTED, ()),
+    (S.COMPLETED, On.GOT_1XX): (S.COMPLETED, ()),
+    (S.COMPLETED, On.GOT_2XX): (S.COMPLETED, ()),
+    (S.COMPLETED, On.GOT_FAILURE): (S.COMPLETED, (Do.SEND_ACK,)),
+    (S.COMPLETED, On.TIMER_D): (S.TERMINATED, ()),
+    (S.COMPLETED, On.TRANSPORT_FAILED): (S.TERMINATED, ()),
+}
+
+#: RFC 3261 figure 6.
+CLIENT: Final[Table] = {
+    (S.TRYING, On.TIMER_E): (S.TRYING, (Do.RESEND, Do.START_E)),
+    (S.TRYING, On.TIMER_F): (S.TERMINATED, (Do.TELL_TIMEOUT,)),
+    (S.TRYING, On.TRANSPORT_FAILED): (S.TERMINATED, (Do.TELL_FAILED,)),
+    (S.TRYING, On.GOT_1XX): (S.PROCEEDING, (Do.PASS_UP,)),
+    (S.TRYING, On.GOT_2XX): (S.COMPLETED, (Do.STOP_TIMERS, Do.START_K, Do.PASS_UP)),
+    (S.TRYING, On.GOT_FAILURE): (S.COMPLETED, (Do.STOP_TIMERS, Do.START_K, Do.PASS_UP)),
+    (S.PROCEEDING, On.TIMER_E): (S.PROCEEDING, (Do.RESEND, Do.START_E)),
+    (S.PROCEEDING, On.TIMER_F): (S.TERMINATED, (Do.TELL_TIMEOUT,)),
+    (S.PROCEEDING, On.TRANSPORT_FAILED): (S.TERMINATED, (Do.TELL_FAILED,)),
+    (S.PROCEEDING, On.GOT_1XX): (S.PROCEEDING, (Do.PASS_UP,)),
+    (S.PROCEEDING, On.GOT_2XX): (S.COMPLETED, (Do.STOP_TIMERS, Do.START_K, Do.PASS_UP)),
+    (S.PROCEEDING, On.GOT_FAILURE): (S.COMPLETED, (Do.STOP_TIMERS, Do.START_K, Do.PASS_UP)),
+    (S.COMPLETED, On.GOT_1XX): (S.COMPLETED, ()),
+    (S.COMPLETED, On.GOT_2XX): (S.COMPLETED, ()),
+    (S.COMPLETED, On.GOT_FAILURE): (S.COMPLETED, ()),
+    (S.COMPLETED, On.TRANSPORT_FAILED): (S.COMPLETED, ()),
+    (S.COMPLETED, On.TIMER_K): (S.TERMINATED, ()),
+}
+
+#: RFC 3261 figure 7 as amended by RFC 6026 section 7.1.
+INVITE_SERVER: Final[Table] = {
+    (S.PROCEEDING, On.GOT_REQUEST): (S.PROCEEDING, (Do.RESEND,)),
+    (S.PROCEEDING, On.GOT_ACK): (S.PROCEEDING, ()),
+    (S.PROCEEDING, On.SEND_1XX): (S.PROCEEDING, (Do.SEND,)),
+    (S.PROCEEDING, On.SEND_2XX): (S.ACCEPTED, (Do.SEND, Do.START_L)),
+    (S.PROCEEDING, On.SEND_FAILURE): (S.COMPLETED, (Do.SEND, Do.START_G, Do.START_H)),
+    (S.PROCEEDING, On.TRANSPORT_FAILED): (S.PROCEEDING, ()),  # the answer will open a connection of its own
+    (S.ACCEPTED, On.GOT_REQUEST): (S.ACCEPTED, ()),  # its user repeats the 2xx (section 13.3.1.4)
+    (S.ACCEPTED, On.GOT_ACK): (S.ACCEPTED, (Do.PASS_UP,)),
+    (S.ACCEPTED, On.SEND_2XX): (S.ACCEPTED, (Do.SEND,)),
+    (S.ACCEPTED, On.TIMER_L): (S.TERMINATED, ()),
+    (S.ACCEPTED, On.TRANSPORT_FAILED): (S.ACCEPTED, ()),
+    (S.COMPLETED, On.GOT_REQUEST): (S.COMPLETED, (Do.RESEND,)),
+    (S.COMPLETED, On.GOT_ACK): (S.CONFIRMED, (Do.STOP_TIMERS, Do.START_I)),
+    (S.COMPLETED, On.TIMER_G): (S.COMPLETED, (Do.RESEND, Do.START_G)),
+    (S.COMPLETED, On.TIMER_H): (S.TERMINATED, ()),  # nobody waits for the ACK of a refusal
+    (S.COMPLETED, On.TRANSPORT_FAILED): (S.COMPLETED, ()),
+    (S.CONFIRMED, On.GOT_REQUEST): (S.CONFIRMED, ()),
+    (S.CONFIRMED, On.GOT_ACK): (S.CONFIRMED, ()),
+    (S.CONFIRMED, On.TIMER_I): (S.TERMINATED, ()),
+    (S.CONFIRMED, On.TRANSPORT_FAILED): (S.CONFIRMED, ()),
+}
+
+#: RFC 3261 figure 8. Its user sends no 1xx but 100, and no 408 (RFC 4320 section 4).
+SERVER: Final[Table] = {
+    (S.TRYING, On.GOT_REQUEST): (S.TRYING, ()),
+    (S.TRYING, On.SEND_1XX): (S.PROCEEDING, (Do.SEND,)),
+    (S.TRYING, On.SEND_2XX): (S.COMPLETED, (Do.SEND, Do.START_J)),
+    (S.TRYING, On.SEND_FAILURE): (S.COMPLETED, (Do.SEND, Do.START_J)),
+    (S.TRYING, On.TRANSPORT_FAILED): (S.TRYING, ()),
+    (S.PROCEEDING, On.GOT_REQUEST): (S.PROCEEDING, (Do.RESEND,)),
+    (S.PROCEEDING, On.SEND_1XX): (S.PROCEEDING, (Do.SEND,)),
+    (S.PROCEEDING, On.SEND_2XX): (S.COMPLETED, (Do.SEND, Do.START_J)),
+    (S.PROCEEDING, On.SEND_FAILURE): (S.COMPLETED, (Do.SEND, Do.START_J)),
+    (S.PROCEEDING, On.TRANSPORT_FAILED): (S.PROCEEDING, ()),
+    (S.COMPLETED, On.GOT_REQUEST): (S.COMPLETED, (Do.RESEND,)),
+    (S.COMPLETED, On.TIMER_J): (S.TERMINATED, ()),
+    (S.COMPLETED, On.TRANSPORT_FAILED): (S.COMPLETED, ()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """How a timer runs: seconds at first, and what it is not started for."""
+
+    input: Input
+    first_s: float
+    longest_s: float | None = None  # it doubles up to here; None: it runs once
+    unreliable_only: bool = False  # what it repeats, or waits for, a reliable transport does not need
+
+
+_CLOCKS: Final[Mapping[Action, _Clock]] = {
+    Do.START_A: _Clock(On.TIMER_A, T1_S, GIVE_UP_S, unreliable_only=True),
+    Do.START_B: _Clock(On.TIMER_B, GIVE_UP_S),
+    Do.START_D: _Clock(On.TIMER_D, 32.0),
+    Do.START_E: _Clock(On.TIMER_E, T1_S, T2_S, unreliable_only=True),
+    Do.START_F: _Clock(On.TIMER_F, GIVE_UP_S),
+    Do.START_G: _Clock(On.TIMER_G, T1_S, T2_S, unreliable_only=True),
+    Do.START_H: _Clock(On.TIMER_H, GIVE_UP_S),
+    Do.START_I: _Clock(On.TIMER_I, T4_S),
+    Do.START_J: _Clock(On.TIMER_J, GIVE_UP_S),
+    Do.START_K: _Clock(On.TIMER_K, T4_S),
+    Do.START_L: _Clock(On.TIMER_L, GIVE_UP_S),
+    Do.START_M: _Clock(On.TIMER_M, GIVE_UP_S),
+}
+#: Timers that are zero over a reliable transport: the transaction has nothing left to absorb.
+_ZERO_IF_RELIABLE: Final = frozenset({Do.START_D, Do.START_I, Do.START_J, Do.START_K})
+
+
+class TransactionMisused(SipError):
+    """Our own side asked a transaction for what its state does not allow."""
+
+    status = 500
+
+
+class ClientUser(Protocol):
+    """Who sent a request: told of each response, or that none will come."""
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A response that the transaction does not absorb."""
+
+    def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
+        """The request failed: `why` is "timeout" or "transport"."""
+
+
+class Unheard:
+    """A request whose answer changes nothing."""
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """Nothing."""
+
+    def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
+        """Nothing."""
+
+
+class _Transaction:
+    """What the four machines share: a state, its table and timers."""
+
+    __slots__ = ("_intervals", "_last", "_timers", "flow", "key", "layer", "request", "state", "table")
+
+    def __init__(self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow, table: Table) -> None:
+        self.layer = layer
+        self.key = key
+        self.request = request
+        self.flow = flow
+        self.table = table
+        self.state = State.TERMINATED
+        self._last = b""
+        self._timers: list[Timer] = []
+        self._intervals: dict[Action, float] = {}
+
+    def hear(self, happened: Input, now: float, message: Request | Response | None = None) -> bool:
+        """Take one step of the table; False where it has no such step, and then nothing happened."""
+        step = self.table.get((self.state, happened))
+        if step is None:
+            return False
+        self.state, actions = step
+        for action in actions:
+            clock = _CLOCKS.get(action)
+            if clock is not None:
+                self._start(action, clock, now)
+            else:
+                self._do(action, message, now)
+        if self.state is State.TERMINATED:
+            self._stop_timers()
+            self.layer.forget(self)
+        return True
+
+    def _do(self, action: Action, message: Request | Response | None, now: float) -> None:
+        match action:
+            case Action.SEND:
+                assert isinstance(message, Response), "only a response is handed to a transaction to send"
+                self._transmit(message.encode())
+            case Action.RESEND:
+                if self._last:
+                    self.layer.send(self._last, self.flow)
+            case Action.STOP_TIMERS:
+                self._stop_timers()
+            case _:
+                self._tell(action, message, now)
+
+    def _tell(self, action: Action, message: Request | Response | None, now: float) -> None:
+        raise AssertionError(f"{action} has nobody to tell")
+
+    def _transmit(self, data: bytes) -> None:
+        self._last = data
+        self.layer.send(data, self.flow)
+
+    def _start(self, action: Action, clock: _Clock, now: float) -> None:
+        if clock.unreliable_only and self.flow.reliable:
+            return
+        wait_s = clock.first_s
+        if action in _ZERO_IF_RELIABLE and self.flow.reliable:
+            wait_s = 0.0
+        elif clock.longest_s is not None:
+            wait_s = self._intervals.get(action, clock.first_s)
+            self._intervals[action] = min(2 * wait_s, clock.longest_s)
+        self._timers.append(self.layer.timers.start(now + wait_s, partial(self._fire, clock.input)))
+
+    def _fire(self, happened: Input, now: float) -> None:
+        self.hear(happened, now)
+
+    def _stop_timers(self) -> None:
+        for timer in self._timers:
+            timer.stop()
+        self._timers.clear()
+
+
+class ServerTransaction(_Transaction):
+    """A request that we answer. `final` is the status that was answered, or None while there is none."""
+
+    __slots__ = ("final", "merge_key", "on_cancel")
+
+    def __init__(self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow) -> None:
+        invite = request.method == "INVITE"
+        super().__init__(layer, key, request, flow, INVITE_SERVER if invite else SERVER)
+        self.state = State.PROCEEDING if invite else State.TRYING
+        self.final: int | None = None
+        self.merge_key: tuple[str, ...] | None = None
+        #: Called with the CANCEL and the time while an INVITE has no final response.
+        self.on_cancel: Callable[[Request, float], None] | None = None
+
+    def respond(self, response: Response, now: float) -> None:
+        """Send a response.
+
+        Raises:
+            TransactionMisused: a final response was sent before, other than a repeated 2xx to an INVITE.
+        """
+        status = response.status
+        happened = On.SEND_1XX if status < 200 else On.SEND_2XX if status < 300 else On.SEND_FAILURE
+        if not self.hear(happened, now, response):
+            raise TransactionMisused(f"{self.request.method} was answered {self.final}, {status} comes too late")
+        if status >= 200:
+            self.final = status
+
+    def _tell(self, action: Action, message: Request | Response | None, now: float) -> None:
+        """An ACK of a 2xx that reuses the INVITE's branch goes up by its dialog, as one with its own branch does."""
+
+
+class ClientTransaction(_Transaction):
+    """A request that we sent; its user hears what comes back."""
+
+    __slots__ = ("user",)
+
+    def __init__(
+        self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow, user: ClientUser
+    ) -> None:
+        invite = request.method == "INVITE"
+        super().__init__(layer, key, request, flow, INVITE_CLIENT if invite else CLIENT)
+        self.state = State.CALLING if invite else State.TRYING
+        self.user = user
+
+    def begin(self, now: float) -> None:
+        """Send the request and start its timers."""
+        self._transmit(self.request.encode())
+        invite = self.table is INVITE_CLIENT
+        for action in (Do.START_A, Do.START_B) if invite else (Do.START_E, Do.START_F):
+            self._start(action, _CLOCKS[action], now)
+
+    def abandon(self, now: float) -> None:
+        """Stop waiting for the final response to a cancelled INVITE (section 9.1)."""
+        self.hear(Input.ABANDONED, now)
+
+    def _tell(self, action: Action, message: Request | Response | None, now: float) -> None:
+        match action:
+            case Action.PASS_UP:
+                assert isinstance(message, Response), "a client transaction hears responses"
+                self.user.on_response(self, message, now)
+            case Action.SEND_ACK:
+                assert isinstance(message, Response), "only a response is acknowledged"
+                self.layer.send(_ack_of_failure(self.request, message).encode(), self.flow)
+            case Action.TELL_TIMEOUT:
+                self.user.on_no_response(self, "timeout", now)
+            case _:
+                self.user.on_no_response(self, "transport", now)
+
+
+class Transactions:
+    """The layer: finds the transaction of a message, and sends by the callable that it is given."""
+
+    def __init__(self, timers: Timers, send: Callable[[bytes, Flow], None]) -> None:
+        self.timers = timers
+        self.send = send
+        self.servers: dict[tuple[str, ...], ServerTransaction] = {}
+        self.clients: dict[tuple[str, ...], ClientTransaction] = {}
+        self._merges: dict[tuple[str, ...], ServerTransaction] = {}
+
+    def hear_request(self, request: Request, now: float) -> bool:
+        """Whether a request was a retransmission, or the ACK of a refusal, and is dealt with."""
+        transaction = self.servers.get(_server_key(request, request.method))
+        if transaction is None:
+            return False
+        if request.method == "ACK":
+            transaction.hear(Input.GOT_ACK, now, request)
+            # the ACK of a 2xx belongs to the dialog, whatever branch it carries
+            return transaction.state is not State.ACCEPTED
+        transaction.hear(Input.GOT_REQUEST, now, request)
+        return True
+
+    def hear_response(self, response: Response, now: float) -> bool:
+        """Whether a response belongs to a request of ours that is still open."""
+        transaction = self.clients.get((response.via.branch, response.cseq[1]))
+        if transaction is None:
+            return False
+        status = response.status
+        transaction.hear(On.GOT_1XX if status < 200 else On.GOT_2XX if status < 300 else On.GOT_FAILURE, now, response)
+        return True
+
+    def serve(self, request: Request, flow: Flow) -> ServerTransaction:
+        """Open a transaction for a request that is new; `flow` is where its responses go."""
+        transaction = ServerTransaction(self, _server_key(request, request.method), request, flow)
+        self.servers[transaction.key] = transaction
+        if request.to.tag is None:
+            transaction.merge_key = _merge_key(request)
+            self._merges.setdefault(transaction.merge_key, transaction)
+        return transaction
+
+    def merging(self, transaction: ServerTransaction) -> bool:
+        """Whether another transaction serves the same request, which came by two paths (section 8.2.2.2)."""
+        return transaction.merge_key is not None and self._merges.get(transaction.merge_key) is not transaction
+
+    def cancelled_by(self, cancel: Request) -> ServerTransaction | None:
+        """The INVITE that a CANCEL means: the same branch, whatever address it came from (section 9.2)."""
+        return self.servers.get(_server_key(cancel, "INVITE"))
+
+    def request(self, request: Request, flow: Flow, user: ClientUser, now: float) -> ClientTransaction:
+        """Send a request other than ACK. Its topmost Via carries the branch, which must be new."""
+        transaction = ClientTransaction(self, (request.via.branch, request.method), request, flow, user)
+        assert transaction.key not in self.clients, "a branch names one transaction"
+        self.clients[transaction.key] = transaction
+        transaction.begin(now)
+        return transaction
+
+    def hear_lost(self, flow: Flow, now: float) -> None:
+        """A connection failed: whatever waits on it is told."""
+        waiting: list[_Transaction] = [*self.clients.values(), *self.servers.values()]
+        for transaction in waiting:
+            if transaction.flow == flow:
+                transaction.hear(Input.TRANSPORT_FAILED, now)
+
+    def forget(self, transaction: _Transaction) -> None:
+        """A transaction has ended."""
+        if isinstance(transaction, ServerTransaction):
+            self.servers.pop(transaction.key, None)
+            if transaction.merge_key is not None and self._merges.get(transaction.merge_key) is transaction:
+                del self._merges[transaction.merge_key]
+        else:
+            self.clients.pop(transaction.key, None)
+
+
+def _server_key(request: Request, method: str) -> tuple[str, ...]:
+    """How a request finds its transaction (section 17.2.3); a branch without the cookie is matched by RFC 2543."""
+    via = request.via
+    method = "INVITE" if method == "ACK" else method
+    if via.branch.startswith(MAGIC_COOKIE):
+        return (via.branch, via.sent_by, method)
+    return (via.branch, via.sent_by, method, request.call_id, request.from_.tag or "", str(request.cseq[0]))
+
+
+def _merge_key(request: Request) -> tuple[str, ...]:
+    number, method = request.cseq
+    return (request.call_id, request.from_.tag or "", str(number), method)
+
+
+def _ack_of_failure(invite: Request, response: Response) -> Request:
+    """The ACK of a final response other than 2xx: the INVITE's own hop, branch and route (section 17.1.1.3)."""
+    headers = [("via", invite.get("via") or ""), ("max-forwards", "70")]
+    headers += [(name, value) for name, value in invite.headers if name == "route"]
+    headers.append(("from", invite.get("from") or ""))
+    headers.append(("to", response.get("to") or ""))
+    headers.append(("call-id", invite.call_id))
+    headers.append(("cseq", f"{invite.cseq[0]} ACK"))
+    return Request("ACK", invite.target, headers)

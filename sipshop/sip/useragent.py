@@ -1,0 +1,382 @@
+"""The user agent core: matches messages to transactions, dialogs and legs (RFC 3261 sections 8, 12 and 18).
+
+It is told bytes, flows and the time, and leaves what it wants done in `out`, in order: `Send` for the transport, all
+else for whoever owns the calls. It can be driven in memory, two of them joined back to back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from sipshop.sip import validate
+from sipshop.sip.dialog import Dialog
+from sipshop.sip.flow import Address, Flow
+from sipshop.sip.leg import Content, Event, IncomingLeg, Leg, OutgoingLeg
+from sipshop.sip.message import MalformedMessage, Request, Response, parse, split_commas
+from sipshop.sip.timers import Timers
+from sipshop.sip.transaction import MAGIC_COOKIE, ClientUser, ServerTransaction, Transactions, Unheard
+
+#: What we take inside a dialog or to make one, as Allow names it; REGISTER is taken besides.
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+METHODS: Final = frozenset({*ALLOW.split(", "), "REGISTER"})
+#: Option tags of Require that we can honour: none yet (100rel and timer are not offered either).
+EXTENSIONS: Final[frozenset[str]] = frozenset()
+
+_RPORT: Final = re.compile(r";\s*rport\s*(?:=\s*)?(?=;|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Bytes for the transport."""
+
+    data: bytes
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of a leg, for its owner."""
+
+    leg: Leg
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """A new INVITE, well-formed and outside any dialog: `accept` makes it a leg, `respond` refuses it."""
+
+    transaction: ServerTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A REGISTER or OPTIONS outside any dialog, to be answered by `respond`."""
+
+    transaction: ServerTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A message that got no answer, and why in one word of a small set."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that never reached anybody above, and the status that it was answered."""
+
+    status: int
+    cause: str
+
+
+Output = Send | Happened | Invited | Requested | Dropped | Refused
+
+
+class UserAgent:
+    """One SIP user agent, client and server.
+
+    `token` gives a new random token each time; `pick(n)` a random number below n; `advertise` is our address as peers
+    see it; `ours(call_id, tag)` says whether a dialog that we do not hold was made by us in an earlier life.
+    """
+
+    allow = ALLOW
+
+    def __init__(
+        self,
+        *,
+        timers: Timers,
+        token: Callable[[], str],
+        pick: Callable[[int], int],
+        advertise: Address,
+        product: str = "sipshop",
+        ours: Callable[[str, str], bool] = lambda _call_id, _tag: False,
+    ) -> None:
+        self.timers = timers
+        self.token = token
+        self.pick = pick
+        self.advertise = advertise
+        self.product = product
+        self.transactions = Transactions(timers, self._put)
+        self.legs: dict[tuple[str, str], Leg] = {}
+        self.out: deque[Output] = deque()
+        self._ours = ours
+        host, port = advertise
+        self._sent_by = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    # what the transport hears
+
+    def hear(self, data: bytes, flow: Flow, now: float) -> None:
+        """Take one datagram, or one framed message of a connection."""
+        try:
+            message = parse(data)
+        except MalformedMessage:
+            self.out.append(Dropped("malformed"))
+            return
+        if isinstance(message, Request):
+            self._hear_request(message, flow, now)
+        else:
+            self._hear_response(message, flow, now)
+
+    def hear_lost(self, flow: Flow, now: float) -> None:
+        """A connection is gone, or could not be made."""
+        self.transactions.hear_lost(flow, now)
+
+    # what the owner of the calls does
+
+    def accept(self, transaction: ServerTransaction, now: float) -> IncomingLeg:
+        """Make a leg of an INVITE: it is answered 100 at once; raises `MalformedMessage` where it has no Contact."""
+        leg = IncomingLeg(self, transaction, self.token(), now)
+        self.legs[leg.call_id, leg.local_tag] = leg
+        return leg
+
+    def dial(
+        self,
+        flow: Flow,
+        *,
+        target: str,
+        from_: str,
+        to: str,
+        call_id: str,
+        tag: str,
+        max_forwards: int,
+        content: Content | None,
+        now: float,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> OutgoingLeg:
+        """Call somebody: send an INVITE and return its leg. `from_` and `to` are given without tags."""
+        head = [
+            ("via", self.via(flow)),
+            ("max-forwards", str(max_forwards)),
+            ("from", f"{from_};tag={tag}"),
+            ("to", to),
+            ("call-id", call_id),
+            ("cseq", "1 INVITE"),
+            ("contact", self.contact(flow)),
+            ("allow", self.allow),
+            ("user-agent", self.product),
+            *headers,
+        ]
+        if content is not None:
+            head.append(("content-type", content.type))
+        leg = OutgoingLeg(self, Request("INVITE", target, head, content.data if content else b""), flow)
+        self.legs[leg.call_id, leg.local_tag] = leg
+        leg.begin(now)
+        return leg
+
+    def respond(self, transaction: ServerTransaction, response: Response, now: float) -> None:
+        """Answer a request that made no leg."""
+        transaction.respond(response, now)
+
+    def refuse(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        now: float,
+        *,
+        reason: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Answer a request with a status and nothing more to say."""
+        response = transaction.request.reply(status, reason, to_tag=self.token(), headers=headers)
+        transaction.respond(response, now)
+
+    def end_dialog(self, dialog: Dialog, reason: str, user: ClientUser, now: float) -> None:
+        """Send BYE in a dialog that an earlier process held, well above its last sequence number."""
+        dialog.local_cseq += 10_000
+        self.send_inside(dialog, "BYE", user, now, headers=[("reason", reason)])
+
+    # what legs use
+
+    def tell(self, leg: Leg, event: Event) -> None:
+        """Hand an event to the owner of a leg."""
+        self.out.append(Happened(leg, event))
+
+    def forget(self, leg: Leg) -> None:
+        """A leg is over."""
+        self.legs.pop((leg.call_id, leg.local_tag), None)
+
+    def send(self, request: Request, flow: Flow) -> None:
+        """Send an ACK: the one request without a transaction."""
+        self._put(request.encode(), flow)
+
+    def send_ack(self, dialog: Dialog, content: Content | None, cseq: int) -> tuple[Request, Flow]:
+        """Acknowledge a 2xx; what is returned is sent again when the 2xx comes again."""
+        flow = dialog.next_hop()
+        headers = [("content-type", content.type)] if content is not None else []
+        body = content.data if content is not None else b""
+        ack = dialog.request("ACK", via=self.via(flow), headers=headers, body=body, cseq=cseq)
+        self.send(ack, flow)
+        return ack, flow
+
+    def send_inside(
+        self,
+        dialog: Dialog,
+        method: str,
+        user: ClientUser,
+        now: float,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> Request:
+        """Send a request inside a dialog; `user` hears the answer."""
+        flow = dialog.next_hop()
+        head = [*headers, ("user-agent", self.product)]
+        request = dialog.request(method, via=self.via(flow), headers=head, body=body)
+        self.transactions.request(request, flow, user, now)
+        return request
+
+    def via(self, flow: Flow) -> str:
+        """A Via of ours with a new branch, asking for the answer to come where the request came from (RFC 3581)."""
+        return f"SIP/2.0/{flow.transport} {self._sent_by};branch={MAGIC_COOKIE}{self.token()};rport"
+
+    def contact(self, flow: Flow) -> str:
+        """Our Contact on a flow."""
+        transport = "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
+        return f"<sip:{self._sent_by}{transport}>"
+
+    def tables(self) -> dict[str, int]:
+        """How many entries each table holds; all are zero when nothing is going on."""
+        return {
+            "server_transactions": len(self.transactions.servers),
+            "client_transactions": len(self.transactions.clients),
+            "legs": len(self.legs),
+            "timers": len(self.timers),
+        }
+
+    # inside
+
+    def _put(self, data: bytes, flow: Flow) -> None:
+        self.out.append(Send(data, flow))
+
+    def _hear_request(self, request: Request, flow: Flow, now: float) -> None:
+        try:
+            known = self.transactions.hear_request(request, now)
+        except MalformedMessage:
+            self.out.append(Dropped("malformed"))  # without a Via or CSeq there is nobody to answer
+            return
+        if known:
+            return
+        if request.method == "ACK":
+            self._hear_ack(request, now)
+            return
+        rejection = validate.check(request, methods=METHODS, extensions=EXTENSIONS)
+        back = _mark_source(request, flow)
+        if rejection is not None:
+            # without a transaction: what makes no sense must not cost us state (section 8.2.7)
+            status, reason, headers = rejection.status, rejection.reason, rejection.headers
+            self._put(request.reply(status, reason, to_tag=self.token(), headers=headers).encode(), back)
+            self.out.append(Refused(status, "malformed" if status == 400 else "not_supported"))
+            return
+        transaction = self.transactions.serve(request, back)
+        if request.method == "CANCEL":
+            self._hear_cancel(request, transaction, now)
+        elif request.to.tag is not None:
+            self._hear_inside(request, transaction, now)
+        elif request.method == "INVITE":
+            self._hear_invite(request, transaction, now)
+        elif request.method in {"REGISTER", "OPTIONS"}:
+            self.out.append(Requested(transaction))
+        else:
+            self._refuse_stray(transaction, 481, "no_dialog", now)
+
+    def _hear_ack(self, request: Request, now: float) -> None:
+        """An ACK of a 2xx goes to its dialog; any other is dropped, never answered (section 17)."""
+        try:
+            leg = self._find(request)
+        except MalformedMessage:
+            leg = None
+        if leg is None:
+            self.out.append(Dropped("stray_ack"))
+        else:
+            leg.hear_ack(request, now)
+
+    def _hear_cancel(self, request: Request, transaction: ServerTransaction, now: float) -> None:
+        cancelled = self.transactions.cancelled_by(request)
+        if cancelled is None:
+            self._refuse_stray(transaction, 481, "no_transaction", now)
+            return
+        self.refuse(transaction, 200, now)
+        if cancelled.final is None and cancelled.on_cancel is not None:
+            cancelled.on_cancel(request, now)
+
+    def _hear_inside(self, request: Request, transaction: ServerTransaction, now: float) -> None:
+        """A To-tag is no proof of a dialog: what we do not hold is refused, never passed on (section 12.2.2)."""
+        leg = self._find(request)
+        if leg is None:
+            self._refuse_stray(transaction, 481, "no_dialog", now)
+        else:
+            leg.hear_request(request, transaction, now)
+
+    def _hear_invite(self, request: Request, transaction: ServerTransaction, now: float) -> None:
+        if self.transactions.merging(transaction):
+            self._refuse_stray(transaction, 482, "merged", now)
+        elif not request.contacts:
+            self._refuse_stray(transaction, 400, "malformed", now)
+        else:
+            self.out.append(Invited(transaction))
+
+    def _refuse_stray(self, transaction: ServerTransaction, status: int, cause: str, now: float) -> None:
+        self.refuse(transaction, status, now)
+        self.out.append(Refused(status, cause))
+
+    def _hear_response(self, response: Response, flow: Flow, now: float) -> None:
+        if validate.check_response(response) is not None:
+            self.out.append(Dropped("malformed"))
+        elif not self.transactions.hear_response(response, now) and not self._hear_late_answer(response, flow, now):
+            self.out.append(Dropped("stray_response"))
+
+    def _hear_late_answer(self, response: Response, flow: Flow, now: float) -> bool:
+        """Whether a 2xx to an INVITE without a transaction was dealt with.
+
+        It belongs to a leg that lives on, or to a call of an earlier process: that one is acknowledged and ended, so
+        that no carrier counts a call that nobody hears (RFC 3261 section 13.2.2.4).
+        """
+        if response.cseq[1] != "INVITE" or not 200 <= response.status < 300:
+            return False
+        tag = response.from_.tag or ""
+        leg = self.legs.get((response.call_id, tag))
+        if isinstance(leg, OutgoingLeg):
+            leg.repeat_ack(response)
+            return True
+        if not self._ours(response.call_id, tag):
+            return False
+        number, _ = response.cseq
+        request = Request("INVITE", str(response.to.uri), [*response.headers])
+        request.set("cseq", f"{number} INVITE")
+        dialog = Dialog.of_client(request, response, flow)
+        self.send_ack(dialog, None, number)
+        self.end_dialog(dialog, 'SIP;cause=503;text="Restarted"', Unheard(), now)
+        return True
+
+    def _find(self, request: Request) -> Leg | None:
+        """The leg of a request inside a dialog: Call-ID and both tags, not the source (section 12.2.2)."""
+        leg = self.legs.get((request.call_id, request.to.tag or ""))
+        if leg is None or leg.dialog is None or leg.dialog.remote_tag != (request.from_.tag or ""):
+            return None
+        return leg
+
+
+def _mark_source(request: Request, flow: Flow) -> Flow:
+    """Write `received` and `rport` into the topmost Via and say where responses go (section 18.2, RFC 3581).
+
+    Without `rport` a UDP response goes to the port that the Via names: that peer listens there.
+    """
+    host, port = flow.remote
+    via = request.via
+    rport = "rport" in via.params
+    if via.host != host or rport:
+        first, rest = request.get("via") or "", ""
+        if "," in first:
+            first, *others = split_commas(first)
+            rest = "".join(f", {other}" for other in others)
+        if rport:
+            first = _RPORT.sub(f";rport={port}", first, count=1)
+        request.set_first("via", f"{first};received={host}{rest}")
+    if flow.reliable or rport:
+        return flow
+    return Flow(flow.transport, flow.local, (host, via.port or 5060))

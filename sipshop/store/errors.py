@@ -1,0 +1,64 @@
+"""The errors of the store, drawn in one place.
+
+A `StoreError` is the world's doing (a disk, a second instance, a name that is not there) and carries a text that can be
+shown to whoever runs the switch: it says what to do. A write may also be refused by a `BillingError` (a stale bill, an
+unknown party): those are the business of `sipshop.billing`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class StoreError(Exception):
+    """Base of everything the store raises on purpose."""
+
+
+class AlreadyRunning(StoreError):
+    """Another process holds this database; `pid` is the one that its lock file names, None if it names none."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        self.path = path
+        self.pid = pid
+        holder = "another process" if pid is None else f"process {pid}"
+        super().__init__(f"{path} is in use by {holder}: stop that one first, or run this one on another database")
+
+
+class Unwritable(StoreError):
+    """Nothing was written: the disk is full, broken or read-only. What was refused may be tried again."""
+
+
+class Unusable(StoreError):
+    """The file is there but cannot be read as a database of ours: damaged, encrypted, or somebody else's."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path} cannot be used as a sipshop database: {why}")
+
+
+class NewerSchema(StoreError):
+    """A newer sipshop made this database; this one would misread it."""
+
+    def __init__(self, path: Path, found: int, known: int) -> None:
+        self.path = path
+        self.found = found
+        super().__init__(
+            f"{path} has schema version {found}, this sipshop knows up to {known}: run the newer sipshop, "
+            "or restore a backup made before the upgrade"
+        )
+
+
+class StoreClosed(StoreError):
+    """A write came after `close`: it is not on disk and never will be."""
+
+
+class NotEmpty(StoreError):
+    """A world was loaded into a tenant that is already there."""
+
+
+class UnknownBooth(StoreError):
+    """The tenant has no booth of this name."""
+
+
+class NothingToPay(StoreError):
+    """The booth has no unpaid session, and its last payment is not the one that is being repeated."""

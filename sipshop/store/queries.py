@@ -1,0 +1,180 @@
+"""What is read, as statements of SQLAlchemy Core: the same text for the journal's sqlite3 and for the async readers.
+
+Every statement takes the tenant first; those of the start, which builds all tenants, take none and say so.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Table, and_, bindparam, func, or_, select
+
+from sipshop.store.schema import (
+    Statement,
+    booth_sessions,
+    booths,
+    calls,
+    cdrs,
+    charges,
+    decks,
+    meta,
+    parties,
+    payments,
+    processes,
+    rates,
+    routes,
+    shops,
+    tokens,
+    trunks,
+)
+
+# The desk.
+
+BOOTH_CURRENCY: Final = Statement(
+    select(shops.c.currency)
+    .join(booths, and_(booths.c.tenant == shops.c.tenant, booths.c.shop == shops.c.name))
+    .where(booths.c.tenant == bindparam("tenant"), booths.c.name == bindparam("booth"))
+)
+
+UNPAID_SESSION: Final = Statement(
+    select(booth_sessions).where(
+        booth_sessions.c.tenant == bindparam("tenant"),
+        booth_sessions.c.booth == bindparam("booth"),
+        booth_sessions.c.paid == 0,
+    )
+)
+
+SESSION_VERSION: Final = Statement(
+    select(booth_sessions.c.version).where(
+        booth_sessions.c.tenant == bindparam("tenant"), booth_sessions.c.id == bindparam("session_id")
+    )
+)
+
+NEXT_SESSION_ID: Final = Statement(
+    select((func.coalesce(func.max(booth_sessions.c.id), 0) + 1).label("id")).where(
+        booth_sessions.c.tenant == bindparam("tenant")
+    )
+)
+
+LAST_PAYMENT: Final = Statement(
+    select(payments)
+    .join(
+        booth_sessions,
+        and_(booth_sessions.c.tenant == payments.c.tenant, booth_sessions.c.id == payments.c.session_id),
+    )
+    .where(booth_sessions.c.tenant == bindparam("tenant"), booth_sessions.c.booth == bindparam("booth"))
+    .order_by(payments.c.session_id.desc())
+    .limit(1)
+)
+
+LIVE_CALLS: Final = Statement(
+    select(func.count().label("live")).where(
+        calls.c.tenant == bindparam("tenant"), calls.c.session_id == bindparam("session_id")
+    )
+)
+
+_later = cdrs.alias("later")
+_IS_LATEST: Final = (
+    ~select(_later.c.revision)
+    .where(
+        _later.c.tenant == cdrs.c.tenant,
+        _later.c.call_id == cdrs.c.call_id,
+        _later.c.revision > cdrs.c.revision,
+    )
+    .exists()
+)
+
+BILL_LINES: Final = Statement(
+    select(
+        cdrs.c.call_id,
+        cdrs.c.answered_at_ms,
+        cdrs.c.dialled,
+        cdrs.c.e164,
+        cdrs.c.destination,
+        cdrs.c.talk_ms,
+        charges.c.currency,
+        charges.c.amount_micros,
+        charges.c.duration_s,
+        charges.c.billed_s,
+        charges.c.lines,
+    )
+    .join(
+        charges,
+        and_(
+            charges.c.tenant == cdrs.c.tenant,
+            charges.c.call_id == cdrs.c.call_id,
+            charges.c.revision == cdrs.c.revision,
+            charges.c.level == 0,
+        ),
+    )
+    .where(cdrs.c.tenant == bindparam("tenant"), cdrs.c.session_id == bindparam("session_id"), _IS_LATEST)
+    .order_by(charges.c.bill_version)
+)
+
+# CDRs. A page of them joined with their charges: as many rows as charges, one for a CDR without any.
+
+_page = (
+    select(cdrs)
+    .where(
+        cdrs.c.tenant == bindparam("tenant"),
+        or_(bindparam("booth").is_(None), cdrs.c.booth == bindparam("booth")),
+        or_(bindparam("shop").is_(None), cdrs.c.shop == bindparam("shop")),
+    )
+    .order_by(cdrs.c.setup_at_ms.desc(), cdrs.c.call_id, cdrs.c.revision.desc())
+    .limit(bindparam("limit"))
+    .subquery("page")
+)
+
+CDR_PAGE: Final = Statement(
+    select(
+        _page,
+        *(column for column in charges.c if column.name not in _page.c),
+    )
+    .join(
+        charges,
+        and_(
+            charges.c.tenant == _page.c.tenant,
+            charges.c.call_id == _page.c.call_id,
+            charges.c.revision == _page.c.revision,
+        ),
+        isouter=True,
+    )
+    .order_by(_page.c.setup_at_ms.desc(), _page.c.call_id, _page.c.revision.desc(), charges.c.level)
+)
+
+# The start: all tenants at once.
+
+META: Final = Statement(select(meta.c.value).where(meta.c.key == bindparam("key")))
+
+TENANTS: Final = Statement(select(parties.c.tenant).distinct().order_by(parties.c.tenant))
+
+OPEN_SESSIONS: Final = Statement(
+    select(booth_sessions)
+    .where(booth_sessions.c.paid == 0, booth_sessions.c.closed_at_ms.is_(None))
+    .order_by(booth_sessions.c.tenant, booth_sessions.c.id)
+)
+
+DEAD_CALLS: Final = Statement(
+    select(calls, processes.c.mono_ms)
+    .join(processes, processes.c.process == calls.c.process, isouter=True)
+    .where(calls.c.process != bindparam("process"))
+    .order_by(calls.c.tenant, calls.c.setup_at_ms, calls.c.call_id)
+)
+
+# A token is what names the tenant.
+TOKEN: Final = Statement(select(tokens.c.tenant, tokens.c.role).where(tokens.c.sha256 == bindparam("sha256")))
+
+# The world of one tenant, in the order of its file.
+
+
+def _world(table: Table) -> Statement:
+    return Statement(select(table).where(table.c.tenant == bindparam("tenant")).order_by(table.c.position))
+
+
+PARTIES: Final = _world(parties)
+SHOPS: Final = _world(shops)
+BOOTHS: Final = _world(booths)
+DECKS: Final = _world(decks)
+RATES: Final = _world(rates)
+TRUNKS: Final = _world(trunks)
+ROUTES: Final = _world(routes)

@@ -1,0 +1,485 @@
+"""Objects to rows and back: no SQL and no decisions, only the shape of each table's columns.
+
+A row goes in as a mapping from column to value and comes back as anything that is indexed by column.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, Direction, HungUpBy, Result
+from sipshop.billing.deck import DurationRound, Rate, RateDeck, Tariff
+from sipshop.billing.desk import Bill, BillLine, BoothSession, Payment, sum_lines
+from sipshop.billing.money import Money, Rounding, RoundMode
+from sipshop.billing.parties import Kind, Party
+from sipshop.billing.rating import Cost, Line, LineKind, explain
+from sipshop.proxy.admission import Auth, Booth, Shop
+from sipshop.proxy.numbers import NumberRules
+from sipshop.proxy.routing import Route, Trunk
+from sipshop.sip.digest import Algorithm
+
+Values = dict[str, object]
+
+to_json: Final[Callable[[object], str]] = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+class Row(Protocol):
+    """A row of a result: `sqlite3.Row` from either driver."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """Return the value of a column."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveCall:
+    """What must outlive us of a call that has no CDR yet: enough to hang up both legs and to settle it.
+
+    `state` is "new" or "answered". `parties` is what each level pays by, the booth's customer first: (seller, buyer,
+    tariff). `dialog_a` and `dialog_b` are plain JSON that the store does not look into. `relayed_at_ms` is the start of
+    talk time in UTC, `relayed_mono_ms` the same instant on the monotonic clock of `process`.
+    """
+
+    tenant: str
+    call_id: str
+    process: str
+    state: str
+    shop: str
+    booth: str
+    session_id: int | None
+    kind: CallKind
+    dialled: str
+    e164: str | None
+    destination: str | None
+    setup_at_ms: int
+    trunk: str | None
+    attempts: tuple[Attempt, ...]
+    leg_a_call_id: str
+    leg_b_call_id: str | None
+    parties: tuple[tuple[str, str, Tariff], ...]
+    dialog_a: dict[str, Any] | None
+    dialog_b: dict[str, Any] | None
+    pdd_ms: int | None
+    relayed_at_ms: int | None
+    relayed_mono_ms: int | None
+
+
+# The journal of calls.
+
+
+def call_values(call: LiveCall) -> Values:
+    """Return the row of a live call."""
+    return {
+        "tenant": call.tenant,
+        "call_id": call.call_id,
+        "process": call.process,
+        "state": call.state,
+        "shop": call.shop,
+        "booth": call.booth,
+        "session_id": call.session_id,
+        "kind": call.kind.value,
+        "dialled": call.dialled,
+        "e164": call.e164,
+        "destination": call.destination,
+        "setup_at_ms": call.setup_at_ms,
+        "trunk": call.trunk,
+        "attempts": _attempts_text(call.attempts),
+        "leg_a_call_id": call.leg_a_call_id,
+        "leg_b_call_id": call.leg_b_call_id,
+        "parties": to_json([[seller, buyer, tariff_text(tariff)] for seller, buyer, tariff in call.parties]),
+        "dialog_a": None if call.dialog_a is None else to_json(call.dialog_a),
+        "dialog_b": None if call.dialog_b is None else to_json(call.dialog_b),
+        "pdd_ms": call.pdd_ms,
+        "relayed_at_ms": call.relayed_at_ms,
+        "relayed_mono_ms": call.relayed_mono_ms,
+    }
+
+
+def live_call(row: Row) -> LiveCall:
+    """Read a live call back."""
+    return LiveCall(
+        tenant=row["tenant"],
+        call_id=row["call_id"],
+        process=row["process"],
+        state=row["state"],
+        shop=row["shop"],
+        booth=row["booth"],
+        session_id=row["session_id"],
+        kind=CallKind(row["kind"]),
+        dialled=row["dialled"],
+        e164=row["e164"],
+        destination=row["destination"],
+        setup_at_ms=row["setup_at_ms"],
+        trunk=row["trunk"],
+        attempts=_attempts(row["attempts"]),
+        leg_a_call_id=row["leg_a_call_id"],
+        leg_b_call_id=row["leg_b_call_id"],
+        parties=tuple((seller, buyer, _tariff(text)) for seller, buyer, text in json.loads(row["parties"])),
+        dialog_a=None if row["dialog_a"] is None else json.loads(row["dialog_a"]),
+        dialog_b=None if row["dialog_b"] is None else json.loads(row["dialog_b"]),
+        pdd_ms=row["pdd_ms"],
+        relayed_at_ms=row["relayed_at_ms"],
+        relayed_mono_ms=row["relayed_mono_ms"],
+    )
+
+
+# CDRs and charges.
+
+
+def cdr_values(cdr: Cdr) -> Values:
+    """Return the row of a CDR, without its charges."""
+    return {
+        "tenant": cdr.tenant,
+        "call_id": cdr.call_id,
+        "revision": cdr.revision,
+        "kind": cdr.kind.value,
+        "direction": cdr.direction.value,
+        "shop": cdr.shop,
+        "booth": cdr.booth,
+        "session_id": cdr.session_id,
+        "dialled": cdr.dialled,
+        "e164": cdr.e164,
+        "destination": cdr.destination,
+        "setup_at_ms": cdr.setup_at_ms,
+        "answered_at_ms": cdr.answered_at_ms,
+        "ended_at_ms": cdr.ended_at_ms,
+        "pdd_ms": cdr.pdd_ms,
+        "talk_ms": cdr.talk_ms,
+        "result": cdr.result.value,
+        "sip_status": cdr.sip_status,
+        "q850": cdr.q850,
+        "hung_up_by": None if cdr.hung_up_by is None else cdr.hung_up_by.value,
+        "trunk": cdr.trunk,
+        "attempts": _attempts_text(cdr.attempts),
+        "leg_a_call_id": cdr.leg_a_call_id,
+        "leg_b_call_id": cdr.leg_b_call_id,
+        "recovered": int(cdr.recovered),
+    }
+
+
+def charge_values(cdr: Cdr, bill_version: int | None) -> list[Values]:
+    """Return the rows of a CDR's charges, the booth's customer first; his alone is on a bill."""
+    return [
+        {
+            "tenant": cdr.tenant,
+            "call_id": cdr.call_id,
+            "revision": cdr.revision,
+            "level": level,
+            "seller": charge.seller,
+            "buyer": charge.buyer,
+            "currency": charge.cost.amount.currency,
+            "amount_micros": charge.cost.amount.micros,
+            "duration_s": charge.cost.duration_s,
+            "billed_s": charge.cost.billed_s,
+            "tariff": tariff_text(charge.tariff),
+            "lines": to_json(
+                [[line.kind.value, line.seconds, line.price_nanos, line.num] for line in charge.cost.lines]
+            ),
+            "bill_version": bill_version if level == 0 else None,
+        }
+        for level, charge in enumerate(cdr.charges)
+    ]
+
+
+def cdr(row: Row, charges: Iterable[Charge]) -> Cdr:
+    """Read a CDR back, from its own row and its charges in order."""
+    return Cdr(
+        call_id=row["call_id"],
+        revision=row["revision"],
+        kind=CallKind(row["kind"]),
+        direction=Direction(row["direction"]),
+        tenant=row["tenant"],
+        shop=row["shop"],
+        booth=row["booth"],
+        session_id=row["session_id"],
+        dialled=row["dialled"],
+        e164=row["e164"],
+        destination=row["destination"],
+        setup_at_ms=row["setup_at_ms"],
+        answered_at_ms=row["answered_at_ms"],
+        ended_at_ms=row["ended_at_ms"],
+        pdd_ms=row["pdd_ms"],
+        talk_ms=row["talk_ms"],
+        result=Result(row["result"]),
+        sip_status=row["sip_status"],
+        q850=row["q850"],
+        hung_up_by=None if row["hung_up_by"] is None else HungUpBy(row["hung_up_by"]),
+        trunk=row["trunk"],
+        attempts=_attempts(row["attempts"]),
+        leg_a_call_id=row["leg_a_call_id"],
+        leg_b_call_id=row["leg_b_call_id"],
+        recovered=bool(row["recovered"]),
+        charges=tuple(charges),
+    )
+
+
+def charge(row: Row) -> Charge:
+    """Read a charge back, as it was worked out then; nothing is calculated again."""
+    return Charge(seller=row["seller"], buyer=row["buyer"], tariff=_tariff(row["tariff"]), cost=_cost(row))
+
+
+def bill_line(row: Row) -> BillLine:
+    """Read a charged call as a line of its session's bill."""
+    cost = _cost(row)
+    return BillLine(
+        call_id=row["call_id"],
+        answered_at_ms=row["answered_at_ms"],
+        dialled=row["dialled"],
+        e164=row["e164"],
+        destination=row["destination"],
+        talk_ms=row["talk_ms"],
+        billed_s=cost.billed_s,
+        amount=cost.amount,
+        explanation=explain(cost),
+    )
+
+
+def bill(session: BoothSession, currency: str, lines: Iterable[Row]) -> Bill:
+    """Draw up a session's bill; the rows are its charged calls in the order in which they were charged."""
+    read = tuple(bill_line(row) for row in lines)
+    return Bill(
+        tenant=session.tenant,
+        session_id=session.id,
+        booth=session.booth,
+        version=session.version,
+        lines=read,
+        total=sum_lines(read, currency),
+    )
+
+
+def _cost(row: Row) -> Cost:
+    return Cost(
+        amount=Money(row["amount_micros"], row["currency"]),
+        duration_s=row["duration_s"],
+        billed_s=row["billed_s"],
+        lines=tuple(
+            Line(LineKind(kind), seconds, price_nanos, num)
+            for kind, seconds, price_nanos, num in json.loads(row["lines"])
+        ),
+    )
+
+
+def _attempts_text(attempts: tuple[Attempt, ...]) -> str:
+    return to_json([[attempt.trunk, attempt.status, attempt.q850, attempt.pdd_ms] for attempt in attempts])
+
+
+def _attempts(text: str) -> tuple[Attempt, ...]:
+    return tuple(
+        Attempt(trunk=trunk, status=status, q850=q850, pdd_ms=pdd_ms)
+        for trunk, status, q850, pdd_ms in json.loads(text)
+    )
+
+
+@lru_cache(maxsize=4096)
+def tariff_text(tariff: Tariff) -> str:
+    """Return a tariff as JSON; a call writes its own three times, and most calls share a few."""
+    return to_json(tariff.to_json())
+
+
+def _tariff(text: str) -> Tariff:
+    return Tariff.from_json(json.loads(text))
+
+
+# The desk.
+
+
+def session_values(session: BoothSession) -> Values:
+    """Return the row of a booth session."""
+    return asdict(session) | {"paid": int(session.paid)}
+
+
+def booth_session(row: Row) -> BoothSession:
+    """Read a booth session back."""
+    return BoothSession(
+        tenant=row["tenant"],
+        id=row["id"],
+        booth=row["booth"],
+        opened_at_ms=row["opened_at_ms"],
+        opened_by=row["opened_by"],
+        version=row["version"],
+        closed_at_ms=row["closed_at_ms"],
+        paid=bool(row["paid"]),
+    )
+
+
+def payment_values(payment: Payment) -> Values:
+    """Return the row of a payment, but for whose it is and who took it when."""
+    return {
+        "session_id": payment.session_id,
+        "version": payment.version,
+        "currency": payment.total.currency,
+        "total_micros": payment.total.micros,
+        "tendered_micros": payment.tendered.micros,
+        "change_micros": payment.change.micros,
+    }
+
+
+def payment(row: Row) -> Payment:
+    """Read a payment back."""
+    currency = row["currency"]
+    return Payment(
+        session_id=row["session_id"],
+        version=row["version"],
+        total=Money(row["total_micros"], currency),
+        tendered=Money(row["tendered_micros"], currency),
+        change=Money(row["change_micros"], currency),
+    )
+
+
+# The world. `position` is added by whoever knows it.
+
+
+def party_values(party: Party) -> Values:
+    """Return the row of a party."""
+    return {
+        "tenant": party.tenant,
+        "name": party.name,
+        "kind": party.kind.value,
+        "parent": party.parent,
+        "suspended": int(party.suspended),
+    }
+
+
+def party(row: Row) -> Party:
+    """Read a party back."""
+    return Party(
+        tenant=row["tenant"],
+        name=row["name"],
+        kind=Kind(row["kind"]),
+        parent=row["parent"],
+        suspended=bool(row["suspended"]),
+    )
+
+
+def shop_values(shop: Shop) -> Values:
+    """Return the row of a shop."""
+    return {
+        "tenant": shop.tenant,
+        "name": shop.name,
+        "owner": shop.owner,
+        "deck": shop.deck,
+        "currency": shop.currency,
+        "realm": shop.realm,
+        "digest": to_json([algorithm.value for algorithm in shop.digest]),
+        "numbers": to_json(asdict(shop.numbers)),
+    }
+
+
+def shop(row: Row) -> Shop:
+    """Read a shop back."""
+    numbers = json.loads(row["numbers"])
+    return Shop(
+        tenant=row["tenant"],
+        name=row["name"],
+        owner=row["owner"],
+        deck=row["deck"],
+        currency=row["currency"],
+        realm=row["realm"],
+        digest=tuple(Algorithm(name) for name in json.loads(row["digest"])),
+        numbers=NumberRules(**(numbers | {"emergency": tuple(numbers["emergency"])})),
+    )
+
+
+def booth_values(booth: Booth) -> Values:
+    """Return the row of a booth."""
+    return {
+        "tenant": booth.tenant,
+        "name": booth.name,
+        "shop": booth.shop,
+        "calls": booth.calls,
+        "auth": booth.auth.value,
+        "ip": booth.ip,
+        "ha1": to_json({algorithm.value: digest for algorithm, digest in booth.ha1.items()}),
+    }
+
+
+def booth(row: Row) -> Booth:
+    """Read a booth back."""
+    return Booth(
+        tenant=row["tenant"],
+        name=row["name"],
+        shop=row["shop"],
+        calls=row["calls"],
+        auth=Auth(row["auth"]),
+        ip=row["ip"],
+        ha1={Algorithm(name): digest for name, digest in json.loads(row["ha1"]).items()},
+    )
+
+
+def deck_values(tenant: str, deck: RateDeck) -> Values:
+    """Return the row of a deck, without its rates."""
+    header = {
+        "currency": deck.currency,
+        "round": {"mode": deck.rounding.mode.value, "places": deck.rounding.places},
+        "duration_round": deck.duration_round.value,
+    }
+    return {"tenant": tenant, "name": deck.name, "version": deck.version, "header": to_json(header)}
+
+
+def deck(row: Row, rates: Iterable[Rate]) -> RateDeck:
+    """Read a deck back, from its own row and its rates in order."""
+    header = json.loads(row["header"])
+    return RateDeck(
+        row["name"],
+        header["currency"],
+        tuple(rates),
+        version=row["version"],
+        rounding=Rounding(RoundMode(header["round"]["mode"]), header["round"]["places"]),
+        duration_round=DurationRound(header["duration_round"]),
+    )
+
+
+def rate_values(tenant: str, deck: RateDeck, rate: Rate) -> Values:
+    """Return the row of a rate."""
+    return (
+        {"tenant": tenant, "deck": deck.name, "version": deck.version}
+        | asdict(rate)
+        | {"forbidden": int(rate.forbidden)}
+    )
+
+
+def rate(row: Row) -> Rate:
+    """Read a rate back."""
+    return Rate(
+        prefix=row["prefix"],
+        destination=row["destination"],
+        connect_fee_nanos=row["connect_fee_nanos"],
+        first_s=row["first_s"],
+        first_price_nanos=row["first_price_nanos"],
+        next_s=row["next_s"],
+        next_price_nanos=row["next_price_nanos"],
+        forbidden=bool(row["forbidden"]),
+    )
+
+
+def trunk_values(trunk: Trunk) -> Values:
+    """Return the row of a trunk."""
+    return asdict(trunk) | {"emergency": int(trunk.emergency)}
+
+
+def trunk(row: Row) -> Trunk:
+    """Read a trunk back."""
+    return Trunk(
+        tenant=row["tenant"],
+        name=row["name"],
+        host=row["host"],
+        port=row["port"],
+        transport=row["transport"],
+        emergency=bool(row["emergency"]),
+        answer_timeout_s=row["answer_timeout_s"],
+        first_response_timeout_s=row["first_response_timeout_s"],
+    )
+
+
+def route_values(route: Route) -> Values:
+    """Return the row of a route."""
+    return {"tenant": route.tenant, "prefix": route.prefix, "trunks": to_json(route.trunks)}
+
+
+def route(row: Row) -> Route:
+    """Read a route back."""
+    return Route(tenant=row["tenant"], prefix=row["prefix"], trunks=tuple(json.loads(row["trunks"])))

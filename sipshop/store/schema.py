@@ -1,0 +1,361 @@
+"""The tables, once: everything that writes or reads SQL takes its names from here.
+
+Money is INTEGER micro-units, a price INTEGER nano-units a minute, an instant INTEGER milliseconds since the Unix epoch
+in UTC; a flag is 0 or 1. What only travels through the store (dialogs, tariffs, attempts) is JSON in TEXT.
+
+`tenant` is the first column of every primary key, so that no statement can find a row without naming whose it is;
+only `meta` and `processes`, which belong to the installation, have none.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Final
+
+from sqlalchemy import (
+    CheckConstraint,
+    ClauseElement,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
+from sqlalchemy.sql.compiler import SQLCompiler
+
+SCHEMA_VERSION: Final = 1
+
+DIALECT: Final = sqlite.dialect(paramstyle="qmark")
+METADATA: Final = MetaData()
+
+
+def _table(name: str, *parts: SchemaItem) -> Table:
+    # STRICT: without it SQLite would keep a float that was written into an INTEGER column, and money has none.
+    return Table(name, METADATA, *parts, sqlite_strict=True)
+
+
+def _text(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def _int(name: str, *, null: bool = False) -> Column[int]:
+    return Column(name, Integer, nullable=null)
+
+
+def _flag(name: str) -> Column[int]:
+    return Column(name, Integer, CheckConstraint(f"{name} IN (0, 1)"), nullable=False)
+
+
+def _key(*columns: str) -> PrimaryKeyConstraint:
+    return PrimaryKeyConstraint(*columns)
+
+
+def _refers(columns: str, table: str, keys: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(columns.split(), [f"{table}.{key}" for key in keys.split()])
+
+
+def _refers_at_last(columns: str, table: str, keys: str) -> ForeignKeyConstraint:
+    """A foreign key that is looked at when the transaction ends, so that parties load in the order of their file.
+
+    For the world's tables alone: in the journal it would fail the COMMIT of a whole group.
+    """
+    there = [f"{table}.{key}" for key in keys.split()]
+    return ForeignKeyConstraint(columns.split(), there, deferrable=True, initially="DEFERRED")
+
+
+# The installation.
+
+meta: Final = _table("meta", _text("key"), Column("value", LargeBinary, nullable=False), _key("key"))
+
+# One row a process that ran: its last heartbeat, on its own monotonic clock and in UTC.
+processes: Final = _table("processes", _text("process"), _int("mono_ms"), _int("utc_ms"), _key("process"))
+
+# The world: who sells to whom, where, by which prices and through whom. `position` keeps the order of the world's file.
+
+parties: Final = _table(
+    "parties",
+    _text("tenant"),
+    _text("name"),
+    _int("position"),
+    _text("kind"),
+    _text("parent", null=True),
+    _flag("suspended"),
+    _key("tenant", "name"),
+    _refers_at_last("tenant parent", "parties", "tenant name"),
+)
+
+shops: Final = _table(
+    "shops",
+    _text("tenant"),
+    _text("name"),
+    _int("position"),
+    _text("owner"),
+    _text("deck"),
+    _text("currency"),
+    _text("realm"),
+    _text("digest"),
+    _text("numbers"),
+    _key("tenant", "name"),
+    _refers("tenant owner", "parties", "tenant name"),
+)
+
+# A booth's name is its SIP user and one in the tenant.
+booths: Final = _table(
+    "booths",
+    _text("tenant"),
+    _text("name"),
+    _int("position"),
+    _text("shop"),
+    _int("calls"),
+    _text("auth"),
+    _text("ip", null=True),
+    _text("ha1"),
+    _key("tenant", "name"),
+    _refers("tenant shop", "shops", "tenant name"),
+)
+
+decks: Final = _table(
+    "decks",
+    _text("tenant"),
+    _text("name"),
+    _int("version"),
+    _int("position"),
+    _text("header"),
+    _key("tenant", "name", "version"),
+)
+
+rates: Final = _table(
+    "rates",
+    _text("tenant"),
+    _text("deck"),
+    _int("version"),
+    _text("prefix"),
+    _int("position"),
+    _text("destination"),
+    _int("connect_fee_nanos"),
+    _int("first_s"),
+    _int("first_price_nanos"),
+    _int("next_s"),
+    _int("next_price_nanos"),
+    _flag("forbidden"),
+    _key("tenant", "deck", "version", "prefix"),
+    _refers("tenant deck version", "decks", "tenant name version"),
+)
+
+trunks: Final = _table(
+    "trunks",
+    _text("tenant"),
+    _text("name"),
+    _int("position"),
+    _text("host"),
+    _int("port"),
+    _text("transport"),
+    _flag("emergency"),
+    _int("answer_timeout_s"),
+    _int("first_response_timeout_s"),
+    _key("tenant", "name"),
+)
+
+routes: Final = _table(
+    "routes",
+    _text("tenant"),
+    _text("prefix"),
+    _int("position"),
+    _text("trunks"),
+    _key("tenant", "prefix"),
+)
+
+# The desk.
+
+# A token is found by its hash alone, and the row tells the tenant.
+tokens: Final = _table(
+    "tokens",
+    _text("tenant"),
+    _text("sha256"),
+    _text("role"),
+    _text("label"),
+    _int("created_at_ms"),
+    _key("tenant", "sha256"),
+    UniqueConstraint("sha256"),
+)
+
+booth_sessions: Final = _table(
+    "booth_sessions",
+    _text("tenant"),
+    _int("id"),
+    _text("booth"),
+    _int("opened_at_ms"),
+    _text("opened_by"),
+    _int("version"),
+    _int("closed_at_ms", null=True),
+    _flag("paid"),
+    _key("tenant", "id"),
+    _refers("tenant booth", "booths", "tenant name"),
+    # A booth has one session that is not paid, open or locked; the second would hide the first one's calls.
+    Index("one_unpaid_session", "tenant", "booth", unique=True, sqlite_where=text("paid = 0")),
+)
+
+payments: Final = _table(
+    "payments",
+    _text("tenant"),
+    _int("session_id"),
+    _int("version"),
+    _text("currency"),
+    _int("total_micros"),
+    _int("tendered_micros"),
+    _int("change_micros"),
+    _text("author"),
+    _int("at_ms"),
+    _key("tenant", "session_id"),
+    _refers("tenant session_id", "booth_sessions", "tenant id"),
+)
+
+# Who did what to which booth or party; append-only.
+desk_log: Final = _table(
+    "desk_log",
+    _text("tenant"),
+    _int("id"),
+    _int("at_ms"),
+    _text("author"),
+    _text("action"),
+    _text("subject"),
+    _text("detail"),
+    _key("tenant", "id"),
+)
+
+# Calls. Neither table refers to the world: what happened stays, whatever becomes of booths and decks.
+
+# The journal of live calls: a row from the first INVITE until the CDR takes its place, in one transaction.
+calls: Final = _table(
+    "calls",
+    _text("tenant"),
+    _text("call_id"),
+    _text("process"),
+    _text("state"),
+    _text("shop"),
+    _text("booth"),
+    _int("session_id", null=True),
+    _text("kind"),
+    _text("dialled"),
+    _text("e164", null=True),
+    _text("destination", null=True),
+    _int("setup_at_ms"),
+    _text("trunk", null=True),
+    _text("attempts"),
+    _text("leg_a_call_id"),
+    _text("leg_b_call_id", null=True),
+    _text("parties"),
+    _text("dialog_a", null=True),
+    _text("dialog_b", null=True),
+    _int("pdd_ms", null=True),
+    _int("relayed_at_ms", null=True),
+    _int("relayed_mono_ms", null=True),
+    _key("tenant", "call_id"),
+)
+
+# Rowid tables, as SQLite has them unless told otherwise: rows are appended, only the small index is hit at random.
+cdrs: Final = _table(
+    "cdrs",
+    _text("tenant"),
+    _text("call_id"),
+    _int("revision"),
+    _text("kind"),
+    _text("direction"),
+    _text("shop"),
+    _text("booth"),
+    _int("session_id", null=True),
+    _text("dialled"),
+    _text("e164", null=True),
+    _text("destination", null=True),
+    _int("setup_at_ms"),
+    _int("answered_at_ms", null=True),
+    _int("ended_at_ms"),
+    _int("pdd_ms", null=True),
+    _int("talk_ms"),
+    _text("result"),
+    _int("sip_status", null=True),
+    _int("q850", null=True),
+    _text("hung_up_by", null=True),
+    _text("trunk", null=True),
+    _text("attempts"),
+    _text("leg_a_call_id", null=True),
+    _text("leg_b_call_id", null=True),
+    _flag("recovered"),
+    _key("tenant", "call_id", "revision"),
+    Index("cdrs_by_time", "tenant", "setup_at_ms"),
+    Index("cdrs_by_session", "tenant", "session_id", sqlite_where=text("session_id IS NOT NULL")),
+)
+
+# What each relation pays for a CDR; level 0 is the booth's customer. `tariff` is all that the arithmetic needs again.
+# `bill_version` is the version that the booth session's bill reached by it; the other levels are on no bill.
+charges: Final = _table(
+    "charges",
+    _text("tenant"),
+    _text("call_id"),
+    _int("revision"),
+    _int("level"),
+    _text("seller"),
+    _text("buyer"),
+    _text("currency"),
+    _int("amount_micros"),
+    _int("duration_s"),
+    _int("billed_s"),
+    _text("tariff"),
+    _text("lines"),
+    _int("bill_version", null=True),
+    _key("tenant", "call_id", "revision", "level"),
+)
+
+
+class Statement:
+    """A statement of SQLAlchemy Core, compiled once to the text that SQLite reads.
+
+    Values are bound in the order of `text`'s question marks, those that the statement itself was built with among them;
+    none is ever written into the text.
+    """
+
+    __slots__ = ("_constants", "_in_order", "text")
+
+    def __init__(self, clause: ClauseElement) -> None:
+        compiled = clause.compile(dialect=DIALECT)
+        assert isinstance(compiled, SQLCompiler), "a statement, not a schema item"
+        self.text = str(compiled)
+        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._in_order = _in_order(compiled.positiontup or [])
+
+    def bound(self, values: Mapping[str, object]) -> tuple[object, ...]:
+        """All that `text` needs, in order, from what changes with each use."""
+        return self._in_order({**self._constants, **values} if self._constants else values)
+
+    def run(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
+        """Execute on a connection of the sqlite3 module."""
+        return connection.execute(self.text, self.bound(values))
+
+    def run_many(self, connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Execute once a row; prepared once."""
+        connection.executemany(self.text, map(self.bound, rows))
+
+
+def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, object]], tuple[object, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: tuple(values[name] for name in names)
+
+
+def schema_statements() -> list[str]:
+    """What makes the tables in an empty database, in the order to run it."""
+    made: list[str] = []
+    for table in METADATA.sorted_tables:
+        made.append(str(CreateTable(table).compile(dialect=DIALECT)))
+        made.extend(str(CreateIndex(index).compile(dialect=DIALECT)) for index in sorted(table.indexes, key=str))
+    return made

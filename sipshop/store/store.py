@@ -1,0 +1,418 @@
+"""The store: one SQLite file, one writer, and what a start needs to know.
+
+At the start everything is read synchronously, once, and the switch then works from memory. From then on the journal
+writes, on its thread, and the desk's questions are read asynchronously on short-lived connections: they are asked by
+people, a few times a minute, and a connection that is opened for the question sees the file as it is, whatever became
+of the disk since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import sqlite3
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiosqlite
+from sqlalchemy.dialects.sqlite import insert
+
+from sipshop.billing.deck import Rate
+from sipshop.billing.desk import Bill, BoothSession
+from sipshop.store import queries, rows
+from sipshop.store.connect import InstanceLock, connect_reader, connect_writer
+from sipshop.store.errors import NewerSchema, NotEmpty, StoreError, UnknownBooth, Unusable, Unwritable
+from sipshop.store.journal import Done, Journal, Write
+from sipshop.store.rows import LiveCall, Values
+from sipshop.store.schema import (
+    SCHEMA_VERSION,
+    Statement,
+    booths,
+    decks,
+    parties,
+    rates,
+    routes,
+    schema_statements,
+    shops,
+    trunks,
+)
+from sipshop.store.writes import NOTE, ProcessStarted, SessionOpened, TokenAdded
+from sipshop.world import World
+
+logger = logging.getLogger(__name__)
+
+_SECRET_BYTES: Final = 32
+_ROWS_AT_A_TIME: Final = 64
+_WORLD_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes)
+_INSERT: Final = {table.name: Statement(insert(table)) for table in _WORLD_TABLES}
+
+Result = TypeVar("Result")
+
+
+class Store:
+    """The database of one installation, held by this process alone; made by `open`.
+
+    `secret` is 32 bytes that were drawn when the database was made, the same after every restart.
+    """
+
+    def __init__(self, path: Path, *, secret: bytes, lock: InstanceLock, journal: Journal) -> None:
+        self.path = path
+        self.secret = secret
+        self._lock = lock
+        self._journal = journal
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        process: str,
+        on_commit: Callable[[float, int], None],
+        on_health: Callable[[bool, str], None],
+        connect: Callable[[Path], sqlite3.Connection] = connect_writer,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> Store:
+        """Open a database, or make it and its folder.
+
+        `process` names this run and no other. `on_commit(seconds, writes)` and `on_health(writable, why)` are called
+        on the event loop (see `Journal`). `connect` opens every connection for writing, `random_bytes` draws the
+        secret.
+
+        A database that is there but cannot be written opens all the same, and `writable` is False: what needs no write
+        (an emergency call) must not wait for a disk.
+
+        Raises:
+            AlreadyRunning: another process holds it.
+            Unwritable: it is not there and cannot be made.
+            NewerSchema: a newer sipshop made it.
+            Unusable: it is no database of ours, or damaged.
+        """
+        path = path.absolute()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unwritable(f"the folder {path.parent} cannot be made: {error.strerror}") from error
+        if path.is_dir():
+            raise Unusable(path, "it is a folder")
+        lock = InstanceLock.taken(path)
+        try:
+            if not path.exists():
+                _create(path, random_bytes)
+            secret = _checked(path, random_bytes)
+            writable = _is_writable(path, connect, process)
+        except BaseException:
+            lock.release()
+            raise
+        journal = Journal(partial(connect, path), on_commit=on_commit, on_health=on_health, writable=writable)
+        return cls(path, secret=secret, lock=lock, journal=journal)
+
+    def close(self) -> None:
+        """Write what is queued, fold the log into the database, and let the next process in; blocks until then.
+
+        The last `done`s are left with the event loop, for its next turn.
+        """
+        self._journal.close()
+        self._lock.release()
+
+    # Writing.
+
+    @property
+    def writable(self) -> bool:
+        """Whether the last write succeeded; before any, whether the one at opening did."""
+        return self._journal.writable
+
+    @property
+    def pending(self) -> int:
+        """Writes that were submitted and are not yet known to be on the disk."""
+        return self._journal.pending
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the journal; every outcome is reported on this loop."""
+        self._journal.start(loop)
+
+    def submit(self, write: Write[object], done: Done | None = None) -> None:
+        """Have something written; `done` gets its result, or the exception that says why not. Never raises.
+
+        The exception is `Unwritable` where the disk failed, and then the write may be submitted again.
+        """
+        self._journal.submit(write, done)
+
+    def flush(self) -> None:
+        """Have what was submitted committed now, and not wait for company."""
+        self._journal.flush()
+
+    async def commit(self, write: Write[Result]) -> Result:
+        """Write something and wait until it is on the disk.
+
+        Raises:
+            StoreError, BillingError: whatever the write was refused with.
+        """
+        outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._journal.submit(write, partial(_resolve, outcome))
+        result: Result = await outcome
+        return result
+
+    # The start, synchronous.
+
+    def is_empty(self) -> bool:
+        """Say whether no world was ever loaded."""
+        return not self._read(queries.TENANTS)
+
+    def load(self, world: World, *, at_ms: int) -> None:
+        """Write a new tenant's world, and open the booth sessions that it asks for, in one transaction.
+
+        Raises:
+            NotEmpty: the tenant is there already; nothing is changed.
+            Unwritable: the disk does not let us.
+        """
+        with self._writing() as connection:
+            load_world(connection, world, at_ms=at_ms)
+
+    def worlds(self) -> tuple[World, ...]:
+        """Return every tenant's world as it is now; `open_booths` are those with an open booth session."""
+        open_booths = {(session.tenant, session.booth) for session in self.open_sessions()}
+        return tuple(
+            self._world(tenant, frozenset(booth for owner, booth in open_booths if owner == tenant))
+            for tenant in (row["tenant"] for row in self._read(queries.TENANTS))
+        )
+
+    def open_sessions(self) -> list[BoothSession]:
+        """Return every tenant's booth sessions that are neither locked nor paid."""
+        return [rows.booth_session(row) for row in self._read(queries.OPEN_SESSIONS)]
+
+    def dead_calls(self, process: str) -> list[tuple[LiveCall, int | None]]:
+        """Return the calls that other processes left without a CDR, of every tenant, the oldest first.
+
+        With each comes the last heartbeat of its process, in that process's monotonic ms; None if it never had one.
+        """
+        found = self._read(queries.DEAD_CALLS, {"process": process})
+        return [(rows.live_call(row), row["mono_ms"]) for row in found]
+
+    def add_token(self, tenant: str, sha256: str, role: str, label: str, at_ms: int) -> None:
+        """Add an API token by its SHA-256 in hex; once it is there this does nothing. Raises Unwritable."""
+        with self._writing() as connection:
+            TokenAdded(tenant=tenant, sha256=sha256, role=role, label=label, at_ms=at_ms).apply(connection)
+
+    def token(self, sha256: str) -> tuple[str, str] | None:
+        """Return whose token it is and what for, as (tenant, role), or None."""
+        for row in self._read(queries.TOKEN, {"sha256": sha256}):
+            return row["tenant"], row["role"]
+        return None
+
+    # The desk, asynchronous. Each answer is of one instant: all of its statements see the same commit.
+
+    async def session(self, tenant: str, booth: str) -> BoothSession | None:
+        """Return a booth's unpaid session, open or locked; None if it has none.
+
+        Raises:
+            UnknownBooth: the tenant has no such booth.
+        """
+        async with self._reading() as connection:
+            return (await _session(connection, tenant, booth))[0]
+
+    async def bill(self, tenant: str, booth: str) -> Bill | None:
+        """Return the bill of a booth's unpaid session, open or locked; None if it has none.
+
+        Raises:
+            UnknownBooth: the tenant has no such booth.
+        """
+        async with self._reading() as connection:
+            session, currency = await _session(connection, tenant, booth)
+            if session is None:
+                return None
+            values = {"tenant": tenant, "session_id": session.id}
+            return rows.bill(session, currency, await _fetch(connection, queries.BILL_LINES, values))
+
+    async def cdrs(
+        self, tenant: str, *, limit: int, booth: str | None = None, shop: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the newest CDRs first, as `Cdr.to_json` gives them; of one booth or shop where it is named."""
+        values = {"tenant": tenant, "limit": limit, "booth": booth, "shop": shop}
+        async with self._reading() as connection:
+            found = await _fetch(connection, queries.CDR_PAGE, values)
+        return [
+            rows.cdr(joined[0], (rows.charge(row) for row in joined if row["level"] is not None)).to_json()
+            for joined in (
+                list(group) for _, group in groupby(found, key=lambda row: (row["call_id"], row["revision"]))
+            )
+        ]
+
+    # Helpers.
+
+    def _world(self, tenant: str, open_booths: frozenset[str]) -> World:
+        of = {"tenant": tenant}
+        rates_of: defaultdict[tuple[str, int], list[Rate]] = defaultdict(list)
+        for row in self._read(queries.RATES, of):
+            rates_of[row["deck"], row["version"]].append(rows.rate(row))
+        return World(
+            tenant=tenant,
+            parties=tuple(rows.party(row) for row in self._read(queries.PARTIES, of)),
+            shops=tuple(rows.shop(row) for row in self._read(queries.SHOPS, of)),
+            booths=tuple(rows.booth(row) for row in self._read(queries.BOOTHS, of)),
+            decks=tuple(rows.deck(row, rates_of[row["name"], row["version"]]) for row in self._read(queries.DECKS, of)),
+            trunks=tuple(rows.trunk(row) for row in self._read(queries.TRUNKS, of)),
+            routes=tuple(rows.route(row) for row in self._read(queries.ROUTES, of)),
+            open_booths=open_booths,
+        )
+
+    def _read(self, query: Statement, values: Mapping[str, Any] = {}) -> list[sqlite3.Row]:
+        try:
+            with closing(connect_reader(self.path)) as connection:
+                return query.run(connection, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unusable(self.path, str(error)) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction beside the journal's."""
+        try:
+            with closing(connect_writer(self.path)) as connection, _transaction(connection):
+                yield connection
+        except sqlite3.Error as error:
+            raise Unwritable(f"{self.path} cannot be written: {error}") from error
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[aiosqlite.Connection]:
+        """A connection on which every statement sees the same commit, with all in it that was submitted before."""
+        await self._caught_up()
+        try:
+            async with aiosqlite.Connection(partial(connect_reader, self.path), _ROWS_AT_A_TIME) as connection:
+                await connection.execute("BEGIN")
+                yield connection
+        except sqlite3.Error as error:
+            raise Unusable(self.path, str(error)) from error
+
+    async def _caught_up(self) -> None:
+        """Wait for the writes that are under way: who hangs up and asks for the bill finds the call on it."""
+        if not self._journal.pending:
+            return
+        try:
+            await self.commit(_Nothing())
+        except StoreError as error:
+            logger.info("read without the writes that are still to come: %s", error)
+
+
+class _Nothing:
+    """A write of nothing: it is done when all before it are."""
+
+    waited_for: Final = True
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Do nothing."""
+
+
+def _resolve(outcome: asyncio.Future[Any], result: object) -> None:
+    if outcome.done():  # whoever waited has gone
+        return
+    if isinstance(result, Exception):
+        outcome.set_exception(result)
+    else:
+        outcome.set_result(result)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _create(path: Path, random_bytes: Callable[[int], bytes]) -> None:
+    """Make the tables and draw the secret, all or nothing."""
+    try:
+        with closing(connect_writer(path, create=True)) as connection, _transaction(connection):
+            for statement in schema_statements():
+                connection.execute(statement)
+            NOTE.run(connection, {"key": "schema_version", "value": str(SCHEMA_VERSION).encode()})
+            NOTE.run(connection, {"key": "secret", "value": random_bytes(_SECRET_BYTES)})
+    except sqlite3.Error as error:
+        raise Unwritable(f"{path} cannot be made: {error}") from error
+
+
+def _checked(path: Path, random_bytes: Callable[[int], bytes]) -> bytes:
+    """Return the secret of a database that we can read; one whose making was cut off is made now."""
+    try:
+        with closing(connect_reader(path)) as connection:
+            tables = {row["name"] for row in connection.execute("SELECT name FROM sqlite_master")}
+            if tables and "meta" not in tables:
+                raise Unusable(path, "it holds the tables of another program")
+            if tables:
+                return _secret(path, connection)
+    except sqlite3.Error as error:
+        raise Unusable(path, str(error)) from error
+    _create(path, random_bytes)
+    return _checked(path, random_bytes)
+
+
+def _secret(path: Path, connection: sqlite3.Connection) -> bytes:
+    noted = {key: queries.META.run(connection, {"key": key}).fetchone() for key in ("schema_version", "secret")}
+    if None in noted.values():
+        raise Unusable(path, "its notes about itself are missing")
+    version = int(noted["schema_version"]["value"])
+    if version > SCHEMA_VERSION:
+        raise NewerSchema(path, version, SCHEMA_VERSION)
+    return bytes(noted["secret"]["value"])
+
+
+def _is_writable(path: Path, connect: Callable[[Path], sqlite3.Connection], process: str) -> bool:
+    """Find out by a first write, which is the only way to know."""
+    try:
+        with closing(connect(path)) as connection, _transaction(connection):
+            ProcessStarted(process).apply(connection)
+    except sqlite3.Error as error:
+        logger.warning("%s cannot be written: %s", path, error)
+        return False
+    return True
+
+
+def load_world(connection: sqlite3.Connection, world: World, *, at_ms: int) -> None:
+    """Insert a new tenant's world, inside a transaction; see `Store.load`."""
+    if any(row["tenant"] == world.tenant for row in queries.TENANTS.run(connection, {})):
+        raise NotEmpty(f"{world.tenant} has a world already: load another one into an empty database")
+    for table, values in _world_values(world):
+        _INSERT[table].run_many(connection, values)
+    for booth in sorted(world.open_booths):
+        SessionOpened(tenant=world.tenant, booth=booth, author="world", at_ms=at_ms).apply(connection)
+
+
+def _world_values(world: World) -> Iterator[tuple[str, list[Values]]]:
+    """Give the rows of a world by table, in an order that satisfies the foreign keys."""
+    tenant = world.tenant
+    yield "parties", _numbered(rows.party_values(party) for party in world.parties)
+    yield "shops", _numbered(rows.shop_values(shop) for shop in world.shops)
+    yield "booths", _numbered(rows.booth_values(booth) for booth in world.booths)
+    yield "decks", _numbered(rows.deck_values(tenant, deck) for deck in world.decks)
+    for deck in world.decks:
+        yield "rates", _numbered(rows.rate_values(tenant, deck, rate) for rate in deck.rates)
+    yield "trunks", _numbered(rows.trunk_values(trunk) for trunk in world.trunks)
+    yield "routes", _numbered(rows.route_values(route) for route in world.routes)
+
+
+def _numbered(values: Iterator[Values]) -> list[Values]:
+    return [row | {"position": position} for position, row in enumerate(values)]
+
+
+async def _session(connection: aiosqlite.Connection, tenant: str, booth: str) -> tuple[BoothSession | None, str]:
+    """Return a booth's unpaid session and the currency of its bills."""
+    values = {"tenant": tenant, "booth": booth}
+    currencies = await _fetch(connection, queries.BOOTH_CURRENCY, values)
+    if not currencies:
+        raise UnknownBooth(f"there is no booth named {booth!r}")
+    for row in await _fetch(connection, queries.UNPAID_SESSION, values):
+        return rows.booth_session(row), currencies[0]["currency"]
+    return None, currencies[0]["currency"]
+
+
+async def _fetch(connection: aiosqlite.Connection, query: Statement, values: Mapping[str, Any]) -> list[sqlite3.Row]:
+    return list(await connection.execute_fetchall(query.text, query.bound(values)))

@@ -1,0 +1,23 @@
+"""The switch: holds the live calls, asks the pure rooms, does what they say; the one door for the desk's commands."""
+
+from sipshop.switch.clock import utc_ms
+from sipshop.switch.directory import Directory
+from sipshop.switch.errors import CommandRefused, SwitchError, UnknownBooth
+from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
+from sipshop.switch.status import BoothStatus, Health
+from sipshop.switch.switch import Options, Switch
+
+__all__ = [
+    "DROP_REASONS",
+    "REFUSALS",
+    "BoothStatus",
+    "CommandRefused",
+    "Directory",
+    "Health",
+    "Options",
+    "Switch",
+    "SwitchError",
+    "UnknownBooth",
+    "refusal_series",
+    "utc_ms",
+]

@@ -1,0 +1,15 @@
+"""Why a command to the switch is not done."""
+
+from __future__ import annotations
+
+
+class SwitchError(Exception):
+    """The root of this room's errors; the text is for the one who gave the command."""
+
+
+class UnknownBooth(SwitchError):
+    """The tenant has no such booth."""
+
+
+class CommandRefused(SwitchError):
+    """The switch cannot take commands at this moment."""

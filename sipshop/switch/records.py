@@ -1,0 +1,231 @@
+"""A live call as the switch holds it, and what is written of it: its row in the journal, its CDR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, HungUpBy, Result
+from sipshop.billing.deck import Tariff
+from sipshop.billing.rating import cost
+from sipshop.proxy.admission import Booth, Shop
+from sipshop.proxy.call import Call, Fate
+from sipshop.sip.leg import IncomingLeg, OutgoingLeg
+from sipshop.sip.timers import Timer
+from sipshop.sip.transaction import ServerTransaction
+from sipshop.store import LiveCall
+from sipshop.switch.refusals import REFUSALS, Refusal
+
+#: What a call was that a crash cut short after its answer was made durable.
+RECOVERED_Q850: Final = 41
+
+Parties = tuple[tuple[str, str, Tariff], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An INVITE of a booth that we know, and what was found out about it so far.
+
+    `session_id` is the booth session that was open at that instant; `e164` and `tariff` follow from the number.
+    """
+
+    transaction: ServerTransaction
+    shop: Shop
+    booth: Booth
+    dialled: str
+    session_id: int | None
+    kind: CallKind = CallKind.CALL
+    e164: str | None = None
+    tariff: Tariff | None = None
+
+    @property
+    def destination(self) -> str | None:
+        """The name of the number's rate."""
+        return self.tariff.rate.destination if self.tariff is not None else None
+
+    @property
+    def parties(self) -> Parties:
+        """(seller, buyer, tariff) of each level that pays, the booth first; nobody pays for an emergency call."""
+        return ((self.shop.owner, self.booth.name, self.tariff),) if self.tariff is not None else ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Live:
+    """One call that has no CDR yet.
+
+    `setup_at_ms` is UTC, `setup_at_s` the same instant on the clock of the event loop; `added_s` is our own part of
+    the time that the caller waited.
+    """
+
+    call: Call
+    offer: Offer
+    setup_at_ms: int
+    setup_at_s: float
+    leg_a: IncomingLeg
+    leg_b: OutgoingLeg | None = None
+    leg_b_call_id: str | None = None
+    relayed_at_ms: int | None = None
+    rang: bool = False
+    added_s: float = 0.0
+    timer: Timer | None = None
+
+    @property
+    def call_id(self) -> str:
+        """The name of the call, ours and unique."""
+        return self.call.call_id
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The trunks that were tried, as the CDR tells them."""
+        return tuple(
+            Attempt(trunk=attempt.trunk.name, status=attempt.status, q850=attempt.q850, pdd_ms=attempt.pdd_ms)
+            for attempt in self.call.attempts
+        )
+
+    @property
+    def pdd_ms(self) -> int | None:
+        """From the caller's INVITE to the first ringing or answer, of the trunk that was tried last."""
+        if not self.call.attempts or self.call.attempts[-1].pdd_ms is None:
+            return None
+        last = self.call.attempts[-1]
+        return round((last.dialled_at_s - self.setup_at_s) * 1000) + (last.pdd_ms or 0)
+
+
+def row_of(live: Live, process: str, *, answered: bool) -> LiveCall:
+    """The journal's row of a call; once answered it holds both dialogs, so that a later process can end them."""
+    trunk = live.call.trunk
+    dialog_a, dialog_b = live.leg_a.dialog, live.leg_b.dialog if live.leg_b is not None else None
+    return LiveCall(
+        tenant=live.offer.shop.tenant,
+        call_id=live.call_id,
+        process=process,
+        state="answered" if answered else "new",
+        shop=live.offer.shop.name,
+        booth=live.offer.booth.name,
+        session_id=live.offer.session_id,
+        kind=live.offer.kind,
+        dialled=live.offer.dialled,
+        e164=live.offer.e164,
+        destination=live.offer.destination,
+        setup_at_ms=live.setup_at_ms,
+        trunk=trunk.name if trunk is not None else None,
+        attempts=live.attempts,
+        leg_a_call_id=live.leg_a.call_id,
+        leg_b_call_id=live.leg_b_call_id,
+        parties=live.offer.parties,
+        dialog_a=dialog_a.to_json() if answered and dialog_a is not None else None,
+        dialog_b=dialog_b.to_json() if answered and dialog_b is not None else None,
+        pdd_ms=live.pdd_ms,
+        relayed_at_ms=None,
+        relayed_mono_ms=None,
+    )
+
+
+def cdr_of(live: Live, fate: Fate, talk_ms: int, now_ms: int) -> Cdr:
+    """The CDR of a call that has come to its end."""
+    answered_at_ms = live.relayed_at_ms
+    trunk = live.call.trunk
+    return Cdr(
+        call_id=live.call_id,
+        kind=live.offer.kind,
+        tenant=live.offer.shop.tenant,
+        shop=live.offer.shop.name,
+        booth=live.offer.booth.name,
+        session_id=live.offer.session_id,
+        dialled=live.offer.dialled,
+        e164=live.offer.e164,
+        destination=live.offer.destination,
+        setup_at_ms=live.setup_at_ms,
+        answered_at_ms=answered_at_ms,
+        # the wall clock may have been set meanwhile: the end of talk is its start and its length
+        ended_at_ms=now_ms if answered_at_ms is None else answered_at_ms + talk_ms,
+        pdd_ms=live.pdd_ms,
+        talk_ms=talk_ms,
+        result=Result(fate.outcome.value),
+        sip_status=status_of(fate),
+        q850=fate.q850,
+        hung_up_by=HungUpBy(fate.hung_up_by) if fate.hung_up_by is not None else None,
+        trunk=trunk.name if trunk is not None else None,
+        attempts=live.attempts,
+        leg_a_call_id=live.leg_a.call_id,
+        leg_b_call_id=live.leg_b_call_id,
+        charges=charges_of(live.offer.parties, talk_ms) if answered_at_ms is not None else (),
+    )
+
+
+def cdr_of_refusal(offer: Offer, call_id: str, refusal: Refusal, now_ms: int) -> Cdr:
+    """The CDR of zero that a booth's refused attempt leaves."""
+    return Cdr(
+        call_id=call_id,
+        kind=offer.kind,
+        tenant=offer.shop.tenant,
+        shop=offer.shop.name,
+        booth=offer.booth.name,
+        session_id=offer.session_id,
+        dialled=offer.dialled,
+        e164=offer.e164,
+        destination=offer.destination,
+        setup_at_ms=now_ms,
+        answered_at_ms=None,
+        ended_at_ms=now_ms,
+        pdd_ms=None,
+        talk_ms=0,
+        result=Result.REFUSED,
+        sip_status=refusal.status,
+        q850=refusal.q850,
+        hung_up_by=HungUpBy.SWITCH,
+        trunk=None,
+        leg_a_call_id=offer.transaction.request.call_id,
+        leg_b_call_id=None,
+    )
+
+
+def cdr_of_dead(row: LiveCall, last_heartbeat_ms: int | None, now_ms: int) -> Cdr:
+    """The CDR of a call that another process left behind.
+
+    Talk time runs to the dead process's last sign of life, never further: what is lost by a crash is ours. Without a
+    start of talk time it is zero, and the call counts as failed.
+    """
+    talk_ms = 0
+    if row.relayed_mono_ms is not None and last_heartbeat_ms is not None:
+        talk_ms = max(0, last_heartbeat_ms - row.relayed_mono_ms)
+    answered = row.relayed_at_ms is not None
+    return Cdr(
+        call_id=row.call_id,
+        kind=row.kind,
+        tenant=row.tenant,
+        shop=row.shop,
+        booth=row.booth,
+        session_id=row.session_id,
+        dialled=row.dialled,
+        e164=row.e164,
+        destination=row.destination,
+        setup_at_ms=row.setup_at_ms,
+        answered_at_ms=row.relayed_at_ms,
+        ended_at_ms=row.relayed_at_ms + talk_ms if row.relayed_at_ms is not None else now_ms,
+        pdd_ms=row.pdd_ms,
+        talk_ms=talk_ms,
+        result=Result.ANSWERED if answered else Result.FAILED,
+        sip_status=200 if answered else None,
+        q850=RECOVERED_Q850,
+        hung_up_by=HungUpBy.SWITCH,
+        trunk=row.trunk,
+        attempts=row.attempts,
+        leg_a_call_id=row.leg_a_call_id,
+        leg_b_call_id=row.leg_b_call_id,
+        recovered=True,
+        charges=charges_of(row.parties, talk_ms) if answered else (),
+    )
+
+
+def charges_of(parties: Parties, talk_ms: int) -> tuple[Charge, ...]:
+    """What each level pays for a talk, worked out by the tariff that the call kept."""
+    return tuple(
+        Charge(seller=seller, buyer=buyer, tariff=tariff, cost=cost(talk_ms, tariff))
+        for seller, buyer, tariff in parties
+    )
+
+
+def status_of(fate: Fate) -> int:
+    """The SIP status that the caller gets."""
+    return REFUSALS[fate.cause].status if fate.cause is not None else fate.status

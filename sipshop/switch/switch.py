@@ -1,0 +1,726 @@
+"""The switch: hears the SIP engine, asks the pure rooms, does what they say (IO).
+
+It owns the live calls, the open booth sessions and the clocks. What must survive a crash goes to the store before
+anybody is told that it happened: a booth's command before it is acknowledged, an answer before the caller hears of it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+from sipshop.billing.cdr import CallKind, Cdr
+from sipshop.billing.desk import Bill, BoothSession, Payment
+from sipshop.billing.errors import CallAlive
+from sipshop.billing.money import Money
+from sipshop.facts import (
+    CallAnswered,
+    CallAttempted,
+    CallEnded,
+    CallRang,
+    Fact,
+    MessageDropped,
+    RequestRefused,
+)
+from sipshop.proxy import call as calls
+from sipshop.proxy.admission import Admitted, Booth, BoothState, Cause, Emergency, Refused, Shop, admit
+from sipshop.proxy.call import Call, Command, Side
+from sipshop.proxy.routing import Trunk
+from sipshop.sip.dialog import Dialog
+from sipshop.sip.digest import DigestServer, Verified
+from sipshop.sip.endpoint import Endpoint
+from sipshop.sip.flow import Flow
+from sipshop.sip.leg import Event, Failed, HungUp, Leg, Lost
+from sipshop.sip.message import NameAddr, Request, Uri, printable
+from sipshop.sip.timers import GIVE_UP_S
+from sipshop.sip.transaction import ServerTransaction, Unheard
+from sipshop.sip.useragent import Dropped, Happened, Invited, Output, Requested, UserAgent
+from sipshop.sip.useragent import Refused as Rejected
+from sipshop.store import (
+    CallAnswered as AnsweredRow,
+)
+from sipshop.store import (
+    CallRelayed,
+    CallStarted,
+    Heartbeat,
+    NothingToPay,
+    PartySuspended,
+    SessionLocked,
+    SessionOpened,
+    SessionPaid,
+    Store,
+)
+from sipshop.switch.clock import utc_ms
+from sipshop.switch.directory import Directory
+from sipshop.switch.errors import UnknownBooth
+from sipshop.switch.records import Live, Offer, cdr_of, cdr_of_dead, cdr_of_refusal, row_of
+from sipshop.switch.refusals import REFUSALS
+from sipshop.switch.registrations import Registrations
+from sipshop.switch.settler import Settler
+from sipshop.switch.status import BoothStatus, Health
+
+log: Final = logging.getLogger("sipshop.switch")
+
+#: How often the store is told that we live: no call is billed past the last time (billing.md, recovery).
+HEARTBEAT_S: Final = 5.0
+#: How often the lag of the event loop is measured, and from which lag on new calls are refused.
+BEAT_S: Final = 0.5
+OVERLOAD_LAG_S: Final = 1.0
+
+BoothKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the switch runs: `process` names this run, `max_calls` bounds its live calls, `max_call_s` each talk."""
+
+    process: str
+    max_calls: int
+    max_call_s: int
+
+
+class Switch:
+    """The live calls of one process and the desk's one door to them.
+
+    Everything that touches calls runs in turns of the event loop, so that nothing here needs a lock. Facts go to each
+    of `on_fact` in the order in which they came to be.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        store: Store,
+        agent: UserAgent,
+        options: Options,
+        random: Callable[[int], bytes],
+        on_fact: Iterable[Callable[[Fact], None]] = (),
+        on_lag: Callable[[float], None] = lambda _lag_s: None,
+        utc_ms: Callable[[], int] = utc_ms,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory = directory
+        self._store = store
+        self._agent = agent
+        self._options = options
+        self._random = random
+        self._listeners = tuple(on_fact)
+        self._on_lag = on_lag
+        self._utc_ms = utc_ms
+        self._clock = clock
+        self._started_s = clock()
+        self._sealer = hmac.new(store.secret, digestmod="sha256")
+        self._digest = DigestServer(store.secret, random)
+        self._registrations = Registrations(agent, directory, self._tell)
+        self._calls: dict[str, Live] = {}
+        self._by_leg: dict[Leg, tuple[Live, Side]] = {}
+        self._live_of: dict[BoothKey, dict[str, Live]] = {}
+        self._sessions: dict[BoothKey, BoothSession] = {}
+        self._settler = Settler(store, agent.timers, self._turn)
+        self._endpoint: Endpoint | None = None
+        self._lag_s = 0.0
+        self._draining = False
+        self._recovering = 0
+        self._interrupted: set[str] = set()  # Call-IDs of callers whose calls an earlier process left behind
+
+    # Life.
+
+    def begin(self, endpoint: Endpoint) -> None:
+        """Take the store's sessions and unfinished calls, and start to hear `endpoint`; it listens already."""
+        self._endpoint = endpoint
+        for session in self._store.open_sessions():
+            self._sessions[session.tenant, session.booth] = session
+        with endpoint.turn() as now:
+            self._recover(now)
+            self._heartbeat(now)
+            self._agent.timers.start(now + BEAT_S, partial(self._beat, now + BEAT_S))
+
+    async def drain(self, limit_s: float) -> int:
+        """Refuse new calls, end those that live, and wait until their CDRs are on disk; how many are left then."""
+        self._draining = True
+        with self._turn() as now:
+            for live in list(self._calls.values()):
+                self._run(live, live.call.hear(calls.Cut("the switch goes down"), now), now)
+        left = await self._settler.drain(limit_s)
+        if left:
+            log.error("%d calls have no CDR yet: the next start settles them", left)
+        return left
+
+    def health(self) -> Health:
+        """Whether calls and commands can be taken."""
+        writable = self._store.writable
+        reasons = {
+            f"settling {self._recovering} calls of an earlier run": self._recovering > 0,
+            "going down": self._draining,
+            "the database cannot be written": not writable,
+        }
+        why = "; ".join(reason for reason, holds in reasons.items() if holds)
+        return Health(
+            ready=not why,
+            recovering=self._recovering > 0,
+            writable=writable,
+            draining=self._draining,
+            why=why,
+        )
+
+    def tables(self) -> dict[str, int]:
+        """How many entries each table of the engine holds: all zero when nothing is going on, but for what lasts.
+
+        Registrations and nonces last for a while by design, and two timers are ours.
+        """
+        return {
+            **self._agent.tables(),
+            "timers": max(0, len(self._agent.timers) - 2 - (self._registrations.size > 0)),
+            "calls": len(self._calls),
+            "owned_legs": len(self._by_leg),
+            "unsettled_calls": self._settler.unsettled,
+            "unwritten_cdrs": self._settler.unwritten,
+            "bindings": self._registrations.size,
+            "nonces": self._digest.nonces,
+        }
+
+    # The desk's commands.
+
+    def booths(self, tenant: str) -> list[BoothStatus]:
+        """Every booth of a tenant, in the order of its world."""
+        now = self._clock()
+        return [self._status(booth, now) for key, booth in self._directory.booths.items() if key[0] == tenant]
+
+    async def unlock(self, tenant: str, booth: str, author: str) -> BoothSession:
+        """Open a booth session, or go on with the booth's unpaid one; durable when it returns.
+
+        Raises:
+            UnknownBooth: there is no such booth.
+            StoreError: nothing was written, and the booth is as it was.
+        """
+        key = self._key(tenant, booth)
+        session = await self._store.commit(
+            SessionOpened(tenant=tenant, booth=booth, author=author, at_ms=self._utc_ms())
+        )
+        self._sessions[key] = session
+        return session
+
+    async def lock(self, tenant: str, booth: str, author: str, cut: bool = False) -> BoothSession | None:
+        """Stop new calls of a booth at once, and end the running ones if `cut`; durable when it returns.
+
+        Gives the unpaid session, None where there is none.
+
+        Raises:
+            UnknownBooth: there is no such booth.
+            StoreError: nothing was written; the booth is open again if it was, but what was cut stays cut.
+        """
+        key = self._key(tenant, booth)
+        before = self._sessions.pop(key, None)
+        if cut:
+            self._cut(key, f"cut by {printable(author)}")
+        try:
+            session = await self._store.commit(
+                SessionLocked(tenant=tenant, booth=booth, author=author, at_ms=self._utc_ms())
+            )
+        except Exception:
+            if before is not None:
+                self._sessions.setdefault(key, before)
+            raise
+        self._sessions.pop(key, None)
+        return session
+
+    async def bill(self, tenant: str, booth: str) -> Bill:
+        """The bill of a booth's unpaid session.
+
+        Raises:
+            UnknownBooth: there is no such booth.
+            NothingToPay: it has no unpaid session.
+        """
+        self._key(tenant, booth)
+        bill = await self._store.bill(tenant, booth)
+        if bill is None:
+            raise NothingToPay(f"booth {booth} has no unpaid session")
+        return bill
+
+    async def pay(self, tenant: str, booth: str, version: int, tendered: Money, author: str) -> Payment:
+        """Take the payment of the bill that was read at `version`, and lock the booth; durable when it returns.
+
+        Raises:
+            UnknownBooth: there is no such booth.
+            CallAlive: a call of the session is alive, or ended and not on disk yet.
+            DeskError: the bill changed meanwhile, or the tender does not pay it.
+            StoreError: nothing was written.
+        """
+        key = self._key(tenant, booth)
+        alive = self._settler.unsettled_of(key)
+        if alive:
+            raise CallAlive(alive)
+        before = self._sessions.pop(key, None)  # no call may land between the sum and the payment
+        try:
+            payment = await self._store.commit(
+                SessionPaid(
+                    tenant=tenant,
+                    booth=booth,
+                    version=version,
+                    tendered=tendered,
+                    author=author,
+                    at_ms=self._utc_ms(),
+                )
+            )
+        except Exception:
+            if before is not None:
+                self._sessions.setdefault(key, before)
+            raise
+        return payment
+
+    async def suspend(self, tenant: str, party: str, author: str) -> None:
+        """Let a party, and all below it, place no new calls; raises `UnknownParty` or `StoreError`."""
+        await self._set_suspended(tenant, party, author, suspended=True)
+
+    async def resume(self, tenant: str, party: str, author: str) -> None:
+        """Let a party place calls again; raises `UnknownParty` or `StoreError`."""
+        await self._set_suspended(tenant, party, author, suspended=False)
+
+    async def cdrs(self, tenant: str, limit: int, booth: str | None = None) -> list[dict[str, Any]]:
+        """The newest CDRs first, of one booth where it is named; raises `UnknownBooth` for one that is not there."""
+        if booth is not None:
+            self._key(tenant, booth)
+        return await self._store.cdrs(tenant, limit=limit, booth=booth)
+
+    async def _set_suspended(self, tenant: str, party: str, author: str, *, suspended: bool) -> None:
+        await self._store.commit(
+            PartySuspended(tenant=tenant, party=party, suspended=suspended, author=author, at_ms=self._utc_ms())
+        )
+        self._directory.suspend(tenant, party, suspended)
+
+    def _key(self, tenant: str, booth: str) -> BoothKey:
+        if (tenant, booth) not in self._directory.booths:
+            raise UnknownBooth(f"there is no booth named {booth!r}")
+        return tenant, booth
+
+    def _cut(self, key: BoothKey, detail: str) -> None:
+        with self._turn() as now:
+            for live in list(self._live_of.get(key, {}).values()):
+                if live.offer.kind is not CallKind.EMERGENCY:
+                    self._run(live, live.call.hear(calls.Cut(detail), now), now)
+
+    def _status(self, booth: Booth, now: float) -> BoothStatus:
+        key = booth.tenant, booth.name
+        session = self._sessions.get(key)
+        live = list(self._live_of.get(key, {}).values())
+        answered_at_s = live[0].call.answered_at_s if live else None
+        return BoothStatus(
+            booth=booth.name,
+            shop=booth.shop,
+            state="in call" if live else "open" if session is not None else "locked",
+            suspended=self._directory.suspended_above(booth) is not None,
+            registered=self._registrations.count(booth),
+            currency=self._directory.shop_of(booth).currency,
+            session_id=session.id if session is not None else None,
+            opened_at_ms=session.opened_at_ms if session is not None else None,
+            opened_by=session.opened_by if session is not None else None,
+            dialled=live[0].offer.dialled if live else None,
+            seconds=int(now - answered_at_s) if answered_at_s is not None else None,
+            live_calls=len(live),
+        )
+
+    # What the SIP engine hands up.
+
+    def handle(self, output: Output, now: float) -> None:
+        """Take one output of the user agent."""
+        match output:
+            case Happened(leg=leg, event=event):
+                self._hear_leg(leg, event, now)
+            case Invited(transaction=transaction):
+                self._hear_invite(transaction, now)
+            case Requested(transaction=transaction):
+                self._hear_request(transaction, now)
+            case Dropped(reason=reason):
+                self._tell(MessageDropped(reason=reason))
+            case Rejected(status=status, cause=cause):
+                self._tell(RequestRefused(status=status, cause=cause, shop=None))
+
+    def _hear_request(self, transaction: ServerTransaction, now: float) -> None:
+        request = transaction.request
+        if request.method == "OPTIONS":
+            headers = [("allow", self._agent.allow), ("accept", "application/sdp")]
+            self._agent.refuse(transaction, 200, now, headers=headers)
+            return
+        booth = self._authenticate(transaction, request.to, now)
+        if booth is not None:
+            self._registrations.hear(transaction, booth, now)
+
+    def _hear_invite(self, transaction: ServerTransaction, now: float) -> None:
+        request = transaction.request
+        dialled = request.uri.user or ""
+        closed = self._closed(request, dialled)
+        if closed is not None:
+            self._refuse(transaction, closed, None, now)
+            return
+        booth = self._authenticate(transaction, request.from_, now)
+        if booth is None:
+            return
+        shop, key = self._directory.shop_of(booth), (booth.tenant, booth.name)
+        session = self._sessions.get(key)
+        state = BoothState(
+            session_id=session.id if session is not None else None,
+            live_calls=len(self._live_of.get(key, ())),
+            suspended=self._directory.suspended_above(booth),
+        )
+        offer = Offer(transaction=transaction, shop=shop, booth=booth, dialled=dialled, session_id=state.session_id)
+        match admit(shop, booth, state, dialled):
+            case Emergency():
+                self._admit_emergency(replace(offer, kind=CallKind.EMERGENCY), now)
+            case Admitted(e164=e164):
+                self._admit(replace(offer, e164=e164), now)
+            case Refused(cause=cause):
+                self._refuse_booth(offer, cause, now)
+
+    def _closed(self, request: Request, dialled: str) -> Cause | None:
+        """Why nobody's call is taken at this moment, whoever he is; emergency calls are always heard."""
+        if self._draining:
+            cause = Cause.DRAINING
+        elif len(self._calls) >= self._options.max_calls or self._lag_s > OVERLOAD_LAG_S:
+            cause = Cause.OVERLOADED
+        elif request.call_id in self._interrupted:
+            cause = Cause.RESTARTED
+        else:
+            return None
+        return None if self._directory.is_emergency(dialled) else cause
+
+    def _authenticate(self, transaction: ServerTransaction, claimed: NameAddr, now: float) -> Booth | None:
+        """The booth that a request comes from, or None: then it was challenged (RFC 3261 section 22)."""
+        request, uri = transaction.request, claimed.uri
+        booth = self._directory.booth_of_source(transaction.flow.remote[0], uri.user)
+        if booth is not None:
+            return booth
+        realm = self._directory.realm_of(uri.host)
+        algorithms = self._directory.algorithms_of(realm)
+        verdict = self._digest.verify(
+            request.method,
+            request.all("authorization"),
+            realm,
+            lambda user: self._directory.ha1_of(realm, user),
+            algorithms,
+            now,
+        )
+        if isinstance(verdict, Verified):
+            return self._directory.booth_of_user(realm, verdict.user)
+        challenges = self._digest.challenge(realm, algorithms, now, stale=verdict.stale)
+        self._agent.refuse(transaction, 401, now, headers=challenges)
+        self._tell(RequestRefused(status=401, cause=Cause.UNAUTHENTICATED.value, shop=None))
+        return None
+
+    def _admit(self, offer: Offer, now: float) -> None:
+        """Find the rate and the route of an admitted number, and begin the call."""
+        shop = offer.shop
+        assert offer.e164 is not None, "a number was admitted"
+        tariff = self._directory.decks[shop.tenant, shop.deck].match(offer.e164)
+        if tariff is None:
+            self._refuse_booth(offer, Cause.NO_RATE, now)
+            return
+        offer = replace(offer, tariff=tariff)
+        trunks = self._directory.routings[shop.tenant].route(offer.e164 or "")
+        if tariff.rate.forbidden or not trunks:
+            self._refuse_booth(offer, Cause.FORBIDDEN if tariff.rate.forbidden else Cause.NO_ROUTE, now)
+            return
+        live = self._open(offer, trunks, now)
+        self._settler.expect((shop.tenant, offer.booth.name), live.call_id)
+        self._run(live, live.call.begin(now), now)
+
+    def _admit_emergency(self, offer: Offer, now: float) -> None:
+        trunks = self._directory.routings[offer.shop.tenant].emergency()
+        log.warning("emergency call of booth %s to %s", offer.booth.name, printable(offer.dialled))
+        if not trunks:
+            log.critical("no trunk takes emergency calls of shop %s", offer.shop.name)
+            self._refuse_booth(offer, Cause.NO_ROUTE, now)
+            return
+        live = self._open(offer, trunks, now)
+        self._run(live, live.call.begin(now), now)
+
+    def _open(self, offer: Offer, trunks: tuple[Trunk, ...], now: float) -> Live:
+        """Make a call of an INVITE, with leg A."""
+        call_id, shop, booth = self._random(8).hex(), offer.shop, offer.booth
+        live = Live(
+            call=Call(call_id, trunks, emergency=offer.kind is CallKind.EMERGENCY),
+            offer=offer,
+            setup_at_ms=self._utc_ms(),
+            setup_at_s=now,
+            leg_a=self._agent.accept(offer.transaction, now),
+        )
+        self._calls[call_id] = live
+        self._by_leg[live.leg_a] = (live, Side.CALLER)
+        self._live_of.setdefault((booth.tenant, booth.name), {})[call_id] = live
+        self._tell(
+            CallAttempted(
+                tenant=shop.tenant,
+                shop=shop.name,
+                booth=booth.name,
+                call_id=call_id,
+                kind=offer.kind.value,
+                at_ms=live.setup_at_ms,
+            )
+        )
+        return live
+
+    def _refuse(self, transaction: ServerTransaction, cause: Cause, shop: Shop | None, now: float) -> None:
+        refusal = REFUSALS[cause]
+        self._agent.refuse(transaction, refusal.status, now, reason=refusal.phrase, headers=refusal.headers())
+        name = shop.name if shop is not None else None
+        self._tell(RequestRefused(status=refusal.status, cause=cause.value, shop=name))
+
+    def _refuse_booth(self, offer: Offer, cause: Cause, now: float) -> None:
+        """Refuse a booth that we know: it leaves a CDR of zero."""
+        self._refuse(offer.transaction, cause, offer.shop, now)
+        self._settler.write(cdr_of_refusal(offer, self._random(8).hex(), REFUSALS[cause], self._utc_ms()))
+
+    def _hear_leg(self, leg: Leg, event: Event, now: float) -> None:
+        found = self._by_leg.get(leg)
+        if found is None:
+            return  # given up: it finishes its own business
+        live, side = found
+        if isinstance(event, HungUp | Lost | Failed):
+            del self._by_leg[leg]
+        self._run(live, live.call.hear(event, now, side), now)
+
+    # What calls want done.
+
+    def _run(self, live: Live, commands: list[Command], now: float) -> None:
+        for command in commands:
+            self._do(live, command, now)
+        self._arm(live)
+
+    def _arm(self, live: Live) -> None:
+        deadline = live.call.deadline
+        if live.timer is not None and live.timer.at_s != deadline:
+            live.timer.stop()
+            live.timer = None
+        if deadline is not None and live.timer is None:
+            live.timer = self._agent.timers.start(deadline, partial(self._tick, live))
+
+    def _tick(self, live: Live, now: float) -> None:
+        live.timer = None
+        self._run(live, live.call.tick(now), now)
+
+    def _do(self, live: Live, command: Command, now: float) -> None:
+        match command:
+            case calls.Authorise():
+                # no level above the shop pays yet, and the shop's customer pays at the desk: only the length is bounded
+                granted = calls.Granted(self._options.max_call_s * 1000)
+                self._run(live, live.call.hear(granted, now), now)
+            case calls.Dial(trunk=trunk, attempt=attempt):
+                self._dial(live, trunk, attempt, now)
+            case calls.GiveUp():
+                leg = live.leg_b
+                assert leg is not None, "what is given up was dialled"
+                self._by_leg.pop(leg, None)
+                leg.give_up(now)
+            case calls.Progress(status=status, content=content):
+                self._progress(live)
+                live.leg_a.progress(status, content, now)
+            case calls.Commit():
+                live.added_s -= now
+                done = partial(self._committed, live)
+                row = row_of(live, self._options.process, answered=True)
+                self._store.submit(AnsweredRow(live.offer.shop.tenant, live.call_id, row), done)
+            case calls.Answer(content=content):
+                live.leg_a.answer(content, now)
+                self._answered(live, now)
+            case calls.Acknowledge(content=content):
+                assert live.leg_b is not None, "a call that was answered has leg B"
+                live.leg_b.acknowledge(content, now)
+            case calls.Reject(fate=fate):
+                self._reject(live, fate, now)
+            case calls.HangUp(side=side, q850=q850):
+                leg_to_end = self._leg(live, side)
+                self._by_leg.pop(leg_to_end, None)
+                leg_to_end.hang_up(f"Q.850;cause={q850}", now)
+            case calls.Settle(fate=fate, talk_ms=talk_ms):
+                self._settle(live, cdr_of(live, fate, talk_ms, self._utc_ms()))
+            case _:
+                self._pass(live, command, now)
+
+    def _pass(self, live: Live, command: Command, now: float) -> None:
+        """Requests inside the dialogs, on their way through."""
+        match command:
+            case calls.PassAsk(to=to, ask=ask):
+                self._leg(live, to).relay(ask, now)
+            case calls.PassReply(to=to, ask=ask, status=status, content=content):
+                self._leg(live, to).reply(ask, status, content, now)
+            case calls.PassWithdrawal(to=to, ask=ask):
+                self._leg(live, to).withdraw(ask, now)
+            case calls.PassAskAcknowledgement(to=to, ask=ask, content=content):
+                self._leg(live, to).acknowledge_relayed(ask, content)
+            case _:
+                raise AssertionError(f"{command!r} is no command of a call")
+
+    def _leg(self, live: Live, side: Side) -> Leg:
+        if side is Side.CALLER:
+            return live.leg_a
+        assert live.leg_b is not None, "a call that was answered has leg B"
+        return live.leg_b
+
+    def _dial(self, live: Live, trunk: Trunk, attempt: int, now: float) -> None:
+        """Send the INVITE of leg B; its Call-ID and tag are ours to recognise even after a restart."""
+        host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
+        params: dict[str, str | None] = {} if trunk.transport == "udp" else {"transport": trunk.transport}
+        user = live.offer.dialled if live.offer.e164 is None else f"+{live.offer.e164}"
+        target = str(Uri("sip", user, host, trunk.port, params))
+        call_id = self._seal(f"{live.call_id}/{attempt}")
+        local = self._endpoint_now.local
+        leg = self._agent.dial(
+            Flow(trunk.transport.upper(), local, (trunk.host, trunk.port)),
+            target=target,
+            from_=str(NameAddr(Uri("sip", live.offer.shop.name, self._advertised_host))),
+            to=f"<{target}>",
+            call_id=call_id,
+            tag=self._seal(call_id),
+            max_forwards=int(live.offer.transaction.request.get("max-forwards") or 70) - 1,
+            content=live.leg_a.offer,
+            now=now,
+        )
+        live.leg_b, live.leg_b_call_id = leg, call_id
+        self._by_leg[leg] = (live, Side.CALLEE)
+        if attempt == 1:
+            row = row_of(live, self._options.process, answered=False)
+            self._store.submit(CallStarted(live.offer.shop.tenant, live.call_id, row))
+            live.added_s += self._clock() - now
+
+    def _progress(self, live: Live) -> None:
+        if not live.rang:
+            live.rang = True
+            after_ms = round((self._clock() - live.setup_at_s) * 1000)
+            self._tell(CallRang(call_id=live.call_id, shop=live.offer.shop.name, after_ms=after_ms))
+
+    def _committed(self, live: Live, result: object) -> None:
+        """The store's word on an answer."""
+        heard = calls.NotCommitted(str(result)) if isinstance(result, Exception) else calls.Committed()
+        with self._turn() as now:
+            self._run(live, live.call.hear(heard, now), now)
+
+    def _answered(self, live: Live, now: float) -> None:
+        """The 2xx has gone to the caller: talk time runs from `now`."""
+        live.relayed_at_ms = self._utc_ms()
+        tenant, trunk = live.offer.shop.tenant, live.call.trunk
+        if live.offer.kind is CallKind.EMERGENCY:
+            # nobody waited for this row; it is what ends the call after a crash
+            row = row_of(live, self._options.process, answered=True)
+            self._store.submit(AnsweredRow(tenant, live.call_id, row))
+        else:
+            live.added_s += self._clock()
+        relayed_mono_ms = self._mono_ms(now)
+        self._store.submit(CallRelayed(tenant, live.call_id, live.relayed_at_ms, relayed_mono_ms))
+        self._tell(
+            CallAnswered(
+                call_id=live.call_id,
+                shop=live.offer.shop.name,
+                trunk=trunk.name if trunk is not None else "",
+                relayed_at_ms=live.relayed_at_ms,
+                after_ms=round((self._clock() - live.setup_at_s) * 1000),
+                added_us=round(live.added_s * 1e6),
+            )
+        )
+
+    def _reject(self, live: Live, fate: calls.Fate, now: float) -> None:
+        self._by_leg.pop(live.leg_a, None)
+        if fate.cause is None:
+            headers = [("reason", f"Q.850;cause={fate.q850}")] if fate.q850 is not None else []
+            live.leg_a.reject(fate.status, None, headers, now)
+            return
+        refusal = REFUSALS[fate.cause]
+        live.leg_a.reject(refusal.status, refusal.phrase, refusal.headers(), now)
+        self._tell(RequestRefused(status=refusal.status, cause=fate.cause.value, shop=live.offer.shop.name))
+
+    def _settle(self, live: Live, cdr: Cdr) -> None:
+        """A call is over: forget it and write its CDR."""
+        del self._calls[live.call_id]
+        key = live.offer.booth.tenant, live.offer.booth.name
+        others = self._live_of[key]
+        del others[live.call_id]
+        if not others:
+            del self._live_of[key]
+        for leg in (live.leg_a, live.leg_b):
+            if leg is not None:
+                self._by_leg.pop(leg, None)
+        self._settler.write(cdr)
+        self._tell(
+            CallEnded(
+                call_id=cdr.call_id,
+                tenant=cdr.tenant,
+                shop=cdr.shop,
+                booth=cdr.booth,
+                trunk=cdr.trunk,
+                talk_ms=cdr.talk_ms,
+                result=cdr.result.value,
+                sip_status=cdr.sip_status or 0,
+                q850=cdr.q850,
+                hung_up_by=cdr.hung_up_by.value if cdr.hung_up_by is not None else None,
+            )
+        )
+
+    # What an earlier process left behind.
+
+    def _recover(self, now: float) -> None:
+        """End the calls of a process that died: BYE on both legs, and a CDR up to its last sign of life."""
+        left = self._store.dead_calls(self._options.process)
+        if left:
+            log.warning("%d calls of an earlier run are ended and settled", len(left))
+        self._recovering = len(left)
+        now_ms = self._utc_ms()
+        for row, last_heartbeat_ms in left:
+            self._interrupted.add(row.leg_a_call_id)
+            for stored in (row.dialog_a, row.dialog_b):
+                if stored is not None:
+                    dialog = Dialog.from_json(stored)
+                    self._agent.end_dialog(dialog, 'SIP;cause=503;text="Restarted"', Unheard(), now)
+            if row.session_id is not None:
+                self._settler.expect((row.tenant, row.booth), row.call_id)
+            self._settler.write(cdr_of_dead(row, last_heartbeat_ms, now_ms), self._recovered)
+        if left:
+            # an INVITE that is still repeated must not place the call a second time
+            self._agent.timers.start(now + GIVE_UP_S, lambda _now: self._interrupted.clear())
+
+    def _recovered(self) -> None:
+        self._recovering -= 1
+
+    def is_ours(self, call_id: str, tag: str) -> bool:
+        """Whether a dialog with a carrier was begun by this installation, in this life or an earlier one."""
+        return hmac.compare_digest(self._seal(call_id), tag)
+
+    # Small things.
+
+    def _seal(self, text: str) -> str:
+        seal = self._sealer.copy()  # a copy of a keyed hash costs a fraction of a new one
+        seal.update(text.encode("utf-8", "surrogateescape"))
+        return seal.digest()[:12].hex()
+
+    def _heartbeat(self, now: float) -> None:
+        self._store.submit(Heartbeat(self._options.process, self._mono_ms(now), self._utc_ms()))
+        self._agent.timers.start(now + HEARTBEAT_S, self._heartbeat)
+
+    def _beat(self, due_s: float, now: float) -> None:
+        """Measure how late the event loop runs what was due."""
+        self._lag_s = max(0.0, self._clock() - due_s)
+        self._on_lag(self._lag_s)
+        self._agent.timers.start(now + BEAT_S, partial(self._beat, now + BEAT_S))
+
+    def _mono_ms(self, now: float) -> int:
+        return int((now - self._started_s) * 1000)
+
+    @property
+    def _endpoint_now(self) -> Endpoint:
+        assert self._endpoint is not None, "the switch has begun"
+        return self._endpoint
+
+    def _turn(self) -> AbstractContextManager[float]:
+        return self._endpoint_now.turn()
+
+    @property
+    def _advertised_host(self) -> str:
+        host = self._agent.advertise[0]
+        return f"[{host}]" if ":" in host else host
+
+    def _tell(self, fact: Fact) -> None:
+        for listener in self._listeners:
+            listener(fact)

@@ -1,0 +1,98 @@
+"""The tree of parties, and suspension that cascades."""
+
+from __future__ import annotations
+
+import pytest
+
+from sipshop.billing.errors import PartyError, UnknownParty
+from sipshop.billing.parties import Kind, Party, PartyTree
+
+
+def party(name: str, kind: Kind, parent: str | None, *, tenant: str = "acme", suspended: bool = False) -> Party:
+    return Party(tenant=tenant, name=name, kind=kind, parent=parent, suspended=suspended)
+
+
+ACME = party("acme", Kind.PROVIDER, None)
+NORTH = party("north", Kind.RESELLER, "acme")
+CITY = party("city", Kind.RESELLER, "north")
+CORNER = party("corner", Kind.OWNER, "city")
+DIRECT = party("direct", Kind.OWNER, "acme")
+TREE = PartyTree([CORNER, CITY, ACME, DIRECT, NORTH])
+
+
+def test_the_chain_goes_up_to_the_provider() -> None:
+    assert TREE.chain("corner") == (CORNER, CITY, NORTH, ACME)
+    assert TREE.chain("direct") == (DIRECT, ACME)
+    assert TREE.chain("acme") == (ACME,)
+
+
+def test_a_tree_is_a_collection_of_its_parties() -> None:
+    assert len(TREE) == 5
+    assert set(TREE) == {ACME, NORTH, CITY, CORNER, DIRECT}
+    assert TREE["north"] == NORTH
+
+
+def test_nobody_is_suspended_at_first() -> None:
+    assert [TREE.suspended(each.name) for each in TREE] == [None] * 5
+
+
+def test_suspension_cascades_and_touches_nobody_else() -> None:
+    suspended = TREE.with_suspended("north", True)
+    culprits = {each.name: suspended.suspended(each.name) for each in suspended}
+    assert {name: found.name if found else None for name, found in culprits.items()} == {
+        "acme": None,
+        "north": "north",
+        "city": "north",
+        "corner": "north",
+        "direct": None,
+    }
+
+
+def test_the_nearest_suspended_party_is_named() -> None:
+    both = TREE.with_suspended("north", True).with_suspended("corner", True)
+    assert both.suspended("corner") == both["corner"]
+    assert both.with_suspended("corner", False).suspended("corner") == both["north"]
+
+
+def test_a_change_makes_a_new_tree() -> None:
+    TREE.with_suspended("north", True)
+    assert TREE.suspended("corner") is None
+
+
+@pytest.mark.parametrize("ask", [TREE.chain, TREE.suspended, lambda name: TREE.with_suspended(name, True)])
+def test_an_unknown_party_is_named(ask: object) -> None:
+    assert callable(ask)
+    with pytest.raises(UnknownParty, match="'nobody'"):
+        ask("nobody")
+
+
+@pytest.mark.parametrize(
+    ("parties", "fault"),
+    [
+        pytest.param([], "one provider, not 0", id="nobody"),
+        pytest.param([DIRECT], "one provider, not 0", id="no provider"),
+        pytest.param([ACME, party("two", Kind.PROVIDER, None)], "one provider, not 2", id="two roots"),
+        pytest.param([ACME, party("r", Kind.RESELLER, "gone")], "r: its parent 'gone' is not there", id="orphan"),
+        pytest.param([ACME, party("r", Kind.RESELLER, None)], "r: has nobody above it", id="second root"),
+        pytest.param(
+            [ACME, DIRECT, party("r", Kind.RESELLER, "direct")], "r: its parent 'direct' is an owner", id="owner"
+        ),
+        pytest.param([party("acme", Kind.PROVIDER, "acme")], "nobody is above it", id="provider below somebody"),
+        pytest.param([ACME, party("r", Kind.RESELLER, "r")], "r: is above itself", id="circle of one"),
+        pytest.param(
+            [ACME, party("a", Kind.RESELLER, "b"), party("b", Kind.RESELLER, "a"), party("o", Kind.OWNER, "a")],
+            "^a: is above itself; b: is above itself$",
+            id="circle of two, told of those in it",
+        ),
+        pytest.param([ACME, NORTH, NORTH], "north: is named twice", id="double"),
+        pytest.param([ACME, party("r", Kind.RESELLER, "acme", tenant="other")], "two tenants", id="two tenants"),
+    ],
+)
+def test_what_is_no_tree_is_refused(parties: list[Party], fault: str) -> None:
+    with pytest.raises(PartyError, match=fault):
+        PartyTree(parties)
+
+
+def test_every_fault_is_told_at_once() -> None:
+    with pytest.raises(PartyError, match="one provider, not 0; a: its parent 'x' is not there; b: its parent 'y'"):
+        PartyTree([party("a", Kind.OWNER, "x"), party("b", Kind.OWNER, "y")])

@@ -1,0 +1,510 @@
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sipshop.billing.money import parse_amount
+from sipshop.console.api import make_api
+from sipshop.console.guard import MAX_BODY_BYTES
+from sipshop.store.errors import Unwritable
+from sipshop.switch import CommandRefused, Health
+from tests.console.memory import STRANGER, TOKEN, TOKENS, Caller, MemoryDesk, memory_api, serving
+
+AUTHOR = "provider/" + next(iter(TOKENS))[:8]
+GUARDED = [
+    ("GET", "/api/v1/booths"),
+    ("POST", "/api/v1/booths/b1/unlock"),
+    ("POST", "/api/v1/booths/b1/lock"),
+    ("GET", "/api/v1/booths/b1/bill"),
+    ("POST", "/api/v1/booths/b1/pay"),
+    ("POST", "/api/v1/parties/olga/suspend"),
+    ("POST", "/api/v1/parties/olga/resume"),
+    ("GET", "/api/v1/cdrs"),
+    ("GET", "/api/v1/nothing/here"),
+]
+
+
+@pytest.fixture
+def desk() -> MemoryDesk:
+    return MemoryDesk("b1", "b2")
+
+
+@pytest.fixture
+def anyone(desk: MemoryDesk) -> Iterator[Caller]:
+    with Caller(memory_api(desk), token=None) as client:
+        yield client
+
+
+@pytest.fixture
+def client(anyone: Caller) -> Caller:
+    anyone.headers["Authorization"] = f"Bearer {TOKEN}"
+    return anyone
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem that an answer is, once its form has been checked (RFC 9457)."""
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+    body: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "code"} <= body.keys()
+    assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:sipshop:problem:{code}")
+    return body
+
+
+# Monitoring
+
+
+def test_the_process_is_alive_without_a_token(anyone: Caller) -> None:
+    assert anyone.get("/healthz").json() == {"status": "ok"}
+
+
+def test_ready(anyone: Caller) -> None:
+    answer = anyone.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "recovering": False, "writable": True, "draining": False, "why": ""}
+
+
+@pytest.mark.parametrize("why", ["recovering", "draining", "the database cannot be written: disk full"])
+def test_not_ready_says_why_and_is_alive_all_the_same(desk: MemoryDesk, anyone: Caller, why: str) -> None:
+    desk.state = Health(ready=False, recovering=False, writable=False, draining=False, why=why)
+    answer = anyone.get("/readyz")
+    assert (answer.status_code, answer.json()["why"]) == (503, why)
+    assert anyone.get("/healthz").status_code == 200
+
+
+def test_metrics_need_no_token(anyone: Caller) -> None:
+    answer = anyone.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert 'sipshop_calls_active{shop="center"} 0.0' in answer.text
+
+
+# Who is there
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_nothing_of_the_api_is_shown_without_a_token(desk: MemoryDesk, anyone: Caller, method: str, path: str) -> None:
+    answer = anyone.request(method, path)
+    problem(answer, 401, "unauthorized")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="sipshop"'
+    assert desk.log == []
+
+
+def test_the_table_above_has_every_endpoint(client: Caller) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    documented = {
+        (method.upper(), path.format(booth="b1", party="olga"))
+        for path, methods in paths.items()
+        for method in methods
+        if path.startswith("/api/")
+    }
+    assert documented == set(GUARDED) - {("GET", "/api/v1/nothing/here")}
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        pytest.param("Bearer no-such-token", id="unknown"),
+        pytest.param(f"Bearer {TOKEN}x", id="one character more"),
+        pytest.param(f"Bearer {next(iter(TOKENS))}", id="the hash in place of the token"),
+    ],
+)
+def test_an_unknown_token_is_told_so(anyone: Caller, credentials: str) -> None:
+    answer = anyone.get("/api/v1/booths", headers={"Authorization": credentials})
+    problem(answer, 401, "unauthorized")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="sipshop", error="invalid_token"'
+
+
+@pytest.mark.parametrize("credentials", ["Bearer", f"Basic {TOKEN}", TOKEN])
+def test_what_is_no_bearer_token_is_no_token(anyone: Caller, credentials: str) -> None:
+    answer = anyone.get("/api/v1/booths", headers={"Authorization": credentials})
+    assert answer.headers["www-authenticate"] == 'Bearer realm="sipshop"'
+
+
+def test_two_tokens_are_none(anyone: Caller) -> None:
+    twice = [("Authorization", f"Bearer {TOKEN}")] * 2
+    assert anyone.get("/api/v1/booths", headers=twice).status_code == 401
+
+
+def test_the_scheme_may_be_written_in_any_case(anyone: Caller) -> None:
+    assert anyone.get("/api/v1/booths", headers={"Authorization": f"bearer {TOKEN}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/v1/booths/b1/unlock", None),
+        ("POST", "/api/v1/booths/b1/lock", {"cut": True}),
+        ("GET", "/api/v1/booths/b1/bill", None),
+        ("POST", "/api/v1/booths/b1/pay", {"version": 0, "tendered": "0.00"}),
+        ("POST", "/api/v1/parties/olga/suspend", None),
+        ("GET", "/api/v1/cdrs?booth=b1", None),
+    ],
+)
+def test_a_token_of_another_tenant_finds_nothing(
+    desk: MemoryDesk, client: Caller, method: str, path: str, body: object
+) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    desk.log.clear()
+    answer = client.request(method, path, json=body, headers={"Authorization": f"Bearer {STRANGER}"})
+    assert (answer.status_code, desk.log) == (404, [])
+
+
+def test_a_token_is_never_logged(desk: MemoryDesk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    desk.failure = RuntimeError("a bug")
+    with serving(memory_api(desk)) as url:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        assert httpx.get(f"{url}/api/v1/booths", headers=headers).status_code == 200
+        assert httpx.post(f"{url}/api/v1/booths/b1/unlock", headers=headers).status_code == 500
+    server = [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")]
+    assert any("/api/v1/booths" in line for line in server)
+    assert TOKEN not in caplog.text
+
+
+# Booths
+
+
+def test_a_new_booth_is_locked(client: Caller) -> None:
+    assert [booth["state"] for booth in client.get("/api/v1/booths").json()["booths"]] == ["locked", "locked"]
+
+
+def test_unlocking_opens_a_session_in_the_name_of_the_token(desk: MemoryDesk, client: Caller) -> None:
+    assert client.post("/api/v1/booths/b1/unlock").json() == {
+        "booth": "b1",
+        "shop": "center",
+        "state": "open",
+        "suspended": False,
+        "registered": 1,
+        "currency": "EUR",
+        "session_id": 1,
+        "opened_at": "2025-12-31T23:59:59.007Z",
+        "opened_by": AUTHOR,
+        "dialled": None,
+        "seconds": None,
+        "live_calls": 0,
+    }
+    assert desk.log == [("unlock", "b1", AUTHOR)]
+
+
+def test_unlocking_twice_is_unlocking_once(client: Caller) -> None:
+    first = client.post("/api/v1/booths/b1/unlock").json()
+    assert client.post("/api/v1/booths/b1/unlock").json() == first
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        pytest.param(None, "in call", id="without a body the call goes on"),
+        pytest.param({}, "in call", id="with an empty body too"),
+        pytest.param({"cut": False}, "in call", id="and where it says so"),
+        pytest.param({"cut": True}, "locked", id="unless it is cut"),
+    ],
+)
+def test_locking_a_booth_in_a_call(desk: MemoryDesk, client: Caller, body: object, state: str) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    desk.rooms["b1"].live_calls = 1
+    assert client.post("/api/v1/booths/b1/lock", json=body).json()["state"] == state
+
+
+@pytest.mark.parametrize("command", ["unlock", "lock", "bill", "pay"])
+def test_an_unknown_booth(client: Caller, command: str) -> None:
+    path = f"/api/v1/booths/nobody/{command}"
+    answer = client.get(path) if command == "bill" else client.post(path, json={"version": 0, "tendered": "1.00"})
+    if command in {"unlock", "lock"}:
+        answer = client.post(path)
+    assert "nobody" in problem(answer, 404, "unknown_booth")["detail"]
+
+
+@pytest.mark.parametrize(("method", "path"), [case for case in GUARDED if case[0] == "GET"])
+def test_no_get_changes_anything(desk: MemoryDesk, client: Caller, method: str, path: str) -> None:
+    client.request(method, path)
+    assert desk.log == []
+
+
+@pytest.mark.parametrize(("method", "path"), [case for case in GUARDED if case[0] == "POST"])
+def test_no_command_is_taken_by_get(desk: MemoryDesk, client: Caller, method: str, path: str) -> None:
+    answer = client.get(path)
+    problem(answer, 405, "method_not_allowed")
+    assert (answer.headers["allow"], desk.log) == (method, [])
+
+
+# The bill
+
+
+def test_the_bill_explains_every_call(desk: MemoryDesk, client: Caller) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    desk.charge("b1", 240_000)
+    assert client.get("/api/v1/booths/b1/bill").json() == {
+        "booth": "b1",
+        "session_id": 1,
+        "version": 1,
+        "currency": "EUR",
+        "lines": [
+            {
+                "call_id": "call-0",
+                "answered_at": "2025-12-31T23:59:59.007Z",
+                "dialled": "003222222222",
+                "e164": "3222222222",
+                "destination": "Belgium",
+                "talk_ms": 61_250,
+                "billed_s": 120,
+                "amount": "0.24",
+                "explanation": "62 s = 60 + 60 s at 0.12/min",
+            }
+        ],
+        "total": "0.24",
+    }
+
+
+def test_a_booth_without_a_session_has_no_bill(client: Caller) -> None:
+    problem(client.get("/api/v1/booths/b1/bill"), 404, "no_session")
+
+
+def test_paying_gives_change_and_locks(desk: MemoryDesk, client: Caller) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    desk.charge("b1", 240_000)
+    desk.charge("b1", 319_667)
+    answer = client.post("/api/v1/booths/b1/pay", json={"version": 2, "tendered": "5.00"})
+    assert answer.json() == {
+        "booth": "b1",
+        "session_id": 1,
+        "version": 2,
+        "currency": "EUR",
+        "total": "0.559667",
+        "tendered": "5.00",
+        "change": "4.440333",
+    }
+    assert client.get("/api/v1/booths").json()["booths"][0]["state"] == "locked"
+
+
+def test_a_payment_whose_answer_was_lost_may_be_asked_again(desk: MemoryDesk, client: Caller) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    desk.charge("b1", 240_000)
+    body = {"version": 1, "tendered": "0.50"}
+    first = client.post("/api/v1/booths/b1/pay", json=body).json()
+    assert client.post("/api/v1/booths/b1/pay", json=body).json() == first
+
+
+def test_a_stale_bill_says_what_came_since(desk: MemoryDesk, client: Caller) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    desk.charge("b1", 240_000)
+    desk.charge("b1", 350_000)
+    answer = problem(client.post("/api/v1/booths/b1/pay", json={"version": 1, "tendered": "5.00"}), 409, "stale_bill")
+    wanted = {"version": 2, "new_calls": 1, "new_amount": "0.35", "currency": "EUR"}
+    assert {name: answer[name] for name in wanted} == wanted
+
+
+def test_a_version_that_never_was_says_what_is(desk: MemoryDesk, client: Caller) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    desk.charge("b1", 240_000)
+    answer = problem(client.post("/api/v1/booths/b1/pay", json={"version": 7, "tendered": "5.00"}), 409, "stale_bill")
+    assert (answer["version"], answer["new_calls"], answer["new_amount"]) == (1, None, None)
+
+
+def test_nobody_pays_while_a_call_is_alive(desk: MemoryDesk, client: Caller) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    desk.rooms["b1"].live_calls = 1
+    answer = client.post("/api/v1/booths/b1/pay", json={"version": 0, "tendered": "5.00"})
+    assert problem(answer, 409, "call_alive")["live_calls"] == 1
+
+
+def test_a_tender_that_is_too_small_says_what_is_missing(desk: MemoryDesk, client: Caller) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    desk.charge("b1", 240_000)
+    answer = client.post("/api/v1/booths/b1/pay", json={"version": 1, "tendered": "0.20"})
+    wanted = {"total": "0.24", "tendered": "0.20", "missing": "0.04", "currency": "EUR"}
+    found = problem(answer, 422, "tender_too_small")
+    assert {name: found[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("tendered", ["", "5,00", "1,560.00", "1e3", "5.0000001", " 5.00", "+5", "five", "NaN", ".5"])
+def test_what_is_no_amount_pays_nothing(desk: MemoryDesk, client: Caller, tendered: str) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    answer = client.post("/api/v1/booths/b1/pay", json={"version": 0, "tendered": tendered})
+    problem(answer, 422, "bad_amount")
+    assert desk.paid == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        pytest.param({"version": 0, "tendered": 5.0}, "body.tendered", id="a float is no decimal string"),
+        pytest.param({"version": 0, "tendered": 5}, "body.tendered", id="nor is an integer"),
+        pytest.param({"version": "0", "tendered": "5.00"}, "body.version", id="a version is an integer"),
+        pytest.param({"version": -1, "tendered": "5.00"}, "body.version", id="and not negative"),
+        pytest.param({"version": 2**63, "tendered": "5.00"}, "body.version", id="and one that a database can hold"),
+        pytest.param({"tendered": "5.00"}, "body.version", id="it has to be there"),
+        pytest.param({"version": 0, "tendered": "5.00", "tip": "1.00"}, "body.tip", id="unknown members are refused"),
+        pytest.param(["version", 0], "body", id="a list"),
+        pytest.param(None, "body", id="null"),
+    ],
+)
+def test_a_payment_that_is_not_as_documented(client: Caller, body: object, where: str) -> None:
+    client.post("/api/v1/booths/b1/unlock")
+    found = problem(client.post("/api/v1/booths/b1/pay", json=body), 422, "invalid_request")
+    assert [error["where"] for error in found["errors"]] == [where]
+    assert where in found["detail"]
+
+
+# Parties and CDRs
+
+
+def test_suspending_and_resuming(desk: MemoryDesk, client: Caller) -> None:
+    assert client.post("/api/v1/parties/olga/suspend").json() == {"party": "olga", "suspended": True}
+    assert client.get("/api/v1/booths").json()["booths"][0]["suspended"] is True
+    assert client.post("/api/v1/parties/olga/resume").json() == {"party": "olga", "suspended": False}
+    assert client.get("/api/v1/booths").json()["booths"][0]["suspended"] is False
+    assert desk.log == [("suspend", "olga", AUTHOR), ("resume", "olga", AUTHOR)]
+
+
+@pytest.mark.parametrize("command", ["suspend", "resume"])
+def test_an_unknown_party(client: Caller, command: str) -> None:
+    problem(client.post(f"/api/v1/parties/nobody/{command}"), 404, "unknown_party")
+
+
+@pytest.mark.parametrize(
+    ("query", "call_ids"),
+    [("", ["c", "b", "a"]), ("?limit=2", ["c", "b"]), ("?booth=b1", ["c", "a"]), ("?booth=b1&limit=1", ["c"])],
+)
+def test_cdrs_newest_first(desk: MemoryDesk, client: Caller, query: str, call_ids: list[str]) -> None:
+    desk.records = [{"call_id": name, "booth": booth} for name, booth in [("c", "b1"), ("b", "b2"), ("a", "b1")]]
+    assert [cdr["call_id"] for cdr in client.get(f"/api/v1/cdrs{query}").json()["cdrs"]] == call_ids
+
+
+def test_cdrs_of_an_unknown_booth(client: Caller) -> None:
+    problem(client.get("/api/v1/cdrs?booth=nobody"), 404, "unknown_booth")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "many", ""])
+def test_a_limit_has_limits(client: Caller, limit: str) -> None:
+    found = problem(client.get(f"/api/v1/cdrs?limit={limit}"), 422, "invalid_request")
+    assert found["errors"][0]["where"] == "query.limit"
+
+
+# When things are broken
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [(Unwritable("disk full"), "unwritable"), (CommandRefused("the switch is going down"), "not_now")],
+)
+@pytest.mark.parametrize(("method", "path"), [case for case in GUARDED if case[0] == "POST"])
+def test_a_command_that_cannot_be_made_durable(
+    desk: MemoryDesk, client: Caller, method: str, path: str, failure: Exception, code: str
+) -> None:
+    desk.failure = failure
+    answer = client.request(method, path, json={"version": 0, "tendered": "1.00"} if path.endswith("pay") else None)
+    assert problem(answer, 503, code)["detail"] == str(failure)
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_bug_is_answered_without_its_details(desk: MemoryDesk, client: Caller) -> None:
+    desk.failure = RuntimeError("the secret is 42")
+    assert "42" not in problem(client.post("/api/v1/booths/b1/unlock"), 500, "internal")["detail"]
+
+
+def test_an_unknown_path(client: Caller) -> None:
+    problem(client.get("/api/v1/nothing/here"), 404, "not_found")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large(client: Caller, chunked: bool) -> None:
+    body = b"[" * (MAX_BODY_BYTES + 1)
+
+    async def parts() -> AsyncIterator[bytes]:
+        for at in range(0, len(body), 1000):
+            yield body[at : at + 1000]
+
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/api/v1/booths/b1/pay", content=parts() if chunked else body, headers=headers)
+    problem(answer, 413, "too_large")
+
+
+def test_a_stranger_is_answered_before_his_body_is_read() -> None:
+    api = memory_api(MemoryDesk("b1"))
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        raise AssertionError("the body was asked for")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/booths/b1/pay", "headers": [], "query_string": b""}
+    asyncio.run(api(scope, receive, send))
+    assert sent[0]["status"] == 401
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Caller]:
+    """One server for many examples; a booth that was paid is opened again by the next one."""
+    with Caller(memory_api(MemoryDesk("b1"))) as client:
+        yield client
+
+
+@given(body=st.binary(max_size=200))
+def test_no_body_breaks_the_server(server: Caller, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = server.post("/api/v1/booths/b1/pay", content=body, headers=headers)
+    if is_utf8(body):
+        problem(answer, 422, "invalid_request")
+    else:
+        problem(answer, 400, "malformed")
+
+
+@given(tendered=st.text(max_size=40) | st.decimals(0, 100, allow_nan=False, places=2).map(str))
+def test_a_text_pays_if_and_only_if_it_is_an_amount(server: Caller, tendered: str) -> None:
+    server.post("/api/v1/booths/b1/unlock")
+    answer = server.post("/api/v1/booths/b1/pay", json={"version": 0, "tendered": tendered})
+    assert answer.status_code == (200 if is_amount(tendered) else 422)
+
+
+def is_amount(text: str) -> bool:
+    """Whether an empty bill can be paid with it."""
+    try:
+        return parse_amount(text) >= 0
+    except ValueError:
+        return False
+
+
+def is_utf8(body: bytes) -> bool:
+    """Whether JSON may be read from it; its byte order mark says where it is UTF-16 or UTF-32 (RFC 4627 section 3)."""
+    try:
+        body.decode(json.detect_encoding(body))
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+# The documentation
+
+
+def test_every_endpoint_documents_its_refusals(client: Caller) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            assert operation["description"], f"{method} {path}"
+            if path.startswith("/api/"):
+                refusals = {code for code in operation["responses"] if code != "200"}
+                assert "401" in refusals, f"{method} {path}"
+                for code in refusals:
+                    assert list(operation["responses"][code]["content"]) == ["application/problem+json"]
+
+
+def test_a_request_that_went_round_the_guard_is_nobodys() -> None:
+    api = make_api(MemoryDesk("b1"), _Blank(), TOKENS.get, version="1")
+    api.user_middleware.clear()
+    with Caller(api) as client:
+        assert client.get("/api/v1/booths").status_code == 401
+
+
+class _Blank:
+    content_type = "text/plain"
+
+    def render(self) -> bytes:
+        return b""

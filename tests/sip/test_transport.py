@@ -1,0 +1,357 @@
+"""Real sockets on loopback, on asyncio's own loop and on uvloop: what arrives, what is counted, what is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+import pytest
+import uvloop
+
+from sipshop.sip.flow import Address, Flow
+from sipshop.sip.transport import Limits, Transports
+
+HOST = "127.0.0.1"
+PATIENCE_S = 10.0
+OPTIONS = b"OPTIONS sip:h SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+ANSWER = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+Run = Callable[[Callable[[], Awaitable[None]]], None]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    def start(main: Callable[[], Awaitable[None]]) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(PATIENCE_S):
+                await main()
+
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(bounded())
+
+    return start
+
+
+class Side:
+    """One end: its transports, and a queue for each kind of thing they tell."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.messages: asyncio.Queue[tuple[bytes, Flow]] = asyncio.Queue()
+        self.lost: asyncio.Queue[Flow] = asyncio.Queue()
+        self.dropped: asyncio.Queue[str] = asyncio.Queue()
+        self.transports = Transports(
+            asyncio.get_running_loop(),
+            on_message=lambda data, flow: self.messages.put_nowait((data, flow)),
+            on_lost=self.lost.put_nowait,
+            on_dropped=self.dropped.put_nowait,
+            limits=limits,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.transports.listen(HOST, 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.transports.close()
+        await asyncio.sleep(0)  # the loop's turn in which the sockets are closed
+
+    @property
+    def address(self) -> Address:
+        return self.transports.local
+
+    def towards(self, other: Address, transport: str = "TCP") -> Flow:
+        return Flow(transport, self.address, other)
+
+
+def free_port() -> int:
+    """A TCP port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def test_udp_and_tcp_listen_on_the_same_port_and_a_taken_one_is_said(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as side:
+            host, port = side.address
+            assert host == HOST
+            assert port
+            second = Side()
+            with pytest.raises(OSError, match="in use") as caught:
+                await second.transports.listen(host, port)
+            assert caught.value.errno == errno.EADDRINUSE
+            second.transports.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_port_that_is_half_taken_is_taken(run: Run, kind: socket.SocketKind) -> None:
+    async def main() -> None:
+        with socket.socket(socket.AF_INET, kind) as other:
+            other.bind((HOST, 0))
+            if kind is socket.SOCK_STREAM:
+                other.listen()
+            side = Side()
+            with pytest.raises(OSError, match="in use"):
+                await side.transports.listen(HOST, other.getsockname()[1])
+            side.transports.close()
+
+    run(main)
+
+
+def test_datagrams_go_both_ways_on_one_flow(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us, Side() as them:
+            sent = us.transports.send(OPTIONS, us.towards(them.address, "UDP"))
+            data, flow = await them.messages.get()
+            assert (data, flow) == (OPTIONS, Flow("UDP", them.address, us.address))
+            them.transports.send(ANSWER, flow)
+            assert await us.messages.get() == (ANSWER, sent)
+
+    run(main)
+
+
+def test_a_datagram_that_cannot_be_sent_and_one_that_nobody_takes_kill_nothing(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us, Side() as them:
+            us.transports.send(b"x" * 70_000, us.towards(them.address, "UDP"))
+            assert await us.dropped.get() == "udp_error"
+            us.transports.send(OPTIONS, us.towards((HOST, free_port()), "UDP"))
+            us.transports.send(b"\r\n\r\n", us.towards(them.address, "UDP"))
+            us.transports.send(OPTIONS, us.towards(them.address, "UDP"))
+            assert (await them.messages.get())[0] == OPTIONS
+            assert await them.dropped.get() == "keepalive"
+
+    run(main)
+
+
+def test_a_refusal_told_by_the_kernel_is_counted(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us, Side() as them:
+            assert us.transports._datagrams is not None
+            us.transports._datagrams.error_received(ConnectionRefusedError())
+            assert await us.dropped.get() == "udp_error"
+            us.transports.send(OPTIONS, us.towards(them.address, "UDP"))
+            assert (await them.messages.get())[0] == OPTIONS
+
+    run(main)
+
+
+def test_a_connection_is_opened_once_and_used_by_both_sides(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us, Side() as them:
+            sent = us.transports.send(OPTIONS, us.towards(them.address))
+            again = us.transports.send(OPTIONS, us.towards(them.address))
+            assert sent == again
+            assert sent.connection
+            data, flow = await them.messages.get()
+            assert (data, flow.local) == (OPTIONS, them.address)
+            assert (await them.messages.get()) == (OPTIONS, flow)
+            assert them.transports.send(ANSWER, flow) == flow
+            assert await us.messages.get() == (ANSWER, sent)
+            assert (us.transports.connections, them.transports.connections) == (1, 1)
+
+    run(main)
+
+
+def test_an_answer_to_a_closed_connection_opens_a_new_one_or_is_lost(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us:
+            reader, writer = await asyncio.open_connection(*us.address)
+            writer.write(OPTIONS)
+            _, flow = await us.messages.get()
+            writer.close()
+            await writer.wait_closed()
+            assert await us.lost.get() == flow
+            retried = us.transports.send(ANSWER, flow)
+            assert retried.connection not in {0, flow.connection}
+            assert await us.lost.get() == retried
+            assert await us.dropped.get() == "tcp_connect"
+            assert us.transports.connections == 0
+            assert await reader.read() == b""
+
+    run(main)
+
+
+def test_a_phone_that_is_gone_and_comes_back_to_its_port_is_reached(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us, Side() as them:
+            gone = Flow("TCP", us.address, them.address, 99)
+            assert us.transports.send(OPTIONS, gone).connection != 99
+            assert (await them.messages.get())[0] == OPTIONS
+
+    run(main)
+
+
+def test_pieces_pings_and_what_is_no_sip(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us:
+            reader, writer = await asyncio.open_connection(*us.address)
+            writer.write(b"\r\n\r\n" + OPTIONS[:20])
+            assert await reader.readexactly(2) == b"\r\n"
+            writer.write(OPTIONS[20:] + OPTIONS + b"GET / HTTP/1.1\r\n\r\n" + OPTIONS)
+            assert (await us.messages.get())[0] == OPTIONS
+            _, flow = await us.messages.get()
+            assert await us.lost.get() == flow
+            assert await us.dropped.get() == "tcp_no_length"
+            assert us.messages.empty()
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+            writer.close()
+
+    run(main)
+
+
+def test_a_message_that_is_too_long_ends_its_connection(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us:
+            _, writer = await asyncio.open_connection(*us.address)
+            writer.write(b"INVITE sip:h SIP/2.0\r\nContent-Length: 100000\r\n\r\n")
+            assert await us.dropped.get() == "tcp_too_large"
+            assert us.transports.connections == 0
+            writer.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("limits", [Limits(per_source=1), Limits(accepted=1)])
+def test_connections_are_limited_and_room_comes_back(run: Run, limits: Limits) -> None:
+    async def main() -> None:
+        async with Side(limits) as us:
+            _, first = await asyncio.open_connection(*us.address)
+            first.write(OPTIONS)
+            _, flow = await us.messages.get()
+            _, second = await asyncio.open_connection(*us.address)
+            assert await us.dropped.get() == "tcp_refused"
+            first.close()
+            assert await us.lost.get() == flow
+            _, third = await asyncio.open_connection(*us.address)
+            third.write(OPTIONS)
+            assert (await us.messages.get())[0] == OPTIONS
+            for writer in (second, third):
+                writer.close()
+
+    run(main)
+
+
+def test_connections_that_we_open_are_limited_too(run: Run) -> None:
+    async def main() -> None:
+        async with Side(Limits(accepted=1)) as us, Side() as them, Side() as others:
+            us.transports.send(OPTIONS, us.towards(them.address))
+            refused = us.transports.send(OPTIONS, us.towards(others.address))
+            assert us.lost.empty(), "it is not told from inside send"
+            assert await us.lost.get() == refused
+            assert await us.dropped.get() == "tcp_refused"
+            assert (await them.messages.get())[0] == OPTIONS
+            assert us.transports.connections == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        pytest.param(Limits(silent_s=0.05), b"INVITE sip:h SIP/2.0\r\n", id="never a whole message"),
+        pytest.param(Limits(idle_s=0.05), OPTIONS, id="nothing more for too long"),
+    ],
+)
+def test_a_connection_that_idles_is_closed(run: Run, limits: Limits, said: bytes) -> None:
+    async def main() -> None:
+        async with Side(limits) as us:
+            _, writer = await asyncio.open_connection(*us.address)
+            writer.write(said)
+            assert await us.dropped.get() == "tcp_idle"
+            assert (await us.lost.get()).remote == writer.get_extra_info("sockname")
+            assert us.transports.connections == 0
+            writer.close()
+
+    run(main)
+
+
+def test_a_peer_that_never_reads_is_closed(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us:
+            with socket.socket() as deaf:
+                deaf.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(deaf, us.address)
+                await asyncio.get_running_loop().sock_sendall(deaf, OPTIONS)
+                _, flow = await us.messages.get()
+                answer = ANSWER[:-4] + b"\r\nX: " + b"x" * 60_000 + b"\r\n\r\n"
+                sent = 0
+                while us.lost.empty():
+                    us.transports.send(answer, flow)
+                    sent += 1
+                    assert sent < 2000, "what waits to be sent has no end"
+                    await asyncio.sleep(0)  # the loop's turn in which it is found out
+                assert await us.lost.get() == flow
+                assert await us.dropped.get() == "tcp_unsent"
+
+    run(main)
+
+
+def test_what_waits_for_a_connection_is_limited(run: Run) -> None:
+    async def main() -> None:
+        async with Side(Limits(unsent_bytes=1000)) as us, Side() as them:
+            flow = us.transports.send(b"x" * 1001, us.towards(them.address))
+            assert await us.lost.get() == flow
+            assert await us.dropped.get() == "tcp_unsent"
+            assert us.transports.connections == 0
+
+    run(main)
+
+
+def test_a_connection_that_does_not_come_about_in_time_is_given_up(run: Run) -> None:
+    async def main() -> None:
+        # A listener whose queue is full takes no more: its kernel drops what would connect.
+        with socket.socket() as full:
+            full.bind((HOST, 0))
+            full.listen(0)
+            address = full.getsockname()
+            fillers = [socket.socket() for _ in range(4)]
+            for filler in fillers:
+                filler.setblocking(False)
+                filler.connect_ex(address)
+            async with Side(Limits(connect_s=0.1)) as us:
+                flow = us.transports.send(OPTIONS, us.towards(address))
+                assert await us.lost.get() == flow
+                assert await us.dropped.get() == "tcp_connect"
+            for filler in fillers:
+                filler.close()
+
+    run(main)
+
+
+def test_after_close_nobody_is_told_and_what_was_sent_arrives(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as them:
+            async with Side() as us:
+                us.transports.send(OPTIONS, us.towards(them.address))
+                _, flow = await them.messages.get()
+                us.transports.send(ANSWER, us.towards(them.address))
+            assert await them.messages.get() == (ANSWER, flow)
+            assert await them.lost.get() == flow
+            assert us.lost.empty()
+            us.transports.send(OPTIONS, us.towards(them.address, "UDP"))
+
+    run(main)
+
+
+def test_ipv6(run: Run) -> None:
+    async def main() -> None:
+        us, them = Side(), Side()
+        for side in (us, them):
+            await side.transports.listen("::1", 0)
+        for transport in ("UDP", "TCP"):
+            us.transports.send(OPTIONS, us.towards(them.address, transport))
+            _, flow = await them.messages.get()
+            assert (flow.transport, flow.local, flow.remote[0]) == (transport, them.address, "::1")
+            them.transports.send(ANSWER, flow)
+            assert (await us.messages.get())[0] == ANSWER
+        for side in (us, them):
+            await side.__aexit__()
+
+    run(main)

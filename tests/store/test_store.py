@@ -1,0 +1,275 @@
+"""The store as a start and a desk see it: opening, the world, sessions, tokens, CDRs, and the errors on the way."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sipshop.billing.money import Money
+from sipshop.store import (
+    AlreadyRunning,
+    CallAnswered,
+    CallRelayed,
+    CallSettled,
+    CallStarted,
+    Heartbeat,
+    NewerSchema,
+    NotEmpty,
+    PartySuspended,
+    SessionLocked,
+    SessionOpened,
+    SessionPaid,
+    Store,
+    StoreError,
+    UnknownBooth,
+    Unusable,
+    Unwritable,
+)
+from tests.store.examples import BOOTH, NOON_MS, OTHER, TENANT, cdr, filled, live_call, opened, running, world
+
+OPENED = SessionOpened(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS)
+LOCKED = SessionLocked(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS + 5)
+
+
+def sql(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+# Opening.
+
+
+def test_a_new_database_makes_its_folder_and_keeps_its_secret(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "db"
+    with filled(path, random_bytes=lambda count: b"s" * count) as store:
+        assert store.writable
+        assert store.secret == b"s" * 32
+    with filled(path) as store:
+        assert store.secret == b"s" * 32
+
+
+def test_a_name_that_a_uri_would_read_otherwise_is_only_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "a db?mode=memory#1%20"
+    opened(path).close()
+    assert path.exists()
+
+
+def test_a_database_whose_making_was_cut_off_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    path.touch()
+    with filled(path) as store:
+        assert len(store.secret) == 32
+
+
+def _is_a_file(path: Path) -> None:
+    path.parent.write_text("in the way")
+
+
+def _is_a_folder(path: Path) -> None:
+    path.mkdir(parents=True)
+
+
+def _is_a_letter(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("Dear madam, " * 1000)
+
+
+def _is_another_programs(path: Path) -> None:
+    path.parent.mkdir()
+    sql(path, "CREATE TABLE letters (text)")
+
+
+def _lacks_its_secret(path: Path) -> None:
+    opened(path).close()
+    sql(path, "DELETE FROM meta WHERE key = 'secret'")
+
+
+def _is_from_the_future(path: Path) -> None:
+    opened(path).close()
+    sql(path, "UPDATE meta SET value = CAST('2' AS BLOB) WHERE key = 'schema_version'")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "text"),
+    [
+        pytest.param(_is_a_file, Unwritable, "folder .*/data cannot be made", id="the folder is a file"),
+        pytest.param(_is_a_folder, Unusable, "it is a folder", id="the database is a folder"),
+        pytest.param(_is_a_letter, Unusable, "not a database", id="the database is a letter"),
+        pytest.param(_is_another_programs, Unusable, "another program", id="another program's database"),
+        pytest.param(_lacks_its_secret, Unusable, "notes about itself", id="a database without its secret"),
+        pytest.param(_is_from_the_future, NewerSchema, "version 2, this sipshop knows up to 1", id="a newer schema"),
+    ],
+)
+def test_what_cannot_be_used_is_said_and_let_go(
+    tmp_path: Path, spoil: Callable[[Path], None], error: type[StoreError], text: str
+) -> None:
+    path = tmp_path / "data" / "db"
+    spoil(path)
+    for _ in range(2):  # the second time it is the same error: the first one kept no lock
+        with pytest.raises(error, match=text):
+            opened(path)
+
+
+def test_a_database_has_one_user(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    first = opened(path)
+    with pytest.raises(AlreadyRunning, match="stop that one first, or run this one on another database"):
+        opened(path)
+    first.close()
+    opened(path).close()
+
+
+# The world.
+
+
+def test_a_world_comes_back_as_it_was_loaded(tmp_path: Path) -> None:
+    with filled(tmp_path / "db") as store:
+        assert store.worlds() == (world(),)
+
+
+def test_two_worlds_stay_apart(tmp_path: Path) -> None:
+    with filled(tmp_path / "db") as store:
+        store.load(replace(world(OTHER), open_booths=frozenset({"gate"})), at_ms=NOON_MS)
+        assert store.worlds() == (world(), replace(world(OTHER), open_booths=frozenset({"gate"})))
+        (session,) = store.open_sessions()
+        assert (session.tenant, session.id, session.opened_by) == (OTHER, 1, "world")
+
+
+def test_a_world_is_loaded_once(tmp_path: Path) -> None:
+    with filled(tmp_path / "db") as store:
+        with pytest.raises(NotEmpty, match=TENANT):
+            store.load(world(), at_ms=NOON_MS)
+        assert store.worlds() == (world(),)
+
+
+def test_a_world_that_does_not_hold_together_leaves_nothing(tmp_path: Path) -> None:
+    store = opened(tmp_path / "db")
+    with pytest.raises(Unwritable, match="FOREIGN KEY"):
+        store.load(replace(world(), parties=()), at_ms=NOON_MS)
+    assert store.is_empty()
+    store.close()
+
+
+# Across a restart.
+
+
+def test_booths_are_as_last_acknowledged(tmp_path: Path) -> None:
+    gate = replace(OPENED, booth="gate")
+
+    async def work(store: Store) -> None:
+        for write in (
+            OPENED,
+            gate,
+            LOCKED,
+            PartySuspended(tenant=TENANT, party="zoe", suspended=True, author="root", at_ms=NOON_MS),
+        ):
+            await store.commit(write)
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+    with filled(tmp_path / "db") as store:
+        assert [session.booth for session in store.open_sessions()] == ["gate"]
+        (found,) = store.worlds()
+        assert found.open_booths == {"gate"}
+        assert [party.name for party in found.parties if party.suspended] == ["zoe"]
+
+
+def test_dead_calls_come_with_the_last_heartbeat_of_their_process(tmp_path: Path) -> None:
+    relayed = replace(live_call("c1", state="answered"), relayed_at_ms=NOON_MS, relayed_mono_ms=100)
+    silent = replace(live_call("c2"), process="run-0", setup_at_ms=NOON_MS + 1)
+
+    async def work(store: Store) -> None:
+        store.submit(CallAnswered(TENANT, "c1", live_call("c1", state="answered")))
+        store.submit(CallRelayed(TENANT, "c1", NOON_MS, 100))
+        store.submit(CallStarted(TENANT, "c2", silent))
+        await store.commit(Heartbeat("run-1", 5_000, NOON_MS + 4_900))
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+    with filled(tmp_path / "db", process="run-2") as store:
+        assert store.dead_calls("run-2") == [(relayed, 5_000), (silent, None)]
+        running(store, lambda store: store.commit(CallSettled(cdr("c1", session_id=None))))
+    with filled(tmp_path / "db", process="run-3") as store:
+        assert store.dead_calls("run-3") == [(silent, None)]
+
+
+# The desk.
+
+
+def test_a_token_is_found_by_its_hash(tmp_path: Path) -> None:
+    with filled(tmp_path / "db") as store:
+        for _ in range(2):
+            store.add_token(TENANT, "ab" * 32, "operator", "front desk", NOON_MS)
+        assert store.token("ab" * 32) == (TENANT, "operator")
+        assert store.token("cd" * 32) is None
+
+
+def test_a_booth_session_from_unlock_to_payment(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        assert await store.session(TENANT, BOOTH) is None
+        assert await store.bill(TENANT, BOOTH) is None
+        session = await store.commit(OPENED)
+        assert await store.session(TENANT, BOOTH) == session
+        for number, talk_ms in ((1, 62_000), (2, 0), (3, 1_000)):
+            store.submit(CallSettled(cdr(f"c{number}", talk_ms=talk_ms)))
+        store.submit(CallSettled(cdr("stranger", session_id=None)))
+        bill = await store.bill(TENANT, BOOTH)
+        assert bill is not None
+        assert [line.call_id for line in bill.lines] == ["c1", "c3"]
+        assert (bill.version, bill.total) == (2, Money(460_000, "EUR"))
+        await store.commit(LOCKED)
+        assert await store.bill(TENANT, BOOTH) == bill
+        payment = await store.commit(
+            SessionPaid(
+                tenant=TENANT, booth=BOOTH, version=2, tendered=Money(500_000, "EUR"), author="ana", at_ms=NOON_MS
+            )
+        )
+        assert payment.change == Money(40_000, "EUR")
+        assert await store.session(TENANT, BOOTH) is None
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+
+
+def test_the_bill_of_an_unknown_booth_is_no_bill(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for ask in (store.bill, store.session):
+            with pytest.raises(UnknownBooth, match="b9"):
+                await ask(TENANT, "b9")
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+
+
+def test_cdrs_come_newest_first_and_as_they_were(tmp_path: Path) -> None:
+    of_booth = [replace(cdr(f"c{number}"), setup_at_ms=NOON_MS + number) for number in (2, 0, 1)]
+    of_gate = replace(cdr("g", talk_ms=0, booth="gate"), setup_at_ms=NOON_MS + 9, shop="kiosk")
+    two_levels = replace(of_booth[0], charges=of_booth[0].charges * 2)
+
+    async def work(store: Store) -> None:
+        for settled in (two_levels, *of_booth[1:], of_gate, replace(of_booth[1], revision=1)):
+            store.submit(CallSettled(settled))
+        found = await store.cdrs(TENANT, limit=3)
+        assert found == [of_gate.to_json(), two_levels.to_json(), of_booth[2].to_json()]
+        assert [row["revision"] for row in await store.cdrs(TENANT, limit=9, booth=BOOTH)] == [0, 0, 1, 0]
+        assert await store.cdrs(TENANT, limit=9, shop="kiosk") == [of_gate.to_json()]
+        assert await store.cdrs(TENANT, limit=9, shop="kiosk", booth=BOOTH) == []
+        assert await store.cdrs(OTHER, limit=9) == []
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+
+
+def test_a_name_is_never_sql(tmp_path: Path) -> None:
+    name = "b'; DROP TABLE cdrs; --"
+
+    async def work(store: Store) -> None:
+        store.submit(CallSettled(cdr(booth=name)))
+        assert [row["booth"] for row in await store.cdrs(TENANT, limit=9, booth=name)] == [name]
+        assert await store.cdrs(TENANT, limit=9, booth="' OR 1=1 --") == []
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)

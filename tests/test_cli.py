@@ -1,0 +1,463 @@
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from sipshop import __version__, cli
+from sipshop.store.errors import Unwritable
+from tests.console.memory import TOKEN, MemoryDesk, Stage, memory_api, serving
+
+CDR = {
+    "call_id": "a",
+    "setup_at": "2025-12-31T23:59:59.007Z",
+    "booth": "b1",
+    "dialled": "0032 2 222 22 22",
+    "destination": "Belgium",
+    "result": "answered",
+    "sip_status": 200,
+    "trunk": "demo",
+    "talk_ms": 61_250,
+    "charges": [{"amount": "0.24", "currency": "EUR", "billed_s": 120}],
+}
+REFUSED_CDR = CDR | {"call_id": "b", "result": "refused", "sip_status": 403, "trunk": None, "talk_ms": 0, "charges": []}
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def desk() -> MemoryDesk:
+    return MemoryDesk("b1", "b2")
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[tuple[Stage, str]]:
+    """One server for all tests of this file, and its URL; each puts an API of its own on it."""
+    stage = Stage()
+    with serving(stage) as url:
+        yield stage, url
+
+
+@pytest.fixture
+def url(stage: tuple[Stage, str], desk: MemoryDesk) -> str:
+    stage[0].api = memory_api(desk)
+    return stage[1]
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without a token, and an environment that says nothing."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("SIPSHOP_URL", "SIPSHOP_TOKEN", "SIPSHOP_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def run(nowhere: None, url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line against the server, which it is told of by the environment."""
+    monkeypatch.setenv("SIPSHOP_URL", url)
+    monkeypatch.setenv("SIPSHOP_TOKEN", TOKEN)
+    return invoke
+
+
+def invoke(*words: str) -> Result:
+    return CliRunner().invoke(cli.app, words)
+
+
+def done(result: Result) -> str:
+    """What a command that was done printed."""
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    return result.stdout
+
+
+def failed(result: Result, code: int) -> str:
+    """The one line of a command that was not done."""
+    assert (result.exit_code, result.stdout) == (code, ""), result.output
+    assert result.stderr.startswith("sipshop: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr.removeprefix("sipshop: ").rstrip("\n")
+
+
+def rows(table: str) -> list[list[str]]:
+    """The cells of a printed table, row by row."""
+    return [re.split(r"\s{2,}", line.strip()) for line in table.splitlines() if line.strip(" ─╶╴")]
+
+
+# The desk
+
+
+def test_booths_as_a_table(run: Run) -> None:
+    header, first, second = rows(done(run("booth", "list")))
+    assert header[:4] == ["Booth", "Shop", "State", "Phones"]
+    assert (first, second) == (["b1", "center", "locked", "1"], ["b2", "center", "locked", "1"])
+
+
+def test_the_desks_round_from_unlock_to_paid(desk: MemoryDesk, run: Run) -> None:
+    assert done(run("booth", "unlock", "b1")) == "b1: open, session 1\n"
+    desk.charge("b1", 240_000)
+    bill = done(run("session", "bill", "b1"))
+    assert "62 s = 60 + 60 s at 0.12/min" in bill
+    assert "Total 0.24 EUR, version 1." in bill
+    command = shlex.split(bill.splitlines()[-1])
+    assert command == ["sipshop", "session", "pay", "b1", "--version", "1", "--tendered", "0.24"]
+    assert done(run(*command[1:-1], "5.00")) == (
+        "Booth b1, session 1: paid 0.24 EUR, tendered 5.00, change 4.76 EUR. The booth is locked.\n"
+    )
+    assert rows(done(run("booth", "list")))[1][2] == "locked"
+
+
+def test_a_bill_is_a_receipt(desk: MemoryDesk, run: Run) -> None:
+    run("booth", "unlock", "b1")
+    desk.charge("b1", 240_000)
+    desk.charge("b1", 319_667, dialled="00 33 1")
+    title, header, *lines, total, _, _ = rows(done(run("session", "bill", "b1")))
+    assert title == ["Booth b1, session 1"]
+    assert header == ["Answered (UTC)", "Dialled", "Destination", "Talked", "Price", "EUR"]
+    explanation = "62 s = 60 + 60 s at 0.12/min"
+    assert lines == [
+        ["2025-12-31 23:59:59", "003222222222", "Belgium", "61.250 s", explanation, "0.24"],
+        ["2025-12-31 23:59:59", "00 33 1", "Belgium", "61.250 s", explanation, "0.319667"],
+    ]
+    assert total == ["Total, version 2", "0.559667"]
+
+
+def test_several_booths_at_once(desk: MemoryDesk, run: Run) -> None:
+    assert done(run("booth", "unlock", "b2", "b1")) == "b2: open, session 1\nb1: open, session 2\n"
+    assert done(run("booth", "lock", "--all")) == "b1: locked, session 2\nb2: locked, session 1\n"
+
+
+def test_one_refused_booth_does_not_stop_the_others(run: Run) -> None:
+    result = run("booth", "unlock", "b1", "nobody", "b2")
+    assert result.exit_code == 1
+    assert result.stdout == "b1: open, session 1\nb2: open, session 2\n"
+    assert result.stderr == "sipshop: booth nobody: there is no booth named 'nobody'\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "state"), [pytest.param([], "in call", id="goes on"), pytest.param(["--cut"], "locked", id="is cut")]
+)
+def test_locking_a_booth_whose_call(desk: MemoryDesk, run: Run, option: list[str], state: str) -> None:
+    run("booth", "unlock", "b1")
+    desk.rooms["b1"].live_calls = 1
+    assert done(run("booth", "lock", "b1", *option)) == f"b1: {state}, session 1\n"
+
+
+def test_a_party_is_suspended_and_resumed(run: Run) -> None:
+    assert done(run("party", "suspend", "olga")) == "olga is suspended\n"
+    assert rows(done(run("booth", "list")))[1][2] == "locked, suspended"
+    assert done(run("party", "resume", "olga")) == "olga is not suspended\n"
+
+
+def test_cdrs_as_a_table(desk: MemoryDesk, run: Run) -> None:
+    desk.records = [REFUSED_CDR, CDR]
+    _, refused, answered = rows(done(run("cdr", "list")))
+    assert refused == ["2025-12-31 23:59:59", "b1", "0032 2 222 22 22", "Belgium", "refused", "403", "0.000"]
+    assert answered[4:] == ["answered", "200", "demo", "61.250", "120", "0.24 EUR"]
+
+
+def test_cdrs_of_one_booth_up_to_a_limit(desk: MemoryDesk, run: Run) -> None:
+    desk.records = [CDR, CDR | {"booth": "b2"}, CDR]
+    assert len(json.loads(done(run("cdr", "list", "--json", "--booth", "b1", "--limit", "1")))["cdrs"]) == 1
+    assert len(json.loads(done(run("cdr", "list", "--json", "--booth", "b1")))["cdrs"]) == 2
+
+
+def test_what_a_phone_dialled_cannot_steer_the_terminal(desk: MemoryDesk, run: Run) -> None:
+    desk.records = [CDR | {"dialled": "\x1b[2J[bold]1"}]
+    assert rows(done(run("cdr", "list")))[1][2] == "?[2J[bold]1"
+
+
+def test_a_booth_whose_name_has_to_be_quoted(run: Run, desk: MemoryDesk) -> None:
+    desk.rooms["the 3rd?"] = desk.rooms.pop("b2")
+    assert done(run("booth", "unlock", "the 3rd?")) == "the 3rd?: open, session 1\n"
+    assert "session pay 'the 3rd?' --version 0" in done(run("session", "bill", "the 3rd?"))
+
+
+# For programs
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["booth", "list"], "booths"),
+        (["booth", "unlock", "b1"], "booths"),
+        (["booth", "lock", "b1"], "booths"),
+        (["session", "bill", "b1"], "lines"),
+        (["session", "pay", "b1", "--version", "0", "--tendered", "0.00"], "change"),
+        (["party", "suspend", "olga"], "suspended"),
+        (["cdr", "list"], "cdrs"),
+        (["version"], "version"),
+    ],
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_json_before_or_after_the_command(run: Run, words: list[str], key: str, before: bool) -> None:
+    run("booth", "unlock", "b1")
+    answer: dict[str, Any] = json.loads(done(run(*(["--json", *words] if before else [*words, "--json"]))))
+    assert key in answer
+
+
+def test_the_version() -> None:
+    assert done(invoke("version")).startswith(f"sipshop {__version__} (Python 3.")
+    assert done(invoke("--version")) == f"sipshop {__version__}\n"
+
+
+# Refused by the server: 1
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["booth", "unlock", "nobody"], "booth nobody: there is no booth named 'nobody'"),
+        (["session", "bill", "b2"], "booth b2 has no session to pay"),
+        (
+            ["session", "pay", "b1", "--version", "0", "--tendered", "0.20"],
+            "1 new call, 0.24 EUR: include it? Then pay",
+        ),
+        (
+            ["session", "pay", "b1", "--version", "1", "--tendered", "0.20"],
+            "0.20 EUR does not pay 0.24 EUR: 0.04 EUR is",
+        ),
+        (
+            ["session", "pay", "b1", "--version", "1", "--tendered", "5,00"],
+            "'5,00' is not a decimal number such as 0.12",
+        ),
+        (["party", "suspend", "nobody"], "there is no party named 'nobody'"),
+        (["cdr", "list", "--booth", "nobody"], "there is no booth named 'nobody'"),
+    ],
+)
+def test_a_refusal_gives_the_servers_reason(desk: MemoryDesk, run: Run, words: list[str], why: str) -> None:
+    run("booth", "unlock", "b1")
+    desk.charge("b1", 240_000)
+    assert failed(run(*words), 1).startswith(why)
+
+
+def test_a_database_that_cannot_be_written(desk: MemoryDesk, run: Run) -> None:
+    desk.failure = Unwritable("the disk is full: make room")
+    assert failed(run("booth", "unlock", "b1"), 1) == "booth b1: the disk is full: make room"
+
+
+# Wrong usage: 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["booth", "unlock"], id="no booth"),
+        pytest.param(["booth", "unlock", "b1", "--all"], id="a booth and all of them"),
+        pytest.param(["booth", "paint", "b1"], id="no such command"),
+        pytest.param(["session", "pay", "b1", "--tendered", "5.00"], id="no version"),
+        pytest.param(["session", "pay", "b1", "--version", "-1", "--tendered", "5.00"], id="a version below zero"),
+        pytest.param(["cdr", "list", "--limit", "0"], id="a limit of nothing"),
+        pytest.param(["demo", "--listen", "127.0.0.1"], id="no port"),
+        pytest.param(["demo", "--advertise", "shop.example.org"], id="a name in place of an address"),
+        pytest.param(["carrier", "--listen", "localhost:5070"], id="likewise"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_done(run: Run, desk: MemoryDesk, words: list[str]) -> None:
+    result = run(*words)
+    assert (result.exit_code, result.stdout, desk.log) == (2, "", [])
+    assert "Error: " in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://127.0.0.1", "http://", "http://h:99999", "http://h?x", "x"])
+def test_what_is_no_url(nowhere: None, url: str) -> None:
+    assert failed(invoke("--url", url, "booth", "list"), 2).startswith(f"--url {url}: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "there is no token file mine"),
+        (b"", "mine holds no token"),
+        (b"two words", "mine holds no token"),
+        ("tökén".encode(), "mine holds no token"),
+        (b"\xff\xfe", "the token file mine is not text"),
+    ],
+)
+def test_a_token_file_that_has_none(nowhere: None, content: bytes | None, why: str) -> None:
+    if content is not None:
+        Path("mine").write_bytes(content)
+    assert failed(invoke("--token-file", "mine", "booth", "list"), 2).startswith(why)
+
+
+def test_a_token_file_that_is_a_folder(nowhere: None) -> None:
+    Path("mine").mkdir()
+    assert failed(invoke("--token-file", "mine", "booth", "list"), 2).startswith("the token file mine cannot be read")
+
+
+def test_a_world_that_is_not_there(nowhere: None) -> None:
+    words = ["demo", "--world", "nowhere.yaml", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-carrier"]
+    ended = subprocess.run(  # noqa: PLW1510 - its status is what is looked at
+        [sys.executable, "-m", "sipshop", *words], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.splitlines()[-1].startswith("sipshop: the world nowhere.yaml cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:5060", ("127.0.0.1", 5060)),
+        ("192.0.2.7", ("192.0.2.7", None)),
+        ("[::1]:5060", ("::1", 5060)),
+        ("[2001:DB8::0:7]", ("2001:db8::7", None)),
+    ],
+)
+def test_addresses(text: str, address: tuple[str, int | None]) -> None:
+    assert cli.parse_address(text, "--advertise") == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":5060", "::1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.256"),
+        *("u@127.0.0.1", "127.0.0.1/8", "127.0.0.1:5060 ", "127.0.0.1\t", "localhost:5060", "[127.0.0.1]"),
+        *("127.0.0.1?x", "127.0.0.1#x"),
+    ],
+)
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="IP address"):
+        cli.parse_address(text, "--advertise")
+
+
+@pytest.mark.parametrize(("version", "fits"), [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False)])
+def test_a_wrong_python_is_told_in_one_line(version: tuple[int, int], fits: bool) -> None:
+    line = cli.wrong_python(version)
+    assert (line is None) == fits
+    assert line is None or ("\n" not in line and "3.11 to 3.13" in line)
+
+
+def test_a_python_without_our_packages_is_told_in_one_line(tmp_path: Path) -> None:
+    house = Path(cli.__file__).parent.parent
+    ended = subprocess.run(  # noqa: PLW1510 - its status is what is looked at
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            f"import sys, runpy; sys.path.append({str(house)!r}); runpy.run_module('sipshop', run_name='__main__')",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("sipshop: Python 3.")
+    assert ended.stderr.count("\n") == 1
+    assert "No module named 'typer'" in ended.stderr
+    assert "make setup" in ended.stderr
+
+
+# Not reachable, not authorised: 4
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """The URL of a port on which nobody listens: it is bound, so that nobody else can have it."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{holder.getsockname()[1]}"
+
+
+def test_no_server(nowhere: None, deaf: str) -> None:
+    assert failed(invoke("--url", deaf, "booth", "list"), 4) == f"no server at {deaf}: start it with `make run`"
+
+
+def test_the_server_is_named_first_where_a_token_is_missing_too(nowhere: None, deaf: str) -> None:
+    assert failed(invoke("--url", deaf, "booth", "unlock", "b1"), 4).startswith("no server at ")
+
+
+def test_no_token(nowhere: None, url: str) -> None:
+    line = failed(invoke("--url", url, "booth", "list"), 4)
+    assert line.startswith(f"{url} asks for a token, and there is none: no data/token here")
+
+
+def test_a_token_that_the_server_does_not_know(nowhere: None, url: str) -> None:
+    line = failed(invoke("--url", url, "--token", "secret", "booth", "list"), 4)
+    assert line == f"{url} does not know this token"
+
+
+@pytest.mark.parametrize("source", ["--token", "--token-file", "SIPSHOP_TOKEN", "SIPSHOP_TOKEN_FILE", "data/token"])
+def test_where_a_token_comes_from(nowhere: None, url: str, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    path = Path("data/token" if source == "data/token" else "mine")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{TOKEN}\n", encoding="ascii")
+    given = str(path) if "file" in source.lower() else TOKEN
+    if source.isupper():
+        monkeypatch.setenv(source, given)
+    words = [source, given] if source.startswith("--") else []
+    done(invoke("--url", url, *words, "booth", "list"))
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Another program's server."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<h1>It works!</h1>")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gave it
+        """Say nothing."""
+
+
+def test_a_server_of_another_kind(nowhere: None) -> None:
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        line = failed(invoke("--url", url, "booth", "list"), 4)
+        thread.join()
+    assert line == f"what answers at {url} is not a sipshop server: HTTP status 200"
+
+
+def test_a_server_that_is_not_even_http(nowhere: None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with closing(connection):
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        line = failed(invoke("--url", f"http://127.0.0.1:{listener.getsockname()[1]}", "booth", "list"), 4)
+        thread.join()
+    assert line.startswith("no server at ")
+
+
+def test_a_proxy_of_the_environment_is_not_asked(run: Run, deaf: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", deaf)
+    done(run("booth", "list"))
+
+
+# The program
+
+
+def test_the_exit_codes_are_in_every_help() -> None:
+    for words in ([], ["booth"], ["booth", "list"], ["session"], ["session", "pay"], ["party"], ["cdr"], ["demo"]):
+        assert "Exit codes: 0 done; 1 refused by the server;" in done(invoke(*words, "--help"))
+
+
+def test_a_command_loads_nothing_of_the_server() -> None:
+    heavy = "fastapi httpx prometheus_client sqlalchemy uvicorn uvloop yaml asyncio"
+    code = (
+        "import sys; from typer.testing import CliRunner; from sipshop import cli; "
+        "CliRunner().invoke(cli.app, ['booth', 'list']); "
+        f"print(sorted(set('{heavy}'.split()) & set(sys.modules)))"
+    )
+    environment = {**os.environ, "SIPSHOP_URL": "http://127.0.0.1:1"}
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "[]\n"

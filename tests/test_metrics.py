@@ -1,0 +1,244 @@
+import re
+from collections.abc import Iterable
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sipshop.billing.cdr import Result
+from sipshop.facts import (
+    CallAnswered,
+    CallAttempted,
+    CallEnded,
+    CallRang,
+    Fact,
+    MessageDropped,
+    RegistrationChanged,
+    RequestRefused,
+)
+from sipshop.metrics import NO_CARRIER, Metrics
+from sipshop.switch import DROP_REASONS, refusal_series
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scrape(metrics: Metrics) -> Series:
+    """Every series of a scrape, as Prometheus' own parser reads them."""
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return scrape(metrics).get((name, frozenset(labels.items())))
+
+
+def fresh(*facts: Fact) -> Metrics:
+    metrics = Metrics(version="1.2.3", refusals=refusal_series(), drop_reasons=DROP_REASONS)
+    metrics.expect(shops=["center", "harbour"], carriers=["demo"])
+    for fact in facts:
+        metrics.count(fact)
+    return metrics
+
+
+def attempted(call_id: str, shop: str = "center") -> CallAttempted:
+    return CallAttempted(tenant="acme", shop=shop, booth="b1", call_id=call_id, kind="call", at_ms=0)
+
+
+def ended(call_id: str, result: Result = Result.ANSWERED, trunk: str | None = "demo") -> CallEnded:
+    return CallEnded(
+        call_id=call_id,
+        tenant="acme",
+        shop="center",
+        booth="b1",
+        trunk=trunk,
+        talk_ms=1000,
+        result=result.value,
+        sip_status=200,
+        q850=16,
+        hung_up_by="caller",
+    )
+
+
+def registered(booth: str, bindings: int, shop: str = "center") -> RegistrationChanged:
+    return RegistrationChanged(tenant="acme", shop=shop, booth=booth, bindings=bindings)
+
+
+# Present from the start
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sipshop_calls_active{shop=center}",
+        "sipshop_calls_active{shop=harbour}",
+        "sipshop_registrations{shop=center}",
+        "sipshop_setup_seconds_count{to=180}",
+        "sipshop_setup_seconds_count{to=200}",
+        "sipshop_added_seconds_count",
+        "sipshop_commit_seconds_count",
+        "sipshop_commit_writes_total",
+        "sipshop_loop_lag_seconds_count",
+        "sipshop_journal_pending",
+        *(f"sipshop_dropped_total{{reason={reason}}}" for reason in DROP_REASONS),
+        *(f"sipshop_refused_total{{status={status},cause={cause}}}" for status, cause in refusal_series()),
+        *(
+            f"sipshop_calls_total{{result={result},carrier={carrier}}}"
+            for result in Result
+            for carrier in ("demo", NO_CARRIER)
+        ),
+    ],
+)
+def test_a_series_is_there_with_zero_before_anything_happens(name: str) -> None:
+    labels = dict(re.findall(r"(\w+)=([\w-]+)", name))
+    assert value(fresh(), name.partition("{")[0], **labels) == 0
+
+
+def test_the_build_is_told() -> None:
+    [(_, labels)] = [key for key in scrape(fresh()) if key[0] == "sipshop_build_info"]
+    assert ("version", "1.2.3") in labels
+
+
+def test_the_process_is_measured() -> None:
+    assert (value(fresh(), "sipshop_process_resident_memory_bytes") or 0) > 1_000_000
+
+
+def test_every_name_is_ours_and_no_counter_has_a_shadow() -> None:
+    names = {name for name, _ in scrape(fresh())}
+    assert all(name.startswith("sipshop_") for name in names)
+    assert not [name for name in names if name.endswith("_created")]
+
+
+def test_two_registries_do_not_share_their_counts() -> None:
+    fresh(MessageDropped(reason="malformed"))
+    assert value(fresh(), "sipshop_dropped_total", reason="malformed") == 0
+
+
+# Calls
+
+
+@pytest.mark.parametrize(
+    ("facts", "active"),
+    [
+        pytest.param([attempted("a")], 1, id="one"),
+        pytest.param([attempted("a"), attempted("b")], 2, id="two"),
+        pytest.param([attempted("a"), attempted("a")], 1, id="the same one told twice"),
+        pytest.param([attempted("a"), attempted("b"), ended("a")], 1, id="one of two is over"),
+        pytest.param([attempted("a"), ended("a"), ended("a")], 0, id="over is over once"),
+        pytest.param([ended("a")], 0, id="the end of a call of a former process"),
+        pytest.param([attempted("a", shop="harbour")], 0, id="another shop's"),
+    ],
+)
+def test_active_calls(facts: Iterable[Fact], active: int) -> None:
+    assert value(fresh(*facts), "sipshop_calls_active", shop="center") == active
+
+
+@pytest.mark.parametrize(
+    ("result", "trunk", "carrier"),
+    [
+        pytest.param(Result.ANSWERED, "demo", "demo", id="answered"),
+        pytest.param(Result.BUSY, "demo", "demo", id="busy"),
+        pytest.param(Result.REFUSED, None, "none", id="no trunk was tried"),
+        pytest.param(Result.FAILED, "new", "new", id="a trunk that nobody announced"),
+    ],
+)
+def test_calls_by_result_and_carrier(result: Result, trunk: str | None, carrier: str) -> None:
+    metrics = fresh(ended("a", result, trunk))
+    assert value(metrics, "sipshop_calls_total", result=result.value, carrier=carrier) == 1
+
+
+def test_setup_is_measured_to_the_ringing_and_to_the_answer() -> None:
+    metrics = fresh(
+        CallRang(call_id="a", shop="center", after_ms=150),
+        CallAnswered(call_id="a", shop="center", trunk="demo", relayed_at_ms=0, after_ms=4_000, added_us=1_500),
+    )
+    assert value(metrics, "sipshop_setup_seconds_sum", to="180") == 0.15
+    assert value(metrics, "sipshop_setup_seconds_sum", to="200") == 4.0
+    assert value(metrics, "sipshop_added_seconds_sum") == 0.0015
+
+
+@pytest.mark.parametrize(
+    ("added_us", "bucket"),
+    [(250, "0.00025"), (251, "0.0005"), (1_000, "0.001"), (2_000_000, "2.0"), (2_000_001, "+Inf")],
+)
+def test_the_first_bucket_in_which_our_own_part_is_counted(added_us: int, bucket: str) -> None:
+    answered = CallAnswered(call_id="a", shop="center", trunk="demo", relayed_at_ms=0, after_ms=0, added_us=added_us)
+    buckets = {
+        dict(labels)["le"]: count
+        for (name, labels), count in scrape(fresh(answered)).items()
+        if "added_seconds_b" in name
+    }
+    assert min((le for le, count in buckets.items() if count), key=float) == bucket
+
+
+# Registrations, refusals, drops
+
+
+@pytest.mark.parametrize(
+    ("facts", "bindings"),
+    [
+        pytest.param([registered("b1", 1), registered("b2", 1)], 2, id="two booths"),
+        pytest.param([registered("b1", 2)], 2, id="two phones of one booth"),
+        pytest.param([registered("b1", 1), registered("b1", 1)], 1, id="a refresh adds nothing"),
+        pytest.param([registered("b1", 2), registered("b1", 1)], 1, id="one of two went away"),
+        pytest.param([registered("b1", 1), registered("b1", 0)], 0, id="gone"),
+        pytest.param([registered("b1", 0)], 0, id="gone without having come"),
+        pytest.param([registered("b1", 1, shop="harbour")], 0, id="another shop's"),
+    ],
+)
+def test_registrations(facts: Iterable[Fact], bindings: int) -> None:
+    assert value(fresh(*facts), "sipshop_registrations", shop="center") == bindings
+
+
+def test_refusals_by_status_and_cause() -> None:
+    metrics = fresh(
+        *(RequestRefused(status=403, cause=cause, shop=None) for cause in ("locked", "locked", "suspended"))
+    )
+    assert value(metrics, "sipshop_refused_total", status="403", cause="locked") == 2
+    assert value(metrics, "sipshop_refused_total", status="403", cause="suspended") == 1
+
+
+def test_drops_by_reason() -> None:
+    metrics = fresh(MessageDropped(reason="malformed"), MessageDropped(reason="new"))
+    assert value(metrics, "sipshop_dropped_total", reason="malformed") == 1
+    assert value(metrics, "sipshop_dropped_total", reason="new") == 1
+
+
+# What is measured
+
+
+def test_commits_and_their_writes() -> None:
+    metrics = fresh()
+    metrics.committed(0.004, 3)
+    metrics.committed(0.006, 1)
+    assert value(metrics, "sipshop_commit_seconds_count") == 2
+    assert value(metrics, "sipshop_commit_seconds_sum") == 0.01
+    assert value(metrics, "sipshop_commit_writes_total") == 4
+
+
+def test_the_lag_of_the_loop() -> None:
+    metrics = fresh()
+    metrics.lagged(0.25)
+    assert value(metrics, "sipshop_loop_lag_seconds_sum") == 0.25
+
+
+def test_tables_are_measured_when_they_are_asked_for() -> None:
+    metrics = fresh()
+    sizes = {"calls": 0, "timers": 0}
+    pending: list[str] = []
+    metrics.watch(tables=lambda: sizes, journal_pending=lambda: len(pending))
+    assert value(metrics, "sipshop_table_size", table="calls") == 0
+    sizes["calls"] = 7
+    pending.append("a write")
+    assert value(metrics, "sipshop_table_size", table="calls") == 7
+    assert value(metrics, "sipshop_journal_pending") == 1
+
+
+def test_a_world_that_grew_keeps_its_counts() -> None:
+    metrics = fresh(attempted("a"))
+    metrics.expect(shops=["center", "airport"], carriers=["demo", "second"])
+    assert value(metrics, "sipshop_calls_active", shop="center") == 1
+    assert value(metrics, "sipshop_calls_active", shop="airport") == 0
+    assert value(metrics, "sipshop_calls_total", result="busy", carrier="second") == 0

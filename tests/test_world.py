@@ -1,0 +1,417 @@
+"""A world file: what it means, and everything that can be wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from sipshop.billing.deck import DurationRound
+from sipshop.billing.money import Rounding, RoundMode
+from sipshop.billing.parties import Kind, Party, PartyTree
+from sipshop.proxy.admission import Auth, Booth, Shop
+from sipshop.proxy.numbers import NumberRules
+from sipshop.proxy.routing import Route, Routing, Trunk
+from sipshop.sip.digest import Algorithm, ha1
+from sipshop.world import World, WorldErrors, parse_world
+
+CONF = Path(__file__).parent.parent / "conf"
+
+SMALL = """\
+provider: {name: Demo}
+owners:
+  - {name: Ann}
+decks:
+  - name: sell
+    currency: EUR
+    rates:
+      - {prefix: "49", destination: Germany, first_s: 60, first_price: "0.10", next_s: 60}
+trunks:
+  - {name: demo, host: 127.0.0.1, emergency: true}
+routes:
+  - {prefix: "", trunks: [demo]}
+shops:
+  - name: Corner
+    owner: Ann
+    deck: sell
+    country_code: "49"
+    emergency: ["112"]
+    booths:
+      - {name: booth1, password: secret}
+"""
+
+
+def errors(text: str) -> list[str]:
+    """Return the errors of a world as `line: field: message`."""
+    with pytest.raises(WorldErrors) as caught:
+        parse_world(text, "world.yaml")
+    assert str(caught.value).splitlines() == [str(error) for error in caught.value.errors]
+    return [f"{error.line}: {error.field}: {error.message}" for error in caught.value.errors]
+
+
+def changed(old: str, new: str) -> str:
+    assert SMALL.count(old) == 1
+    return SMALL.replace(old, new)
+
+
+def test_a_small_world_with_every_default() -> None:
+    world = parse_world(SMALL, "world.yaml")
+    assert world.tenant == "Demo"
+    assert world.parties == (
+        Party(tenant="Demo", name="Demo", kind=Kind.PROVIDER, parent=None),
+        Party(tenant="Demo", name="Ann", kind=Kind.OWNER, parent="Demo"),
+    )
+    assert world.shops == (
+        Shop(
+            tenant="Demo",
+            name="Corner",
+            owner="Ann",
+            deck="sell",
+            currency="EUR",
+            realm="sipshop",
+            digest=(Algorithm.MD5,),
+            numbers=NumberRules(country_code="49", international_prefix="00", national_prefix="0", emergency=("112",)),
+        ),
+    )
+    assert world.booths == (
+        Booth(
+            tenant="Demo",
+            shop="Corner",
+            name="booth1",
+            calls=1,
+            auth=Auth.DIGEST,
+            ip=None,
+            ha1={each: ha1(each, "booth1", "sipshop", "secret") for each in Algorithm},
+        ),
+    )
+    assert world.trunks == (
+        Trunk(
+            tenant="Demo",
+            name="demo",
+            host="127.0.0.1",
+            port=5060,
+            transport="udp",
+            emergency=True,
+            answer_timeout_s=60,
+            first_response_timeout_s=4,
+        ),
+    )
+    assert world.routes == (Route(tenant="Demo", prefix="", trunks=("demo",)),)
+    assert world.open_booths == frozenset()
+    (deck,) = world.decks
+    (rate,) = deck.rates
+    assert (deck.rounding, deck.duration_round) == (Rounding(RoundMode.HALF_UP, 2), DurationRound.CEIL)
+    assert (rate.connect_fee_nanos, rate.first_price_nanos, rate.next_price_nanos) == (0, 100_000_000, 100_000_000)
+
+
+def test_what_is_written_beats_every_default() -> None:
+    world = parse_world(
+        """\
+provider: {name: Demo}
+owners: [{name: Ann, parent: Demo}]
+decks:
+  - name: sell
+    currency: XOF
+    round: {mode: up, places: 1}
+    duration_round: nearest
+    rates:
+      - {prefix: 223, destination: Mali, connect_fee: 5, first_s: 30, first_price: 60.5, next_s: 6, next_price: 50}
+      - {prefix: 22399, destination: Mali Premium, forbidden: true}
+trunks:
+  - {name: a, host: "2001:DB8::1", port: 5080, transport: tcp, answer_timeout_s: 30, first_response_timeout_s: 2}
+  - {name: b, host: 192.0.2.1, emergency: on}
+routes: [{prefix: 223, trunks: [b, a]}]
+shops:
+  - name: Corner
+    owner: Ann
+    deck: sell
+    country_code: 39
+    international_prefix: "000"
+    national_prefix: ""
+    emergency: []
+    realm: corner.example
+    digest: [SHA-256, MD5]
+    booths:
+      - {name: b1, auth: ip, ip: 192.0.2.9, calls: 2}
+      - {name: b2, password: "0123", open: true}
+""",
+        "world.yaml",
+    )
+    (deck,) = world.decks
+    assert (deck.rounding, deck.duration_round) == (Rounding(RoundMode.UP, 1), DurationRound.NEAREST)
+    mali, premium = deck.rates
+    assert (mali.connect_fee_nanos, mali.first_price_nanos, mali.next_price_nanos) == (
+        5 * 10**9,
+        605 * 10**8,
+        5 * 10**10,
+    )
+    assert premium.forbidden
+    first, second = world.trunks
+    assert (first.host, first.port, first.transport, first.emergency) == ("2001:db8::1", 5080, "tcp", False)
+    assert (first.answer_timeout_s, first.first_response_timeout_s) == (30, 2)
+    assert second.emergency
+    assert world.routes[0].trunks == ("b", "a")
+    (shop,) = world.shops
+    assert shop.currency == "XOF"
+    assert shop.digest == (Algorithm.SHA_256, Algorithm.MD5)
+    assert shop.numbers == NumberRules(country_code="39", international_prefix="000", national_prefix="", emergency=())
+    by_ip, by_digest = world.booths
+    assert (by_ip.auth, by_ip.ip, by_ip.calls, by_ip.ha1) == (Auth.IP, "192.0.2.9", 2, {})
+    assert by_digest.ha1[Algorithm.MD5] == ha1(Algorithm.MD5, "b2", "corner.example", "0123")
+    assert world.open_booths == {"b2"}
+
+
+def test_without_a_rounding_a_deck_rounds_to_the_smallest_coin() -> None:
+    (deck,) = parse_world(changed("currency: EUR", "currency: XOF"), "world.yaml").decks
+    assert deck.rounding == Rounding(RoundMode.HALF_UP, 0)
+
+
+def test_a_range_is_many_booths_with_a_password_each() -> None:
+    entry = '- {name: "b098..b101", password: "pw8..pw11", calls: 3, open: true}'
+    text = changed("- {name: booth1, password: secret}", entry.replace("pw8..pw11", "pw08..pw11"))
+    world = parse_world(text, "world.yaml")
+    assert [booth.name for booth in world.booths] == ["b098", "b099", "b100", "b101"]
+    assert [booth.ha1[Algorithm.MD5] for booth in world.booths] == [
+        ha1(Algorithm.MD5, f"b{98 + number:03}", "sipshop", f"pw{8 + number:02}") for number in range(4)
+    ]
+    assert {booth.calls for booth in world.booths} == {3}
+    assert world.open_booths == {"b098", "b099", "b100", "b101"}
+
+
+def test_a_password_with_two_dots_is_just_a_password() -> None:
+    (booth,) = parse_world(changed("password: secret", 'password: "a1..a2"'), "world.yaml").booths
+    assert booth.ha1[Algorithm.MD5] == ha1(Algorithm.MD5, "booth1", "sipshop", "a1..a2")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("{name: Demo}", "Demo", "1: provider: must be a table of keys and values"),
+        (
+            "{name: Demo}",
+            "{name: a/b}",
+            "1: provider.name: 'a/b' is not a name: 1 to 64 printable characters without a slash",
+        ),
+        ("{name: Ann}", "{name: Demo}", "3: owners[0].name: is the name of the provider"),
+        ("{name: Ann}", "{name: Ann, parent: Bob}", "3: owners[0].parent: its parent 'Bob' is not there"),
+        ("{name: Ann}", "{name: Ann, parent: Ann}", "3: owners[0].parent: is above itself"),
+        ("{name: Ann}", "{name: Ann}\n  - {name: Ann}", "4: owners[1].name: owner 'Ann' is already at line 3"),
+        (
+            "{name: Ann}",
+            "{name: Ann}\n  - {name: Eve, parent: Ann}",
+            "4: owners[1].parent: its parent 'Ann' is an owner, who has only shops below him",
+        ),
+        ("EUR", "euro", "6: decks[0].currency: 'euro' is not a currency: three capital letters, such as EUR"),
+        (
+            "EUR",
+            "EUR\n    round: {mode: half}",
+            "7: decks[0].round.mode: must be one of up, down, half_up, half_even, not 'half'",
+        ),
+        ("EUR", "EUR\n    round: {places: 7}", "7: decks[0].round.places: must be a whole number from 0 to 6, not '7'"),
+        ("EUR", "EUR\n    valid_from: now", "7: decks[0].valid_from: unknown key; known here: name, currency, round, "),
+        ('prefix: "49"', 'prefix: "+49"', "8: decks[0].rates[0].prefix: '+49' is not a prefix: 1 to 15 digits"),
+        ('"0.10"', '"-0.10"', "8: decks[0].rates[0].first_price: must not be negative: -0.10"),
+        ('"0.10"', '"1,560.00"', "8: decks[0].rates[0].first_price: '1,560.00' is not a decimal number"),
+        ('first_price: "0.10", ', "", "8: decks[0].rates[0].first_price: is missing"),
+        (
+            " first_s: 60,",
+            " first_s: 0,",
+            "8: decks[0].rates[0].first_s: must be a whole number from 1 to 3600, not '0'",
+        ),
+        (" next_s: 60}", " next_s: 60, minimum: 1}", "8: decks[0].rates[0].minimum: unknown key; known here: prefix, "),
+        (" next_s: 60}", " nxt_s: 60}", "8: decks[0].rates[0].nxt_s: unknown key; did you mean next_s?"),
+        (
+            " next_s: 60}",
+            ' next_s: 60}\n      - {prefix: "49", destination: Twice, forbidden: true}',
+            "9: decks[0].rates[1].prefix: prefix '49' is already at line 8",
+        ),
+        (
+            "host: 127.0.0.1",
+            "host: carrier.example",
+            "10: trunks[0].host: 'carrier.example' is not an IPv4 or IPv6 address",
+        ),
+        ("host: 127.0.0.1", "host: 127.0.0.1, port: 0", "10: trunks[0].port: must be a whole number from 1 to 65535"),
+        (
+            "host: 127.0.0.1",
+            "host: '::1', transport: tls",
+            "10: trunks[0].transport: must be one of udp, tcp, not 'tls'",
+        ),
+        (", emergency: true", "", "18: shops[0].emergency: no trunk has `emergency: true`"),
+        (
+            "trunks: [demo]",
+            "trunks: [dmeo]",
+            "12: routes[0].trunks: there is no trunk named 'dmeo'; did you mean demo?",
+        ),
+        ("trunks: [demo]", "trunks: [demo, demo]", "12: routes[0].trunks: names a trunk twice"),
+        ("trunks: [demo]", "trunks: []", "12: routes[0].trunks: must name a trunk"),
+        ('prefix: ""', 'prefix: "0"', "12: routes[0].prefix: '0' is not a prefix"),
+        (
+            "trunks: [demo]}",
+            'trunks: [demo]}\n  - {prefix: "", trunks: [demo]}',
+            "13: routes[1].prefix: the route for prefix '' is already at line 12",
+        ),
+        ("owner: Ann", "owner: Amn", "15: shops[0].owner: there is no owner named 'Amn'; did you mean Ann?"),
+        ("owner: Ann", "owner: Demo", "15: shops[0].owner: there is no owner named 'Demo'"),
+        ("deck: sell", "deck: sall", "16: shops[0].deck: there is no deck named 'sall'; did you mean sell?"),
+        ('country_code: "49"', 'country_code: "+49"', "17: shops[0].country_code: '+49' is not a country code"),
+        ('country_code: "49"', "country_code: 49\n    national_prefix:", "18: shops[0].national_prefix: has no value"),
+        (
+            'country_code: "49"',
+            'country_code: 49\n    international_prefix: ""',
+            "18: shops[0].international_prefix: '' is not",
+        ),
+        ('emergency: ["112"]', 'emergency: ["1"]', "18: shops[0].emergency[0]: '1' is not an emergency number"),
+        ('    emergency: ["112"]\n', "", "14: shops[0].emergency: is missing"),
+        ("deck: sell", "deck: sell\n    digest: [SHA-1]", "17: shops[0].digest[0]: 'SHA-1' is not one of MD5, SHA-256"),
+        ("deck: sell", "deck: sell\n    digest: [MD5, MD5]", "17: shops[0].digest: names an algorithm twice"),
+        ("deck: sell", "deck: sell\n    digest: []", "17: shops[0].digest: must name an algorithm"),
+        ("deck: sell", "deck: sell\n    realm: 'a\"b'", "17: shops[0].realm: 'a\"b' is not a realm"),
+        ("name: booth1", "name: 'a b'", "20: shops[0].booths[0].name: 'a b' is not letters, digits"),
+        (", password: secret", "", "20: shops[0].booths[0].password: is missing"),
+        ("password: secret", 'password: ""', "20: shops[0].booths[0].password: must have characters"),
+        ("password: secret", "auth: ip", "20: shops[0].booths[0].ip: is missing"),
+        ("password: secret", "auth: ip, ip: home", "20: shops[0].booths[0].ip: 'home' is not an IPv4 or IPv6 address"),
+        ("password: secret", "password: secret, ip: '::1'", "20: shops[0].booths[0].ip: is only for `auth: ip`"),
+        (
+            "password: secret",
+            "password: secret, auth: ip, ip: '::1'",
+            "20: shops[0].booths[0].password: is not asked for with `auth: ip`",
+        ),
+        (
+            "password: secret",
+            "password: secret, calls: 0",
+            "20: shops[0].booths[0].calls: must be a whole number from 1",
+        ),
+        (
+            "password: secret}",
+            "password: secret}\n      - {name: booth1, password: other}",
+            "21: shops[0].booths[1].name: booth 'booth1' is already at line 20",
+        ),
+        (
+            "name: booth1, password: secret",
+            'name: "b1..b3", password: "p1..p2"',
+            "20: shops[0].booths[0].password: is a range of 2, but there are 3 booths",
+        ),
+        ("name: booth1", 'name: "b1..b3"', "20: shops[0].booths[0].password: must be a range such as"),
+        ("name: booth1", 'name: "b3..b1"', "20: shops[0].booths[0].name: must be a range such as"),
+        ("name: booth1", 'name: "b1..c3"', "20: shops[0].booths[0].name: must be a range such as"),
+        ("name: booth1", 'name: "b1..b03"', "20: shops[0].booths[0].name: must be a range such as"),
+        ("name: booth1", 'name: "b000000..b999999"', "20: shops[0].booths[0].name: is a range of more than 10000"),
+        ("name: Corner", "name: Corner\n    name: Twice", "15: : key 'name' is already at line 14"),
+        ("shops:", "carriers: []\nshops:", "13: carriers: unknown key; known here: provider, owners, decks, trunks"),
+    ],
+)
+def test_an_error_is_told_with_its_line_and_field(old: str, new: str, error: str) -> None:
+    assert any(each.startswith(error) for each in errors(changed(old, new))), errors(changed(old, new))
+
+
+def test_every_error_is_told_at_once() -> None:
+    found = errors(
+        """\
+providr: {name: Demo}
+owners: [{name: Ann, parnt: x}]
+decks:
+  - {name: sell, currency: EUR, rates: [{prefix: x, destination: X, first_s: 1, first_price: "-1", next_s: 0}]}
+trunks: [{name: demo, host: here, emergency: true}]
+routes: [{prefix: "", trunks: [other]}]
+shops:
+  - {name: A, owner: Bob, deck: buy, country_code: "0", emergency: ["112"], booths: [{name: b, auth: ip}]}
+  - {name: A, owner: Ann, deck: sell, country_code: 49, emergency: [], digest: [MD-5], booths: [{name: b, password: p}]}
+"""
+    )
+    assert [each[: each.index(": ", 3)] for each in found] == [
+        "1: provider",
+        "1: providr",
+        "2: owners[0].parnt",
+        "4: decks[0].rates[0].prefix",
+        "4: decks[0].rates[0].first_price",
+        "4: decks[0].rates[0].next_s",
+        "5: trunks[0].host",
+        "6: routes[0].trunks",
+        "8: shops[0].owner",
+        "8: shops[0].deck",
+        "8: shops[0].country_code",
+        "8: shops[0].booths[0].ip",
+        "9: shops[1].name",
+        "9: shops[1].digest[0]",
+        "9: shops[1].booths[0].name",
+    ]
+
+
+def test_shops_of_one_realm_offer_one_list_of_algorithms() -> None:
+    second = (
+        "  - {name: B, owner: Ann, deck: sell, country_code: 49, emergency: [], digest: [SHA-256, MD5], booths: []}\n"
+    )
+    assert errors(SMALL + second) == ["21: shops[1].digest: shop 'Corner' has realm 'sipshop' too, with another list"]
+    assert len(parse_world(SMALL + second.replace("digest", "realm: other, digest"), "world.yaml").shops) == 2
+
+
+def test_no_error_repeats_a_password() -> None:
+    for written in ('"geheim\\x07"', "[geheim]", "geheim, auth: ip, ip: '::1'", "geheim, calls: x"):
+        assert not any("geheim" in each for each in errors(changed("password: secret", f"password: {written}")))
+
+
+def test_a_world_holds_no_password() -> None:
+    world = parse_world(SMALL, "world.yaml")
+    assert not any("secret" in repr(getattr(world, each.name)) for each in fields(World))
+
+
+def test_errors_name_the_file_as_it_was_given() -> None:
+    with pytest.raises(WorldErrors, match=r"^conf/my\.yaml:1: is empty$"):
+        parse_world("", "conf/my.yaml")
+
+
+def shipped(name: str) -> World:
+    return parse_world((CONF / name).read_text(encoding="utf-8"), name)
+
+
+def test_the_demo_world_is_a_shop_in_germany_with_six_locked_booths() -> None:
+    world = shipped("demo.yaml")
+    assert [booth.name for booth in world.booths] == [f"booth{number}" for number in range(1, 7)]
+    assert {booth.calls for booth in world.booths} == {1}
+    assert world.open_booths == frozenset()
+    assert world.booths[0].ha1[Algorithm.MD5] == ha1(Algorithm.MD5, "booth1", "sipshop", "demo-booth1")
+    (shop,) = world.shops
+    assert (shop.currency, shop.numbers.country_code) == ("EUR", "49")
+    (trunk,) = world.trunks
+    assert (trunk.name, trunk.host, trunk.port, trunk.transport) == ("demo", "127.0.0.1", 5070, "udp")
+    assert PartyTree(world.parties).chain(shop.owner)[-1].name == world.tenant
+
+
+@pytest.mark.parametrize(
+    ("e164", "prefix"),
+    [
+        ("49301234567", "49"),
+        ("4915771234567", "4915"),
+        ("4915112345678", "49151"),
+        ("33142345678", "33"),
+        ("33612345678", "336"),
+        ("33712345678", "337"),
+        ("12125551234", "1"),
+        ("18095551234", "1809"),
+        ("22370123456", "223"),
+        ("9999999999", None),
+    ],
+)
+def test_the_demo_deck_has_a_longest_prefix(e164: str, prefix: str | None) -> None:
+    tariff = shipped("demo.yaml").decks[0].match(e164)
+    assert (tariff.rate.prefix if tariff else None) == prefix
+
+
+def test_the_demo_deck_knows_about_forty_destinations() -> None:
+    (deck,) = shipped("demo.yaml").decks
+    assert len({rate.destination.removesuffix(" Mobile") for rate in deck.rates}) >= 40
+
+
+def test_the_load_world_is_200_open_booths_that_reach_every_number() -> None:
+    world = shipped("load.yaml")
+    assert [booth.name for booth in world.booths] == [f"booth{number:04}" for number in range(200)]
+    assert world.booths[199].ha1[Algorithm.MD5] == ha1(Algorithm.MD5, "booth0199", "sipshop", "pw0199")
+    assert {booth.calls for booth in world.booths} == {1000}
+    assert len(world.open_booths) == 200
+    routing = Routing(world.trunks, world.routes)
+    for first in "123456789":
+        assert world.decks[0].match(f"{first}0000000000") is not None
+        assert routing.route(f"{first}0000000000") == world.trunks
+    assert routing.emergency() == world.trunks

@@ -1,0 +1,62 @@
+"""What the wire tests share: one shop with its carriers for the tests that leave no trace on each other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .harness import Server, World, free_port
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A running server with the demo carrier, and the ports of trunks where a test may put a carrier of its own."""
+
+    server: Server
+    folder: Path
+    no_circuit: int  # tried first for France
+    silent: int  # tried first for Spain
+    phone: int  # takes Italy
+
+
+#: A booth for each test, named after it, so that the tests can run side by side on one server.
+BOOTHS = {
+    **dict.fromkeys(
+        (
+            *("register", "wrong_password", "locked", "call", "mobile", "busy", "no_circuit_anywhere", "not_found"),
+            *("no_rate", "bad_number", "no_answer", "cancel", "hold", "callee_hangs_up", "early_media", "inside"),
+            *("register_and_call", "tcp", "emergency", "second_trunk", "silent_trunk", "desk", "cut", "busy_booth"),
+            *("options", "pjsua", "baresip"),
+        ),
+        "",
+    ),
+    "by_address": "auth: ip, ip: 127.0.0.2",
+    "crowd": "calls: 20",
+}
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("shop")
+    carrier, no_circuit, silent, phone = (free_port() for _ in range(4))
+    world = World(
+        booths=BOOTHS,
+        other_booths=("suspended",),
+        trunks={
+            "carrier": f"port: {carrier}, emergency: true",
+            "impatient": f"port: {carrier}, answer_timeout_s: 2",
+            "no_circuit": f"port: {no_circuit}",
+            "silent": f"port: {silent}, first_response_timeout_s: 1",
+            "phone": f"port: {phone}",
+        },
+        routes={
+            "": ["carrier"],
+            "43": ["impatient"],
+            "33": ["no_circuit", "carrier"],
+            "34": ["silent", "carrier"],
+            "39": ["phone"],
+        },
+    )
+    with Server(folder, world.yaml(), carrier_port=carrier) as server:
+        yield Shop(server.ready(), folder, no_circuit, silent, phone)
