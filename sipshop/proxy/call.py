@@ -10,19 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum, auto
+from enum import StrEnum, auto
 from typing import Final
 
 from sipshop.proxy.admission import Cause
 from sipshop.proxy.routing import Trunk
 from sipshop.sip import leg
 from sipshop.sip.leg import Ask, Content
+from sipshop.sip.words import Word
 
 #: How long the answer may take to become durable before the call is given up (seconds).
 COMMIT_LIMIT_S: Final = 2.0
 
 
-class State(Enum):
+class State(Word):
     """Where a call stands."""
 
     AUTHORISING = auto()  # asked whether every level can pay
@@ -33,7 +34,7 @@ class State(Enum):
     ENDED = auto()
 
 
-class Input(Enum):
+class Input(Word):
     """What a call hears, sorted by what it means for the call."""
 
     GRANTED = auto()
@@ -61,7 +62,7 @@ class Input(Enum):
     ASK_ACKNOWLEDGED = auto()
 
 
-class Action(Enum):
+class Action(Word):
     """What a call does about it; each becomes commands in `Call._do`."""
 
     DIAL = auto()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import auto
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from sipshop.sip.dialog import Dialog
@@ -19,6 +19,7 @@ from sipshop.sip.flow import Flow
 from sipshop.sip.message import Message, Request, Response
 from sipshop.sip.timers import GIVE_UP_S, T1_S, T2_S, Timer
 from sipshop.sip.transaction import ClientTransaction, ServerTransaction, Unheard
+from sipshop.sip.words import Word
 
 if TYPE_CHECKING:
     from sipshop.sip.useragent import UserAgent
@@ -120,7 +121,7 @@ class Replied:
 Event = Progressed | Answered | Failed | Acknowledged | Cancelled | HungUp | Lost | Asked | Withdrawn | Replied
 
 
-class State(Enum):
+class State(Word):
     """Where a leg stands."""
 
     OFFERED = auto()  # incoming: not answered yet
@@ -135,7 +136,7 @@ class State(Enum):
     CLOSED = auto()
 
 
-class Input(Enum):
+class Input(Word):
     """What a leg hears: from its owner (verbs), from its peer (GOT), from the clock."""
 
     PROGRESS = auto()
@@ -158,7 +159,7 @@ class Input(Enum):
     BYE_DONE = auto()
 
 
-class Action(Enum):
+class Action(Word):
     """What a leg does about it."""
 
     SEND_PROVISIONAL = auto()
@@ -367,6 +368,8 @@ class Leg:
                     self._do(action, message, now)
         if self.state is State.CLOSED:
             self._drop_asks(now)
+            if self._relaying is not None:
+                self._relaying.wait_no_longer(now)
             self.agent.forget(self)
 
     def _do(self, action: Action, message: Message | None, now: float) -> None:
@@ -601,6 +604,8 @@ class _Relay:
         self.ask = ask
         self._ack: tuple[Request, Flow] | None = None
         self._request: Request | None = None
+        self._proceeding: ClientTransaction | None = None  # a provisional response came
+        self._withdrawn = False
         self._done = False
 
     def begin(self, now: float) -> None:
@@ -613,9 +618,14 @@ class _Relay:
         self._request = leg.agent.send_inside(leg.dialog, ask.method, self, now, headers=headers, body=body)
 
     def cancel(self, now: float) -> None:
-        assert self._request is not None, "what is cancelled has begun"
-        assert self.leg.dialog is not None, "only a leg with a dialog relays"
-        self.leg.agent.transactions.request(_cancel(self._request), self.leg.dialog.next_hop(), Unheard(), now)
+        """Cancel it, now or as soon as there is something to cancel (section 9.1)."""
+        self._withdrawn = True
+        if self._proceeding is not None:
+            self._send_cancel(self._proceeding, now)
+
+    def wait_no_longer(self, now: float) -> None:
+        """Forget it if the final response does not come soon: nothing else would end its transaction."""
+        self.leg.agent.timers.start(now + GIVE_UP_S, self._abandon)
 
     def acknowledge(self, content: Content | None) -> None:
         assert self.leg.dialog is not None, "only a leg with a dialog relays"
@@ -625,6 +635,9 @@ class _Relay:
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         status, leg = response.status, self.leg
         if status < 200:
+            is_first, self._proceeding = self._proceeding is None, transaction
+            if is_first and self._withdrawn:
+                self._send_cancel(transaction, now)
             return
         if self._done:
             if self._ack is not None:
@@ -635,7 +648,7 @@ class _Relay:
         if status < 300 and self.ask.method == "INVITE":
             assert leg.dialog is not None, "only a leg with a dialog relays"
             leg.dialog.refresh_target(response)
-            late_offer = self.ask.content is None
+            late_offer = self.ask.content is None and not self._withdrawn
             if late_offer and leg.state is State.CONFIRMED:
                 leg._owed[self.ask] = self
             else:
@@ -648,6 +661,15 @@ class _Relay:
         self._finish()
         self.leg.agent.tell(self.leg, Replied(self.ask, 408, None, late_offer=False))
         self.leg._hear(Input.PEER_GONE, now)
+
+    def _send_cancel(self, transaction: ClientTransaction, now: float) -> None:
+        self.leg.agent.transactions.request(_cancel(transaction.request), transaction.flow, Unheard(), now)
+        self.wait_no_longer(now)
+
+    def _abandon(self, now: float) -> None:
+        if not self._done and self._proceeding is not None:
+            self._proceeding.abandon(now)
+            self._finish()
 
     def _finish(self) -> None:
         self._done = True

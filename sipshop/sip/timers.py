@@ -6,6 +6,7 @@ Nothing here knows what time it is; whoever does asks `deadline` and calls `tick
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +17,8 @@ T2_S: Final = 4.0
 T4_S: Final = 5.0
 #: How long one side of a transaction waits for the other before it gives up (timers B, F, H, L and M).
 GIVE_UP_S: Final = 64 * T1_S
+#: How late a lazy timer may be.
+LAZY_S: Final = 0.5
 
 
 class Timer:
@@ -55,6 +58,14 @@ class Timers:
         self._running += 1
         heapq.heappush(self._heap, (at_s, self._count, timer))
         return timer
+
+    def start_lazily(self, at_s: float, fire: Callable[[float], None]) -> Timer:
+        """Call `fire(now)` at or at most `LAZY_S` after `at_s`, together with others of that span.
+
+        For what only forgets something: each call leaves half a dozen of these, and a wake-up of its own for each
+        would cost more than the call.
+        """
+        return self.start(math.ceil(at_s / LAZY_S) * LAZY_S, fire)
 
     @property
     def deadline(self) -> float | None:

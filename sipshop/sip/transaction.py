@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import auto
 from functools import partial
 from typing import Final, Protocol
 
 from sipshop.sip.flow import Flow
 from sipshop.sip.message import Request, Response, SipError
 from sipshop.sip.timers import GIVE_UP_S, T1_S, T2_S, T4_S, Timer, Timers
+from sipshop.sip.words import Word
 
 #: What makes a branch of RFC 3261 unique, unlike those of RFC 2543.
 MAGIC_COOKIE: Final = "z9hG4bK"
 
 
-class State(Enum):
+class State(Word):
     """Where a transaction stands; the names are RFC 3261's and, for ACCEPTED, RFC 6026's."""
 
     CALLING = auto()
@@ -33,7 +34,7 @@ class State(Enum):
     TERMINATED = auto()
 
 
-class Input(Enum):
+class Input(Word):
     """What a transaction hears: from the peer (GOT), from its user (SEND), from the clock (TIMER)."""
 
     GOT_REQUEST = auto()
@@ -60,7 +61,7 @@ class Input(Enum):
     ABANDONED = auto()  # cancelled long ago, and never a final response (section 9.1)
 
 
-class Action(Enum):
+class Action(Word):
     """What a transaction does about it."""
 
     SEND = auto()  # the response that its user handed in
@@ -73,6 +74,7 @@ class Action(Enum):
     START_B = auto()
     START_D = auto()
     START_E = auto()
+    START_E_SLOW = auto()  # the peer is at work on it (section 17.1.2.2)
     START_F = auto()
     START_G = auto()
     START_H = auto()
@@ -120,7 +122,7 @@ CLIENT: Final[Table] = {
     (S.TRYING, On.GOT_1XX): (S.PROCEEDING, (Do.PASS_UP,)),
     (S.TRYING, On.GOT_2XX): (S.COMPLETED, (Do.STOP_TIMERS, Do.START_K, Do.PASS_UP)),
     (S.TRYING, On.GOT_FAILURE): (S.COMPLETED, (Do.STOP_TIMERS, Do.START_K, Do.PASS_UP)),
-    (S.PROCEEDING, On.TIMER_E): (S.PROCEEDING, (Do.RESEND, Do.START_E)),
+    (S.PROCEEDING, On.TIMER_E): (S.PROCEEDING, (Do.RESEND, Do.START_E_SLOW)),
     (S.PROCEEDING, On.TIMER_F): (S.TERMINATED, (Do.TELL_TIMEOUT,)),
     (S.PROCEEDING, On.TRANSPORT_FAILED): (S.TERMINATED, (Do.TELL_FAILED,)),
     (S.PROCEEDING, On.GOT_1XX): (S.PROCEEDING, (Do.PASS_UP,)),
@@ -190,6 +192,7 @@ _CLOCKS: Final[Mapping[Action, _Clock]] = {
     Do.START_B: _Clock(On.TIMER_B, GIVE_UP_S),
     Do.START_D: _Clock(On.TIMER_D, 32.0),
     Do.START_E: _Clock(On.TIMER_E, T1_S, T2_S, unreliable_only=True),
+    Do.START_E_SLOW: _Clock(On.TIMER_E, T2_S, unreliable_only=True),
     Do.START_F: _Clock(On.TIMER_F, GIVE_UP_S),
     Do.START_G: _Clock(On.TIMER_G, T1_S, T2_S, unreliable_only=True),
     Do.START_H: _Clock(On.TIMER_H, GIVE_UP_S),
@@ -201,6 +204,9 @@ _CLOCKS: Final[Mapping[Action, _Clock]] = {
 }
 #: Timers that are zero over a reliable transport: the transaction has nothing left to absorb.
 _ZERO_IF_RELIABLE: Final = frozenset({Do.START_D, Do.START_I, Do.START_J, Do.START_K})
+
+#: Timers that end a transaction which only waits for stragglers.
+_LINGERING: Final = frozenset({Do.START_D, Do.START_H, Do.START_I, Do.START_J, Do.START_K, Do.START_L, Do.START_M})
 
 
 class TransactionMisused(SipError):
@@ -291,7 +297,8 @@ class _Transaction:
         elif clock.longest_s is not None:
             wait_s = self._intervals.get(action, clock.first_s)
             self._intervals[action] = min(2 * wait_s, clock.longest_s)
-        self._timers.append(self.layer.timers.start(now + wait_s, partial(self._fire, clock.input)))
+        start = self.layer.timers.start_lazily if action in _LINGERING else self.layer.timers.start
+        self._timers.append(start(now + wait_s, partial(self._fire, clock.input)))
 
     def _fire(self, happened: Input, now: float) -> None:
         self.hear(happened, now)
@@ -428,10 +435,14 @@ class Transactions:
         return transaction
 
     def hear_lost(self, flow: Flow, now: float) -> None:
-        """A connection failed: whatever waits on it is told."""
+        """A connection failed: whatever waits on it is told.
+
+        A request that opened the connection knows no number of it, only the peer.
+        """
+        unnumbered = Flow(flow.transport, flow.local, flow.remote)
         waiting: list[_Transaction] = [*self.clients.values(), *self.servers.values()]
         for transaction in waiting:
-            if transaction.flow == flow:
+            if transaction.flow in {flow, unnumbered}:
                 transaction.hear(Input.TRANSPORT_FAILED, now)
 
     def forget(self, transaction: _Transaction) -> None:

@@ -54,7 +54,11 @@ _OTHERS: Final = (
 )
 
 #: Why messages are dropped, as `MessageDropped` tells.
-DROP_REASONS: Final = ("malformed", "stray_ack", "stray_response", "unhandled")
+DROP_REASONS: Final = (
+    *("malformed", "stray_ack", "stray_response", "unhandled"),
+    *("keepalive", "udp_error", "udp_unsent"),
+    *("tcp_refused", "tcp_idle", "tcp_unsent", "tcp_no_length", "tcp_too_large", "tcp_connect"),
+)
 
 
 def refusal_series() -> tuple[tuple[int, str], ...]:

@@ -62,7 +62,7 @@ from sipshop.switch.errors import UnknownBooth
 from sipshop.switch.records import Live, Offer, cdr_of, cdr_of_dead, cdr_of_refusal, row_of
 from sipshop.switch.refusals import REFUSALS
 from sipshop.switch.registrations import Registrations
-from sipshop.switch.settler import Settler
+from sipshop.switch.settler import RETRY_S, Settler
 from sipshop.switch.status import BoothStatus, Health
 
 log: Final = logging.getLogger("sipshop.switch")
@@ -609,8 +609,7 @@ class Switch:
             self._store.submit(AnsweredRow(tenant, live.call_id, row))
         else:
             live.added_s += self._clock()
-        relayed_mono_ms = self._mono_ms(now)
-        self._store.submit(CallRelayed(tenant, live.call_id, live.relayed_at_ms, relayed_mono_ms))
+        self._write_relayed(live, CallRelayed(tenant, live.call_id, live.relayed_at_ms, self._mono_ms(now)))
         self._tell(
             CallAnswered(
                 call_id=live.call_id,
@@ -621,6 +620,17 @@ class Switch:
                 added_us=round(live.added_s * 1e6),
             )
         )
+
+    def _write_relayed(self, live: Live, write: CallRelayed) -> None:
+        """Write the start of talk time, again and again if need be while the call lives: a crash would bill by it."""
+
+        def written(result: object) -> None:
+            if isinstance(result, Exception) and not live.call.ended:
+                with self._turn() as now:
+                    self._agent.timers.start(now + RETRY_S, lambda _now: self._write_relayed(live, write))
+
+        if not live.call.ended:
+            self._store.submit(write, written)
 
     def _reject(self, live: Live, fate: calls.Fate, now: float) -> None:
         self._by_leg.pop(live.leg_a, None)

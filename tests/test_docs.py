@@ -1,0 +1,163 @@
+"""The documents say what is: names, numbers and links in them are held against the code."""
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from prometheus_client.core import Metric
+
+from sipshop.demo.numbers import NUMBERS
+from sipshop.metrics import Metrics
+from sipshop.switch import DROP_REASONS, refusal_series
+from tools import draw_picture, draw_states
+
+ROOT: Final = Path(__file__).parent.parent
+DOCUMENTS: Final = sorted(
+    path.relative_to(ROOT)
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("sipp-scenarios/*.md"))
+)
+PACKAGE: Final = ROOT / "sipshop"
+MODULES: Final = sorted(
+    str(path.relative_to(PACKAGE).with_suffix(""))
+    for path in PACKAGE.rglob("*.py")
+    if path.name not in {"__init__.py", "__main__.py"}
+)
+ROOMS: Final = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+LONGEST_ARCHITECTURE: Final = 150
+
+
+def text_of(document: str | Path) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def outside_code(markdown: str) -> str:
+    """A document without its blocks and spans of code, where nothing is a link or a heading."""
+    without_blocks = re.sub(r"^```.*?^```$", "", markdown, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"^ {4}.*$", "", without_blocks, flags=re.MULTILINE)
+
+
+# Links
+
+
+def links(document: Path) -> Iterator[str]:
+    """Every target in a document that is meant to be in this repository."""
+    text = re.sub(r"`[^`\n]*`", "", outside_code(text_of(document)))
+    found = re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", text)
+    found += re.findall(r'(?:src|srcset|href)="([^"]+)"', text)
+    return (target for target in found if not re.match(r"[a-z]+:", target))
+
+
+def anchors(document: Path) -> set[str]:
+    """What may stand after # in a link to a document: its headings, as forges write them."""
+    headings = re.findall(r"^#+ (.*)$", outside_code(text_of(document)), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", [pytest.param(path, id=str(path)) for path in DOCUMENTS])
+def test_links_lead_somewhere(document: Path) -> None:
+    dead = []
+    for target in links(document):
+        name, _, anchor = target.partition("#")
+        path = (ROOT / document.parent / name).resolve() if name else ROOT / document
+        if not path.exists() or (anchor and anchor not in anchors(path.relative_to(ROOT))):
+            dead.append(target)
+    assert dead == []
+
+
+def test_every_decision_is_in_the_index() -> None:
+    records = {path.name for path in (ROOT / "docs/decisions").glob("[0-9]*.md")}
+    assert set(re.findall(r"\((\d{4}-[\w-]+\.md)\)", text_of("docs/decisions/README.md"))) == records
+
+
+# ARCHITECTURE.md
+
+
+def test_the_architecture_is_read_in_one_sitting() -> None:
+    assert len(text_of("ARCHITECTURE.md").splitlines()) <= LONGEST_ARCHITECTURE
+
+
+def names_in_architecture() -> list[str]:
+    """The spans of code in it that name a room, a module, or something in one."""
+    spans = re.findall(r"`([^`\n]+)`", text_of("ARCHITECTURE.md"))
+    known = {*ROOMS, *MODULES}
+    return [span for span in spans if "/" in span or span.partition(".")[0] in known]
+
+
+@pytest.mark.parametrize("name", sorted({*ROOMS, *MODULES, "__main__"}))
+def test_the_architecture_names_every_room_and_module(name: str) -> None:
+    assert f"`{name}`" in text_of("ARCHITECTURE.md")
+
+
+@pytest.mark.parametrize("name", sorted(set(names_in_architecture())))
+def test_what_the_architecture_names_is_there(name: str) -> None:
+    if (ROOT / name).exists():
+        return
+    path, *attributes = name.split(".")
+    found: Any = import_module(f"sipshop.{path.replace('/', '.')}")
+    for attribute in attributes:
+        found = getattr(found, attribute)
+
+
+# Drawn pages
+
+
+def test_the_state_diagrams_are_those_of_the_tables() -> None:
+    assert draw_states.STATES.read_text(encoding="utf-8") == draw_states.page(), "run tools/draw_states.py"
+
+
+@pytest.mark.parametrize("theme", sorted(draw_picture.PALETTES))
+def test_the_picture_is_the_one_that_its_script_draws(theme: str) -> None:
+    drawn = draw_picture.picture(draw_picture.PALETTES[theme])
+    assert draw_picture.path_of(theme).read_text(encoding="utf-8") == drawn, "run tools/draw_picture.py"
+
+
+# docs/metrics.md
+
+
+def signature(family: Metric) -> tuple[str, str]:
+    """A metric as the page writes it, with its type."""
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    name = f"{family.name}_info" if family.type == "info" else name
+    labels = dict.fromkeys(label for sample in family.samples for label in sample.labels if label != "le")
+    return (
+        f"{name}{{{','.join(sorted(labels))}}}" if labels else name,
+        "gauge" if family.type == "info" else family.type,
+    )
+
+
+def test_every_metric_is_explained_and_no_other() -> None:
+    metrics = Metrics(version="1", refusals=refusal_series(), drop_reasons=DROP_REASONS)
+    metrics.expect(shops=["corner"], carriers=["demo"])
+    metrics.watch(tables=lambda: {"calls": 0}, journal_pending=lambda: 0)
+    exposed = {signature(family) for family in metrics.registry.collect()}
+    rows = re.findall(r"^\| `(sipshop_\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", text_of("docs/metrics.md"), re.MULTILINE)
+    explained = {
+        (f"{name}{{{','.join(sorted(labels.split(',')))}}}" if labels else name, kind) for name, labels, kind in rows
+    }
+    assert explained == exposed
+
+
+def test_every_cause_of_a_refusal_is_explained_with_its_statuses() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([\d, ]+) \|", text_of("docs/metrics.md"), re.MULTILINE)
+    explained = {(int(status), cause) for cause, statuses in rows for status in statuses.split(",")}
+    assert explained == set(refusal_series())
+
+
+def test_every_reason_of_a_drop_is_explained() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| \D", text_of("docs/metrics.md").partition("| `reason` |")[2], re.MULTILINE)
+    assert rows == list(DROP_REASONS)
+
+
+# docs/demo.md
+
+
+def test_the_demo_carriers_numbers_are_those_of_its_table() -> None:
+    table = text_of("docs/demo.md").partition("<!-- numbers:")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (\d+|anything else) \| ([^|]+) \|", table, re.MULTILINE)
+    assert [(ending, says) for ending, says in rows] == [
+        (script.ending or "anything else", script.says) for script in NUMBERS
+    ]
