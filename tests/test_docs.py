@@ -148,8 +148,8 @@ def test_every_cause_of_a_refusal_is_explained_with_its_statuses() -> None:
 
 
 def test_every_reason_of_a_drop_is_explained() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| \D", text_of("docs/metrics.md").partition("| `reason` |")[2], re.MULTILINE)
-    assert rows == list(DROP_REASONS)
+    table = text_of("docs/metrics.md").partition("| `reason` |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(DROP_REASONS)
 
 
 # docs/demo.md

@@ -36,7 +36,9 @@ SQL_SPEAKERS: Final = frozenset({"sipshop.store"})
 # Rooms that know less of the house than their layer would let them.
 KNOWS_ONLY: Final = {
     "sipshop.billing": frozenset({"sipshop.facts"}),  # money is counted without SIP
-    "sipshop.demo": frozenset({"sipshop.sip"}),  # the demo carrier is a stranger to us, as a real one is
+    "sipshop.demo": frozenset(
+        {"sipshop.media", "sipshop.sip"}
+    ),  # the demo carrier is a stranger to us, as a real one is
 }
 
 # The standard library's doors to the world, to chance and to time: shut in pure rooms.

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from sipshop.demo import sdp
 from sipshop.demo.numbers import NUMBERS, Script, script_for
 from sipshop.demo.tone import Echo, Player, Stream
+from sipshop.media import sdp
 from sipshop.sip.endpoint import Endpoint
 from sipshop.sip.flow import Address
 from sipshop.sip.leg import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -89,10 +90,16 @@ class Network:
         self.weather: Weather = fair
         self.log: list[Datagram] = []
         self._peers: dict[Address, Peer] = {}
+        self._lives: Counter[Address] = Counter()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
 
+    def lives(self, address: Address) -> int:
+        """How many peers there were at an address so far."""
+        return self._lives[address]
+
     def join(self, peer: Peer) -> None:
+        self._lives[peer.address] += 1
         self._peers[peer.address] = peer
 
     def leave(self, peer: Peer) -> None:
@@ -193,12 +200,12 @@ class Peer:
         *,
         advertise: Address | None = None,
         ours: Callable[[str, str], bool] = lambda _call_id, _tag: False,
-        prefix: str = "",
     ) -> None:
         self.network = network
         self.address = address
         self._count = 0
-        self._prefix = prefix or address[0].rpartition(".")[2]
+        # two lives at one address do not draw the same branches
+        self._prefix = f"{address[0].rpartition('.')[2]}x{network.lives(address)}"
         self.agent = UserAgent(
             timers=Timers(), token=self._token, pick=lambda _below: 0, advertise=advertise or address, ours=ours
         )
@@ -256,8 +263,9 @@ class Phone(Peer):
         user: str = "phone",
         advertise: Address | None = None,
         transport: str = "UDP",
+        ours: Callable[[str, str], bool] = lambda _call_id, _tag: False,
     ) -> None:
-        super().__init__(network, address, advertise=advertise)
+        super().__init__(network, address, advertise=advertise, ours=ours)
         self.user = user
         self.transport = transport
         self.polite = True

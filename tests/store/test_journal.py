@@ -285,14 +285,15 @@ def test_the_log_is_folded_into_the_database(tmp_path: Path) -> None:
     with filled(tmp_path / "db") as store:
 
         async def work(store: Store) -> None:
-            for turn in range(6):
+            for turn in range(12):
                 for number in range(CHECKPOINT_WRITES):
                     store.submit(started(f"c{turn}.{number}"))
                 await store.commit(answered(f"c{turn}"))
                 sizes.append(log.stat().st_size)
 
         running(store, work)
-    assert sizes[-1] < 2 * sizes[1]
+    # folded after 4,000 writes at the latest, and over the loop's head whenever the writer has a moment
+    assert sizes[-1] < 8 * sizes[0]
     assert not log.exists()
 
 

@@ -1,7 +1,7 @@
-"""The carrier's half of offer and answer (RFC 3264): one audio stream of G.711, every other medium declined.
+"""An answer to an offer (RFC 3264): one audio stream of G.711, every other medium declined.
 
-The switch passes session descriptions through unread; this reading of them is the carrier's own, and small: it knows
-the lines that it needs and leaves the rest alone.
+The switch passes session descriptions through unread. This is for an end that sends sound itself, as the demo carrier
+does, and small: it knows the lines that it needs and leaves the rest alone.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sipshop.demo.sdp import Audio, NoCommonMedia, answer, audio_of, offer
+from sipshop.media.sdp import Audio, NoCommonMedia, answer, audio_of, offer
 
 LOCAL = ("127.0.0.1", 40000)
 
