@@ -7,22 +7,32 @@ and what it puts out is done in order before the turn ends.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from sipshop.sip.flow import Address, Flow
 from sipshop.sip.transport import Transports
 from sipshop.sip.useragent import Dropped, Output, Send, UserAgent
+
+#: The event loop's timers count in steps of this; an alarm that rang a fraction too early would only ring again.
+_ALARM_STEP_S: Final = 0.001
 
 
 class Endpoint:
     """One listening address with its user agent; `handle(output, now)` gets all that is not to be sent."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, agent: UserAgent, handle: Callable[[Output, float], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        agent: UserAgent,
+        handle: Callable[[Output, float], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.agent = agent
         self._loop = loop
+        self._clock = clock  # not the loop's own: uvloop's stands still within a turn and counts milliseconds
         self._handle = handle
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at: float | None = None
@@ -43,7 +53,7 @@ class Endpoint:
     @contextmanager
     def turn(self) -> Iterator[float]:
         """One turn that did not begin with a message: gives `now`, and does at the end what was put out."""
-        now = self._loop.time()
+        now = self._clock()
         yield now
         self._finish(now)
 
@@ -54,7 +64,7 @@ class Endpoint:
         self.transports.close()
 
     def _on_message(self, data: bytes, flow: Flow) -> None:
-        now = self._loop.time()  # as in `turn`, without its cost: this is the hot path
+        now = self._clock()  # as in `turn`, without its cost: this is the hot path
         self.agent.hear(data, flow, now)
         self._finish(now)
 
@@ -102,4 +112,5 @@ class Endpoint:
             self._alarm = self._alarm_at = None
         if deadline is not None:
             self._alarm_at = deadline
-            self._alarm = self._loop.call_at(deadline, self._on_alarm)
+            wait_s = max(0.0, deadline - self._clock()) + _ALARM_STEP_S
+            self._alarm = self._loop.call_later(wait_s, self._on_alarm)

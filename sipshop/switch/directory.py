@@ -30,6 +30,7 @@ class Directory:
         self.parties: dict[str, PartyTree] = {}
         self.algorithms: dict[str, tuple[Algorithm, ...]] = {}
         self._by_realm: dict[tuple[str, str], Booth] = {}
+        self._digest_users: set[str] = set()
         self._by_ip: dict[str, list[Booth]] = {}
         for world in self.worlds:
             self._add(world)
@@ -48,6 +49,7 @@ class Directory:
                 self._by_ip.setdefault(booth.ip, []).append(booth)
             else:
                 self._by_realm[self.shop_of(booth).realm, booth.name] = booth
+                self._digest_users.add(booth.name)
 
     def shop_of(self, booth: Booth) -> Shop:
         """The shop of a booth."""
@@ -75,10 +77,17 @@ class Directory:
         return self._by_realm.get((realm, user))
 
     def booth_of_source(self, ip: str, user: str | None) -> Booth | None:
-        """The booth that authenticates by this source address: the one that From names, or the only one there."""
-        booths = self._by_ip.get(ip, ())
+        """The booth that authenticates by this source address: the one that From names, or the only one there.
+
+        A name that a booth has which authenticates by digest is left to the digest: both may stand behind one NAT.
+        """
+        booths = self._by_ip.get(ip)
+        if booths is None:
+            return None
         named = next((booth for booth in booths if booth.name == user), None)
-        return named or (booths[0] if len(booths) == 1 else None)
+        if named is None and len(booths) == 1 and user not in self._digest_users:
+            return booths[0]
+        return named
 
     def suspended_above(self, booth: Booth) -> str | None:
         """Who keeps a booth from calling: its owner or the nearest suspended party above him, by name."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.leg import Answered, Asked, Content, Event, IncomingLeg, Leg, OutgoingLeg, Replied
+from sipshop.sip.leg import Answered, Ask, Asked, Cancelled, Content, Event, IncomingLeg, Leg, OutgoingLeg, Replied
 from sipshop.sip.message import Request, Response, parse
 from sipshop.sip.timers import GIVE_UP_S, Timers
-from sipshop.sip.transaction import ClientTransaction
+from sipshop.sip.transaction import ClientTransaction, ServerTransaction, Transactions
 from sipshop.sip.useragent import Dropped, Happened, Invited, Output, Refused, Requested, Send, UserAgent
 
 #: One way, in seconds; a binary fraction, so that sums of it and of the SIP timers are exact.
@@ -168,6 +168,18 @@ class Network:
             peer.work(self.now)
 
 
+def unanswered() -> ServerTransaction:
+    """A re-INVITE of some other leg, which waits for its answer."""
+    data = (
+        b"INVITE sip:b@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx\r\nMax-Forwards: 70\r\n"
+        b"From: <sip:a@192.0.2.2>;tag=a\r\nTo: <sip:b@192.0.2.1>;tag=b\r\nCall-ID: c\r\nCSeq: 2 INVITE\r\n\r\n"
+    )
+    request = parse(data)
+    assert isinstance(request, Request)
+    layer = Transactions(Timers(), lambda _data, _flow: None)
+    return layer.serve(request, Flow("UDP", ("192.0.2.1", 5060), ("192.0.2.2", 5060)))
+
+
 class Recorder:
     """Notes what comes back to a request."""
 
@@ -251,8 +263,8 @@ class Heard:
 class Phone(Peer):
     """A peer that notes all it hears, and does what a polite phone does by itself.
 
-    It answers requests inside a dialog and late offers at once, unless `polite` is off; what to do with an INVITE is
-    `on_invite`'s, by default nothing.
+    It answers requests inside a dialog, late offers and CANCEL at once, unless `polite` is off; what to do with an
+    INVITE is `on_invite`'s, by default nothing.
     """
 
     def __init__(
@@ -345,6 +357,13 @@ class Phone(Peer):
         leg.acknowledge(content, self.network.now)
         self.work(self.network.now)
 
+    def reinvite(self, leg: Leg, content: Content | None = HOLD) -> Ask:
+        """Send a re-INVITE by the leg, which then knows of it; its `Replied` has the answer."""
+        ask = Ask("INVITE", content, unanswered())
+        leg.relay(ask, self.network.now)
+        self.work(self.network.now)
+        return ask
+
     def send_inside(self, leg: Leg, method: str, content: Content | None = None) -> Recorder:
         """Send a request inside the dialog of a leg, past the leg: it could send two at once."""
         assert leg.dialog is not None
@@ -391,6 +410,8 @@ class Phone(Peer):
 
     def _react(self, leg: Leg, event: Event, now: float) -> None:
         match event:
+            case Cancelled() if isinstance(leg, IncomingLeg):
+                leg.reject(487, None, [], now)
             case Answered(late_offer=True) if isinstance(leg, OutgoingLeg):
                 leg.acknowledge(ANSWER, now)
             case Asked(ask=ask):

@@ -31,9 +31,9 @@ from sipshop.sip.leg import (
 )
 from sipshop.sip.message import Request, Response, parse
 from sipshop.sip.timers import Timers
-from sipshop.sip.transaction import ServerTransaction, TransactionMisused
+from sipshop.sip.transaction import TransactionMisused
 from sipshop.sip.useragent import Happened, Invited, Output, Send, UserAgent
-from tests.sip.peers import ANSWER, HOLD, OFFER, summary
+from tests.sip.peers import ANSWER, HOLD, OFFER, summary, unanswered
 
 HERE, PEER = ("192.0.2.1", 5060), ("192.0.2.2", 5060)
 FLOW = Flow("UDP", HERE, PEER)
@@ -662,11 +662,6 @@ def test_a_reinvite_that_is_cancelled_is_told() -> None:
 
 
 # Requests of the other leg.
-
-
-def unanswered() -> ServerTransaction:
-    """The transaction of another leg, on which its peer waits for an answer."""
-    return Bench().offer()._transaction
 
 
 def relayed(bench: Bench, method: str, *, late: bool = False) -> tuple[OutgoingLeg, Ask, Request]:

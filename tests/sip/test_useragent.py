@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from sipshop.sip.flow import Flow
-from sipshop.sip.leg import Acknowledged, Answered, Ask, Asked, HungUp, IncomingLeg, Lost, OutgoingLeg, State
+from sipshop.sip.leg import Acknowledged, Answered, Ask, Asked, HungUp, IncomingLeg, Lost, OutgoingLeg, Replied, State
 from sipshop.sip.message import Request, parse
 from tests.sip.peers import (
     ANSWER,
@@ -186,8 +186,6 @@ def test_a_cancelled_call(pair: Pair) -> None:
     pair.caller.give_up(leg)
     pair.network.advance()
     assert pair.callee.story(incoming) == "Cancelled"
-    pair.callee.reject(incoming, 487)
-    pair.network.advance()
     assert pair.ladder[3:] == ["> CANCEL", "< 200 CANCEL", "< 487 INVITE", "> ACK"]
     assert pair.caller.story(leg) == "Progressed Progressed"  # who gave up is told no more
 
@@ -217,16 +215,15 @@ def test_a_cancel_is_held_until_the_callee_is_there(udp: Pair) -> None:
 
 def test_a_487_is_acknowledged_though_nobody_waits_for_it(udp: Pair) -> None:
     udp.network.weather = delaying(8.0, "487 INVITE")
-    leg, incoming = udp.calling()
+    leg, _ = udp.calling()
     udp.caller.give_up(leg)
-    udp.network.advance()
-    udp.callee.reject(incoming, 487)
     udp.network.advance(20.0)
     assert "> ACK" in udp.ladder
     assert leg.state is State.CLOSED
 
 
 def test_never_a_final_response_after_a_cancel(udp: Pair) -> None:
+    udp.callee.polite = False
     leg, _ = udp.calling()
     udp.caller.give_up(leg)
     states = [leg.state]
@@ -523,6 +520,18 @@ def test_a_late_offer_is_answered_in_the_ack(pair: Pair) -> None:
     assert pair.callee.last(incoming) == Acknowledged(ANSWER, None)
 
 
+def test_reinvites_that_cross_are_both_refused_for_now(pair: Pair) -> None:
+    # RFC 3261 section 14.1 and 14.2
+    leg, incoming = pair.talking()
+    mine, theirs = pair.caller.reinvite(leg), pair.callee.reinvite(incoming)
+    pair.network.advance()
+    assert pair.caller.last(leg) == Replied(mine, 491, None, late_offer=False)
+    assert pair.callee.last(incoming) == Replied(theirs, 491, None, late_offer=False)
+    again = pair.caller.reinvite(leg)
+    pair.network.advance()
+    assert pair.caller.last(leg) == Replied(again, 200, HELD, late_offer=False)
+
+
 def test_both_hang_up_at_once(pair: Pair) -> None:
     leg, incoming = pair.talking()
     pair.caller.hang_up(leg)
@@ -603,7 +612,7 @@ def test_an_answer_to_an_earlier_life_is_ended_if_the_call_was_ours(known: bool)
     reborn = Phone(network, caller.address, ours=lambda call_id, _tag: known and call_id == "c")
     callee.answer(callee.incoming)
     network.advance()
-    assert network.between(reborn, callee)[2:][:3] == [
+    assert network.between(reborn, callee)[2:5] == [
         "< 200 INVITE",
         *(["> ACK", "> BYE"] if known else ["< 200 INVITE"]),
     ]

@@ -1,0 +1,330 @@
+"""The whole switch in memory: a small world, two carriers, a booth's phone, and a store that obeys the test."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar, cast
+
+from sipshop.billing.cdr import Cdr
+from sipshop.billing.desk import BoothSession
+from sipshop.facts import Fact, RequestRefused
+from sipshop.sip.digest import answer
+from sipshop.sip.endpoint import Endpoint
+from sipshop.sip.flow import Address
+from sipshop.sip.leg import Content, IncomingLeg, OutgoingLeg, State
+from sipshop.sip.message import Request
+from sipshop.sip.useragent import Output
+from sipshop.store import CallSettled, LiveCall, Store, StoreError, Unwritable, queries, rows
+from sipshop.store.journal import Done, Write
+from sipshop.store.store import load_world
+from sipshop.switch import Directory, Options, Switch
+from sipshop.world import World, parse_world
+from tests.sip.peers import FORGETTING_S, OFFER, Network, Peer, Phone, Recorder
+from tests.store.examples import connection_in_memory
+
+TENANT: Final = "Tel"
+SWITCH: Final = ("192.0.2.1", 5060)
+GATE: Final = ("192.0.2.11", 5060)
+CARRIER_ONE, CARRIER_TWO = ("192.0.2.20", 5060), ("192.0.2.21", 5060)
+NOON_MS: Final = 1_700_000_000_000
+BERLIN: Final = "0301234567"
+
+WORLD_TEXT: Final = """\
+provider: {name: Tel}
+owners:
+  - {name: Ann}
+decks:
+  - name: sell
+    currency: EUR
+    rates:
+      - {prefix: "49", destination: Germany, connect_fee: "0.05", first_s: 60, first_price: "0.12", next_s: 6}
+      - {prefix: "49900", destination: Premium, forbidden: true}
+      - {prefix: "44", destination: United Kingdom, first_s: 60, first_price: "0.30", next_s: 60}
+trunks:
+  - {name: one, host: 192.0.2.20, emergency: true}
+  - {name: two, host: 192.0.2.21, emergency: true}
+routes:
+  - {prefix: "49", trunks: [one, two]}
+shops:
+  - name: Corner
+    owner: Ann
+    deck: sell
+    country_code: "49"
+    emergency: ["112"]
+    booths:
+      - {name: booth1, password: secret}
+      - {name: gate, auth: ip, ip: 192.0.2.11}
+"""
+WORLD: Final = parse_world(WORLD_TEXT, "world.yaml")
+
+Result = TypeVar("Result")
+
+
+def at_once(command: Coroutine[Any, Any, Result]) -> Result:
+    """The result of a command that waits for nothing but a store that answers at once."""
+    try:
+        command.send(None)
+    except StopIteration as done:
+        return cast("Result", done.value)
+    raise AssertionError("the command waits for something")
+
+
+class MemoryStore:
+    """What the switch asks of a store, over SQLite in memory: what a write does is real, and when is up to the test.
+
+    `delay_s` is how long a commit takes; while `broken`, writes fail.
+    """
+
+    secret = bytes(32)
+
+    def __init__(self, network: Network, world: World = WORLD) -> None:
+        self.network = network
+        self.delay_s = 0.0
+        self.broken = False
+        self.cdrs: list[Cdr] = []
+        self.connection = connection_in_memory()
+        load_world(self.connection, world, at_ms=NOON_MS)
+
+    @property
+    def writable(self) -> bool:
+        return not self.broken
+
+    def submit(self, write: Write[object], done: Done | None = None) -> None:
+        def due() -> None:
+            result = self._apply(write)
+            if done is not None:
+                done(result)
+
+        self.network.at(self.network.now + self.delay_s, due)
+
+    async def commit(self, write: Write[Result]) -> Result:
+        result = self._apply(write)
+        if isinstance(result, Exception):
+            raise result
+        return cast("Result", result)
+
+    def _apply(self, write: Write[object]) -> object:
+        if self.broken:
+            return Unwritable("disk I/O error")
+        try:
+            result = write.apply(self.connection)
+        except StoreError as error:
+            return error
+        if isinstance(write, CallSettled):
+            self.cdrs.append(write.cdr)
+        return result
+
+    def open_sessions(self) -> list[BoothSession]:
+        return [rows.booth_session(row) for row in self._read(queries.OPEN_SESSIONS)]
+
+    def dead_calls(self, process: str) -> list[tuple[LiveCall, int | None]]:
+        found = self._read(queries.DEAD_CALLS, process=process)
+        return [(rows.live_call(row), row["mono_ms"]) for row in found]
+
+    def count(self, table: str) -> int:
+        return int(self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def _read(self, query: Any, **values: object) -> list[sqlite3.Row]:
+        found: list[sqlite3.Row] = query.run(self.connection, values).fetchall()
+        return found
+
+
+class SwitchPeer(Peer):
+    """The switch at its address, and the endpoint's double: it has its `turn` and its `local`, and no socket."""
+
+    def __init__(
+        self, network: Network, store: Store | MemoryStore, *, process: str = "run-1", max_calls: int = 100
+    ) -> None:
+        super().__init__(network, SWITCH, ours=self._is_ours)
+        self.facts: list[Fact] = []
+        numbers = itertools.count()
+        self.switch = Switch(
+            directory=Directory([WORLD], default_realm="sipshop"),
+            store=cast("Store", store),  # a double of the IO boundary, where it is one
+            agent=self.agent,
+            options=Options(process=process, max_calls=max_calls, max_call_s=7200),
+            random=lambda size: hashlib.sha256(f"{process} {next(numbers)}".encode()).digest()[:size],
+            on_fact=[self.facts.append],
+            utc_ms=lambda: NOON_MS + round(network.now * 1000),
+            clock=lambda: network.now,
+        )
+
+    def _is_ours(self, call_id: str, tag: str) -> bool:
+        return self.switch.is_ours(call_id, tag)
+
+    def begin(self) -> None:
+        self.switch.begin(cast("Endpoint", self))  # see above
+
+    @property
+    def local(self) -> Address:
+        return self.address
+
+    @contextmanager
+    def turn(self) -> Iterator[float]:
+        yield self.network.now
+        self.work(self.network.now)
+
+    def handle(self, output: Output, now: float) -> None:
+        self.switch.handle(output, now)
+
+    def told(self, kind: type[Fact]) -> list[Fact]:
+        return [fact for fact in self.facts if isinstance(fact, kind)]
+
+    @property
+    def refusals(self) -> list[tuple[int, str]]:
+        return [(fact.status, fact.cause) for fact in self.facts if isinstance(fact, RequestRefused)]
+
+    def leftovers(self) -> dict[str, int]:
+        """The tables that are not empty, but for those that last."""
+        return {
+            name: size for name, size in self.switch.tables().items() if size and name not in {"nonces", "bindings"}
+        }
+
+
+class House:
+    """Phone, switch and two carriers on one network; `phone` is that of booth `gate`, which proves itself by its IP."""
+
+    def __init__(self, store: Callable[[Network], Store | MemoryStore] = MemoryStore, *, max_calls: int = 100) -> None:
+        self.network = Network()
+        self.store = store(self.network)
+        self.switch_peer = SwitchPeer(self.network, self.store, max_calls=max_calls)
+        self.phone = Phone(self.network, GATE, user="gate")
+        self.carrier = Phone(self.network, CARRIER_ONE, user="one")
+        self.second = Phone(self.network, CARRIER_TWO, user="two")
+        self.switch_peer.begin()
+
+    @property
+    def switch(self) -> Switch:
+        return self.switch_peer.switch
+
+    @property
+    def memory(self) -> MemoryStore:
+        assert isinstance(self.store, MemoryStore)
+        return self.store
+
+    @property
+    def phones(self) -> tuple[Phone, ...]:
+        return self.phone, self.carrier, self.second
+
+    def restart(self, *, process: str = "run-2") -> SwitchPeer:
+        """The process dies at once, and another one starts on the same database."""
+        self.network.leave(self.switch_peer)
+        self.switch_peer = SwitchPeer(self.network, self.store, process=process)
+        self.switch_peer.begin()
+        return self.switch_peer
+
+    # in virtual time alone
+
+    def advance(self, seconds: float = 0.25) -> None:
+        self.network.advance(seconds)
+
+    def unlock(self, booth: str = "gate") -> None:
+        at_once(self.switch.unlock(TENANT, booth, "ana"))
+
+    def calling(self, number: str = BERLIN, *, content: Content | None = OFFER) -> tuple[OutgoingLeg, IncomingLeg]:
+        leg = self.phone.call(SWITCH, number, content=content)
+        self.advance()
+        return leg, self.carrier.incoming
+
+    def talking(self, number: str = BERLIN) -> tuple[OutgoingLeg, IncomingLeg]:
+        leg, incoming = self.calling(number)
+        self.carrier.ring(incoming)
+        self.advance()
+        self.carrier.answer(incoming)
+        self.advance()
+        return leg, incoming
+
+    def forget(self) -> None:
+        """Everybody hangs up, and after long enough nobody remembers anything."""
+        for phone in self.phones:
+            for leg in phone.legs:
+                if isinstance(leg, OutgoingLeg):
+                    phone.give_up(leg)
+                elif leg.state is State.OFFERED and isinstance(leg, IncomingLeg):
+                    phone.reject(leg, 480)
+                phone.hang_up(leg)
+        self.advance(FORGETTING_S)
+        assert self.switch_peer.leftovers() == {}
+        for phone in self.phones:
+            assert not any(phone.agent.tables().values()), (phone.user, phone.agent.tables())
+
+    @property
+    def caller_side(self) -> list[str]:
+        return self.network.between(self.phone, self.switch_peer)
+
+    @property
+    def carrier_side(self) -> list[str]:
+        return self.network.between(self.switch_peer, self.carrier)
+
+    @property
+    def cdr(self) -> Cdr:
+        (cdr,) = self.memory.cdrs
+        return cdr
+
+
+class BoothPhone(Phone):
+    """A phone that answers challenges with a password."""
+
+    def __init__(self, network: Network, address: Address, *, user: str = "booth1", password: str = "secret") -> None:
+        super().__init__(network, address, user=user)
+        self.password = password
+        self._cseq = 0
+
+    def credentials(self, challenge: str, method: str, uri: str, *, nc: int = 1) -> tuple[str, str]:
+        value = answer(challenge, user=self.user, password=self.password, method=method, uri=uri, cnonce="c", nc=nc)
+        return ("authorization", value)
+
+    def challenge(self) -> str:
+        """The last challenge that came."""
+        for datagram in reversed(self.network.log):
+            if datagram.destination == self.address and datagram.message.get("www-authenticate"):
+                return datagram.message.get("www-authenticate") or ""
+        raise AssertionError("no challenge came")
+
+    def call_with_password(self, number: str = BERLIN, *, nc: int = 1) -> OutgoingLeg:
+        uri = f"sip:{number}@{SWITCH[0]}:{SWITCH[1]}"
+        return self.call(SWITCH, number, headers=[self.credentials(self.challenge(), "INVITE", uri, nc=nc)])
+
+    def register(self, headers: Iterable[tuple[str, str]] = (), *, user: str | None = None) -> Recorder:
+        self._cseq += 1
+        aor = f"<sip:{user or self.user}@{SWITCH[0]}>"
+        fields = [
+            ("via", self.agent.via(self.flow_to(SWITCH))),
+            ("max-forwards", "70"),
+            ("from", f"{aor};tag=r"),
+            ("to", aor),
+            ("call-id", f"register@{self.address[0]}"),
+            ("cseq", f"{self._cseq} REGISTER"),
+            ("contact", f"<sip:{self.user}@{self.address[0]}:{self.address[1]}>"),
+            ("expires", "600"),
+            *headers,
+        ]
+        return self.send(Request("REGISTER", f"sip:{SWITCH[0]}", fields), SWITCH)
+
+
+class DiskHouse(House):
+    """The same over a real store, whose journal runs on its own thread while virtual time stands still."""
+
+    def __init__(self, store: Store) -> None:
+        self._disk = store
+        store.start(asyncio.get_running_loop())
+        super().__init__(lambda _network: store)
+
+    async def run(self, seconds: float = 0.25) -> None:
+        """Let virtual time pass, and the disk have its time whenever something is to be written."""
+        until_s = self.network.now + seconds
+        await self.written()
+        while self.network.step(until_s):
+            await self.written()
+
+    async def written(self) -> None:
+        """Wait until everything that was submitted is on the disk and was told."""
+        self._disk.flush()
+        async with asyncio.timeout(10):
+            while self._disk.pending:  # noqa: ASYNC110  # the journal tells by the loop's turns, and by nothing else
+                await asyncio.sleep(0)
