@@ -39,7 +39,7 @@ format: $(VENV)/.dev  ## Format the code, and fix what can be fixed by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-sipp: $(VENV)/.runtime  ## Run the SIPp scenarios against the running demo (make run, in another window)
+sipp: $(VENV)/.dev  ## Run the SIPp scenarios against the running demo (make run, in another window)
 	@tools/foreign_programs.sh sipp
 	@$(BIN)/python tools/sipp_run.py $(ARGS)
 

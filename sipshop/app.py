@@ -21,10 +21,9 @@ from typing import Any, Final
 
 import uvicorn
 import uvloop
-import yaml
 
 from sipshop import __version__
-from sipshop.config import Settings
+from sipshop.config import Problems, Settings, read_yaml
 from sipshop.console.api import make_api
 from sipshop.console.tokens import TokenCache, hash_token, new_token
 from sipshop.demo.numbers import NUMBERS
@@ -150,25 +149,25 @@ class _Demo:
         endpoint = Endpoint(loop, agent, switch.handle)
         web = self._bind_http()
         await self._listen(endpoint)
-        store.start(loop)
-        switch.begin(endpoint)
-        api = make_api(switch, self._metrics, TokenCache(store.token), version=__version__)
-        server = _HttpServer(uvicorn.Config(api, log_config=None, access_log=False, lifespan="off"))
-        serving = asyncio.ensure_future(server.serve(sockets=[web]))
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        _quiet_collector()
-        try:
-            with self._carrier():
-                sys.stdout.write(self._banner(directory, world_text, token_file))
-                sys.stdout.flush()
+        with self._carrier(loop):
+            store.start(loop)
+            switch.begin(endpoint)
+            api = make_api(switch, self._metrics, TokenCache(store.token), version=__version__)
+            server = _HttpServer(uvicorn.Config(api, log_config=None, access_log=False, lifespan="off"))
+            serving = asyncio.ensure_future(server.serve(sockets=[web]))
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop.set)
+            _quiet_collector()
+            sys.stdout.write(self._banner(directory, world_text, token_file))
+            sys.stdout.flush()
+            try:
                 await stop.wait()
                 await switch.drain(DRAIN_S)
-        finally:
-            server.should_exit = True
-            await serving
-            endpoint.close()
+            finally:
+                server.should_exit = True
+                await serving
+                endpoint.close()
 
     async def _listen(self, endpoint: Endpoint) -> None:
         host, port = self._options.listen
@@ -190,38 +189,48 @@ class _Demo:
         return web
 
     @contextmanager
-    def _carrier(self) -> Iterator[None]:
+    def _carrier(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         """The demo carrier as a process of its own, which ends when we do, however that is."""
         if not self._options.carrier:
             yield
             return
         host, port = self._options.carrier_listen
+        if ipaddress.ip_address(host).is_unspecified:
+            raise StartError(
+                f"the demo carrier names its address to phones, and {host} is none: --carrier-listen one that is"
+            )
+        option = "--carrier-listen another, or --no-carrier if a carrier of yours runs there"
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind is socket.SOCK_STREAM))
                 try:
                     probe.bind((host, port))
                 except OSError as error:
-                    raise _cannot_listen(
-                        error,
-                        "the demo carrier",
-                        host,
-                        port,
-                        "--no-carrier if a carrier runs there, or --carrier-listen",
-                    ) from error
+                    raise _cannot_listen(error, "the demo carrier", host, port, option) from error
         child = subprocess.Popen(  # noqa: S603  # our own interpreter and our own module
-            [sys.executable, "-m", "sipshop.demo", host, str(port)], stdin=subprocess.PIPE
+            [sys.executable, "-m", "sipshop.demo", host, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        assert child.stdin is not None and child.stdout is not None, "both were opened as pipes"  # noqa: PT018
+        sys.stdout.write(child.stdout.readline().decode())  # that it listens
+        watch = os.pidfd_open(child.pid)
+
+        def ended() -> None:
+            loop.remove_reader(watch)
+            log.error("the demo carrier ended by itself: calls will find no carrier until the demo is started again")
+
+        loop.add_reader(watch, ended)
         try:
             yield
         finally:
-            assert child.stdin is not None, "it was opened with a pipe"
+            loop.remove_reader(watch)
+            os.close(watch)
             child.stdin.close()
             try:
                 child.wait(2)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+            child.stdout.close()
 
     def _issue_token(self, store: Store, world: World) -> Path:
         """The file that holds the demo's API token: made once, readable by its owner alone."""
@@ -257,11 +266,18 @@ class _Demo:
             f"  data     {self._options.data / DATABASE}, API token in {token_file}",
         ]
         if self._options.carrier:
-            endings = ", ".join(f"...{script.ending} {script.says.partition(',')[0]}" for script in NUMBERS[:4])
-            lines.append(f"  carrier  {_address(self._options.carrier_listen)}  ({endings}; all others: a tone)")
+            lines.append(
+                f"  carrier  {_address(self._options.carrier_listen)}  answers with a tone, but for numbers that end in"
+            )
+            lines += [f"             {script.ending}  {script.says}" for script in NUMBERS if script.ending]
         lines += ["", *_softphone(directory, world_text, host, port), ""]
         if not ipaddress.ip_address(self._options.listen[0]).is_loopback:
-            lines += ["WARNING: the demo's passwords are published; do not let strangers reach this address.", ""]
+            lines += ["WARNING: the demo's passwords are published; do not let strangers reach this address."]
+            if self._options.carrier and ipaddress.ip_address(self._options.carrier_listen[0]).is_loopback:
+                lines += [
+                    "NOTE: other machines will not hear the demo carrier from here: docs/demo.md says how they do."
+                ]
+            lines += [""]
         return "\n".join(lines) + "\n"
 
 
@@ -312,16 +328,10 @@ def _softphone(directory: Directory, world_text: str, host: str, port: int) -> l
 
 def _passwords(world_text: str) -> dict[str, str]:
     """The passwords in a world's text by booth, for the people who try the demo; they are stored nowhere."""
-    try:
-        world = yaml.safe_load(world_text)
-        booths = [booth for shop in world["shops"] for booth in shop["booths"]]
-        return {
-            booth["name"].partition("..")[0]: booth["password"].partition("..")[0]
-            for booth in booths
-            if "password" in booth
-        }
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        return {}
+    top = read_yaml(world_text, Problems("the world"))
+    booths = [booth for shop in top.sections("shops") for booth in shop.sections("booths")] if top is not None else []
+    first = {booth.text("name", ""): booth.text("password", "") for booth in booths}
+    return {name.partition("..")[0]: password.partition("..")[0] for name, password in first.items() if password}
 
 
 def _read_world(path: Path) -> str:
@@ -335,6 +345,8 @@ def _read_world(path: Path) -> str:
 def _cannot_listen(error: OSError, what: str, host: str, port: int, option: str) -> StartError:
     if error.errno == errno.EADDRINUSE:
         return StartError(f"{what}: port {port} of {host} is in use: stop what runs there, or give {option}")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return StartError(f"{what}: {host} is no address of this machine: give {option} with one that is")
     return StartError(f"{what}: cannot listen on {host} port {port} ({error.strerror}): give {option}")
 
 

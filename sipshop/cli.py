@@ -252,8 +252,14 @@ def show_bill(context: typer.Context, booth: str, as_json: Json = False) -> None
     table.title = f"Booth {clean(answer['booth'])}, session {answer['session_id']}"
     print_table(table)
     typer.echo(f"Total {answer['total']} {currency}, version {answer['version']}. When the customer pays it:")
-    pay = ("sipshop", "session", "pay", answer["booth"], "--version", str(answer["version"]))
+    pay = (program(), "session", "pay", answer["booth"], "--version", str(answer["version"]))
     typer.echo(f"  {clean(shlex.join((*pay, '--tendered', answer['total'])))}")
+
+
+def program() -> str:
+    """How we were called, so that a command that we suggest can be pasted."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "sipshop" and not called.is_absolute() else "sipshop"
 
 
 @session_app.command("pay", epilog=_EXIT_CODES)

@@ -8,6 +8,7 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from sipshop.billing.cdr import Cdr
@@ -20,6 +21,7 @@ from sipshop.sip.leg import Content, IncomingLeg, OutgoingLeg, State
 from sipshop.sip.message import Request
 from sipshop.sip.useragent import Output
 from sipshop.store import CallSettled, LiveCall, Store, StoreError, Unwritable, queries, rows
+from sipshop.store.connect import connect_writer
 from sipshop.store.journal import Done, Write
 from sipshop.store.store import load_world
 from sipshop.switch import Directory, Options, Switch
@@ -29,7 +31,7 @@ from tests.store.examples import connection_in_memory
 
 TENANT: Final = "Tel"
 SWITCH: Final = ("192.0.2.1", 5060)
-GATE: Final = ("192.0.2.11", 5060)
+BOOTH, GATE = ("192.0.2.10", 5060), ("192.0.2.11", 5060)
 CARRIER_ONE, CARRIER_TWO = ("192.0.2.20", 5060), ("192.0.2.21", 5060)
 NOON_MS: Final = 1_700_000_000_000
 BERLIN: Final = "0301234567"
@@ -290,7 +292,9 @@ class BoothPhone(Phone):
         uri = f"sip:{number}@{SWITCH[0]}:{SWITCH[1]}"
         return self.call(SWITCH, number, headers=[self.credentials(self.challenge(), "INVITE", uri, nc=nc)])
 
-    def register(self, headers: Iterable[tuple[str, str]] = (), *, user: str | None = None) -> Recorder:
+    def register(
+        self, headers: Iterable[tuple[str, str]] = (), *, user: str | None = None, expires_s: int = 600
+    ) -> Recorder:
         self._cseq += 1
         aor = f"<sip:{user or self.user}@{SWITCH[0]}>"
         fields = [
@@ -301,19 +305,68 @@ class BoothPhone(Phone):
             ("call-id", f"register@{self.address[0]}"),
             ("cseq", f"{self._cseq} REGISTER"),
             ("contact", f"<sip:{self.user}@{self.address[0]}:{self.address[1]}>"),
-            ("expires", "600"),
+            ("expires", str(expires_s)),
             *headers,
         ]
         return self.send(Request("REGISTER", f"sip:{SWITCH[0]}", fields), SWITCH)
 
 
+class Disk:
+    """Opens connections for a store, and can have SQLite refuse every write on them."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self._connections: list[sqlite3.Connection] = []
+        self.broken = broken
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        connection = connect_writer(path)
+        self._connections.append(connection)
+        self._obey()
+        return connection
+
+    def fail(self) -> None:
+        self.broken = True
+        self._obey()
+
+    def heal(self) -> None:
+        """From the next connection on."""
+        self.broken = False
+
+    def _obey(self) -> None:
+        if self.broken:
+            self._connections[-1].execute("PRAGMA query_only=ON")
+
+
 class DiskHouse(House):
     """The same over a real store, whose journal runs on its own thread while virtual time stands still."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, disk: Disk, *, max_calls: int = 100) -> None:
         self._disk = store
+        self.disk = disk
         store.start(asyncio.get_running_loop())
-        super().__init__(lambda _network: store)
+        super().__init__(lambda _network: store, max_calls=max_calls)
+        self.booth = BoothPhone(self.network, BOOTH)
+
+    async def cdrs(self) -> list[dict[str, Any]]:
+        await self.written()
+        return await self.switch.cdrs(TENANT, 100)
+
+    async def dial(
+        self, number: str = BERLIN, *, content: Content | None = OFFER
+    ) -> tuple[OutgoingLeg, IncomingLeg | None]:
+        """Booth `gate` dials; its leg, and the carrier's where the call went so far."""
+        leg = self.phone.call(SWITCH, number, content=content)
+        await self.run()
+        calls = [leg for leg in self.carrier.legs if isinstance(leg, IncomingLeg)]
+        return leg, calls[-1] if calls else None
+
+    async def talk(self, number: str = BERLIN) -> tuple[OutgoingLeg, IncomingLeg]:
+        leg, incoming = await self.dial(number)
+        assert incoming is not None
+        self.carrier.answer(incoming)
+        await self.run()
+        assert leg.state is State.CONFIRMED
+        return leg, incoming
 
     async def run(self, seconds: float = 0.25) -> None:
         """Let virtual time pass, and the disk have its time whenever something is to be written."""
