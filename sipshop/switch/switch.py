@@ -142,11 +142,15 @@ class Switch:
             self._agent.timers.start(now + BEAT_S, partial(self._beat, now + BEAT_S))
 
     async def drain(self, limit_s: float) -> int:
-        """Refuse new calls, end those that live, and wait until their CDRs are on disk; how many are left then."""
+        """Refuse new calls, end those that live, and wait until their CDRs are on disk; how many are left then.
+
+        An emergency call is not ended by us: its sound flows past us, and may go on when we are gone.
+        """
         self._draining = True
         with self._turn() as now:
             for live in list(self._calls.values()):
-                self._run(live, live.call.hear(calls.Cut("the switch goes down"), now), now)
+                if live.offer.kind is not CallKind.EMERGENCY:
+                    self._run(live, live.call.hear(calls.Cut("the switch goes down"), now), now)
         left = await self._settler.drain(limit_s)
         if left:
             log.error("%d calls have no CDR yet: the next start settles them", left)

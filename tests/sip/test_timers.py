@@ -7,7 +7,7 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipshop.sip.timers import Timer, Timers
+from sipshop.sip.timers import LAZY_S, Timer, Timers
 
 
 def test_the_earliest_is_the_deadline_and_fires_first() -> None:
@@ -82,6 +82,18 @@ def test_firing_may_stop_another_of_the_same_instant() -> None:
     doomed.append(timers.start(1.0, fired.append))
     timers.tick(1.0)
     assert (fired, len(timers)) == ([], 0)
+
+
+@given(st.floats(0, 1e6, allow_nan=False))
+def test_a_lazy_timer_is_never_early_and_hardly_late(at_s: float) -> None:
+    timers, fired = Timers(), list[float]()
+    timers.start_lazily(at_s, fired.append)
+    timers.start_lazily(at_s, fired.append)
+    deadline = timers.deadline
+    assert deadline is not None
+    assert at_s <= deadline <= at_s + LAZY_S
+    timers.tick(deadline)
+    assert fired == [deadline, deadline]
 
 
 def test_stopped_timers_do_not_fill_the_heap() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import itertools
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -140,13 +140,19 @@ class SwitchPeer(Peer):
     """The switch at its address, and the endpoint's double: it has its `turn` and its `local`, and no socket."""
 
     def __init__(
-        self, network: Network, store: Store | MemoryStore, *, process: str = "run-1", max_calls: int = 100
+        self,
+        network: Network,
+        store: Store | MemoryStore,
+        *,
+        process: str = "run-1",
+        max_calls: int = 100,
+        world: World = WORLD,
     ) -> None:
         super().__init__(network, SWITCH, ours=self._is_ours)
         self.facts: list[Fact] = []
         numbers = itertools.count()
         self.switch = Switch(
-            directory=Directory([WORLD], default_realm="sipshop"),
+            directory=Directory([world], default_realm="sipshop"),
             store=cast("Store", store),  # a double of the IO boundary, where it is one
             agent=self.agent,
             options=Options(process=process, max_calls=max_calls, max_call_s=7200),
@@ -191,10 +197,16 @@ class SwitchPeer(Peer):
 class House:
     """Phone, switch and two carriers on one network; `phone` is that of booth `gate`, which proves itself by its IP."""
 
-    def __init__(self, store: Callable[[Network], Store | MemoryStore] = MemoryStore, *, max_calls: int = 100) -> None:
+    def __init__(
+        self,
+        store: Callable[[Network], Store | MemoryStore] = MemoryStore,
+        *,
+        max_calls: int = 100,
+        world: World = WORLD,
+    ) -> None:
         self.network = Network()
         self.store = store(self.network)
-        self.switch_peer = SwitchPeer(self.network, self.store, max_calls=max_calls)
+        self.switch_peer = SwitchPeer(self.network, self.store, max_calls=max_calls, world=world)
         self.phone = Phone(self.network, GATE, user="gate")
         self.carrier = Phone(self.network, CARRIER_ONE, user="one")
         self.second = Phone(self.network, CARRIER_TWO, user="two")
@@ -241,9 +253,10 @@ class House:
         self.advance()
         return leg, incoming
 
-    def forget(self) -> None:
-        """Everybody hangs up, and after long enough nobody remembers anything."""
-        for phone in self.phones:
+    def forget(self, *, dead: Collection[Phone] = ()) -> None:
+        """Everybody who lives hangs up, and after long enough nobody remembers anything."""
+        alive = [phone for phone in self.phones if phone not in dead]
+        for phone in alive:
             for leg in phone.legs:
                 if isinstance(leg, OutgoingLeg):
                     phone.give_up(leg)
@@ -252,7 +265,7 @@ class House:
                 phone.hang_up(leg)
         self.advance(FORGETTING_S)
         assert self.switch_peer.leftovers() == {}
-        for phone in self.phones:
+        for phone in alive:
             assert not any(phone.agent.tables().values()), (phone.user, phone.agent.tables())
 
     @property

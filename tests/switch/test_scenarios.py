@@ -7,6 +7,7 @@ anything? Each answered call has exactly one CDR, and its row in the journal is 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from sipshop.billing.money import Money
 from sipshop.sip.leg import Acknowledged, Answered, Failed, HungUp, IncomingLeg, OutgoingLeg, Progressed, Replied, State
 from sipshop.sip.message import Request
 from tests.sip.peers import ANSWER, HELD, HOLD, OFFER, delaying, losing
-from tests.switch.house import BERLIN, SWITCH, House, at_once
+from tests.switch.house import BERLIN, SWITCH, WORLD, House, at_once
 
 
 @pytest.fixture
@@ -537,6 +538,20 @@ def test_whatever_is_lost_a_few_times_it_ends_well(house: House, what: str, time
     (cdr,) = house.memory.cdrs
     expected = {"talk": Result.ANSWERED, "cancel": Result.CANCELLED, "busy": Result.BUSY}
     assert cdr.result is expected[way]
+
+
+def test_an_emergency_call_without_a_trunk_for_it_is_refused_and_shouted_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    deaf = replace(WORLD, trunks=tuple(replace(trunk, emergency=False) for trunk in WORLD.trunks))
+    house = House(world=deaf)
+    leg = house.phone.call(SWITCH, "112")
+    house.advance()
+    failed = house.phone.last(leg)
+    assert isinstance(failed, Failed)
+    assert failed.status == 404
+    assert any(record.levelname == "CRITICAL" for record in caplog.records)
+    house.forget()
 
 
 # A crash.

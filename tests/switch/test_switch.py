@@ -139,6 +139,19 @@ def test_a_registration_that_is_refused(
     play(scene)
 
 
+def test_a_registration_for_too_short_a_time_is_refused_with_the_shortest(play: Callable[..., None]) -> None:
+    async def scene(house: DiskHouse) -> None:
+        house.booth.register()
+        await house.run()
+        credentials = house.booth.credentials(house.booth.challenge(), "REGISTER", "sip:192.0.2.1")
+        recorder = house.booth.register([credentials], expires_s=10)
+        await house.run()
+        assert (recorder.statuses, recorder.last.get("min-expires")) == ([423], "60")
+        assert (423, "registrar") in house.switch_peer.refusals
+
+    play(scene)
+
+
 def test_options_are_answered_without_a_challenge(play: Callable[..., None]) -> None:
     async def scene(house: DiskHouse) -> None:
         phone = house.booth
@@ -564,6 +577,21 @@ def test_after_a_crash_the_calls_are_ended_and_the_booths_are_as_they_were(tmp_p
 
     log, house = asyncio.run(first_life())
     asyncio.run(second_life(house, log))
+
+
+def test_draining_does_not_wait_for_ever_for_a_disk(
+    play: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(house: DiskHouse) -> None:
+        await house.talk()
+        house.disk.fail()
+        assert await house.switch.drain(0.02) == 1
+        assert "1 calls have no CDR yet" in caplog.text
+        house.disk.heal()
+        await house.run(3.0)
+        assert [cdr["result"] for cdr in await house.cdrs()] == ["answered"]
+
+    play(scene)
 
 
 def test_overload_is_refused_with_a_time_to_try_again(play: Callable[..., None]) -> None:
