@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -266,10 +267,9 @@ class _Demo:
             f"  data     {self._options.data / DATABASE}, API token in {token_file}",
         ]
         if self._options.carrier:
-            lines.append(
-                f"  carrier  {_address(self._options.carrier_listen)}  answers with a tone, but for numbers that end in"
-            )
-            lines += [f"             {script.ending}  {script.says}" for script in NUMBERS if script.ending]
+            lines.append(f"  carrier  {_address(self._options.carrier_listen)}  a tone, but for numbers that end in")
+            endings = "; ".join(f"{script.ending} {script.says.split(',')[0].split(' (')[0]}" for script in NUMBERS[:8])
+            lines += textwrap.wrap(endings, 100, initial_indent=" " * 11, subsequent_indent=" " * 11)
         lines += ["", *_softphone(directory, world_text, host, port), ""]
         if not ipaddress.ip_address(self._options.listen[0]).is_loopback:
             lines += ["WARNING: the demo's passwords are published; do not let strangers reach this address."]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sipshop.sip.flow import Address, Flow
@@ -42,9 +43,9 @@ class Dialog:
             raise MalformedMessage("an INVITE without Contact makes no dialog")
         return cls(
             call_id=request.call_id,
-            local=_untagged(request.to),
+            local=_untagged(request.get("to") or ""),
             local_tag=local_tag,
-            remote=_untagged(request.from_),
+            remote=_untagged(request.get("from") or ""),
             remote_tag=request.from_.tag or "",
             target=str(contacts[0].uri),
             routes=tuple(request.all("record-route")),
@@ -63,9 +64,9 @@ class Dialog:
         contacts = response.contacts
         return cls(
             call_id=invite.call_id,
-            local=_untagged(invite.from_),
+            local=_untagged(invite.get("from") or ""),
             local_tag=invite.from_.tag or "",
-            remote=_untagged(response.to),
+            remote=_untagged(response.get("to") or ""),
             remote_tag=response.to.tag or "",
             target=str(contacts[0].uri) if contacts else invite.target,
             routes=tuple(reversed(response.all("record-route"))),
@@ -157,7 +158,10 @@ class Dialog:
         return str(parse_address(self.routes[0]).uri), (*self.routes[1:], f"<{self.target}>")
 
 
-def _untagged(address: NameAddr) -> str:
+@lru_cache(maxsize=1024)
+def _untagged(text: str) -> str:
+    """A From or To without its tag."""
+    address = parse_address(text)
     params = {name: value for name, value in address.params.items() if name != "tag"}
     return str(NameAddr(address.uri, address.display, params))
 

@@ -92,6 +92,12 @@ class DigestServer:
         """Nonces whose counts are remembered."""
         return len(self._counts)
 
+    def forget_old(self, now: float) -> None:
+        """Drop the counts of nonces that have expired; they come to nothing whoever shows them."""
+        now_ms = int(now * 1000)
+        while self._counts and now_ms - int(next(iter(self._counts))[:12], 16) >= self._lifetime_ms:
+            del self._counts[next(iter(self._counts))]
+
     def challenge(
         self,
         realm: str,
@@ -189,20 +195,17 @@ class DigestServer:
         if last is None:
             if made_ms <= self._forgotten_ms:
                 return False
-            self._make_room(now_ms)
+            self._make_room(now)
         elif count <= last:
             return False
         self._counts[nonce] = count
         return True
 
-    def _make_room(self, now_ms: int) -> None:
-        while self._counts:
+    def _make_room(self, now: float) -> None:
+        self.forget_old(now)
+        while len(self._counts) >= self._remembered:
             oldest = next(iter(self._counts))
-            made_ms = int(oldest[:12], 16)
-            if now_ms - made_ms < self._lifetime_ms:
-                if len(self._counts) < self._remembered:
-                    break
-                self._forgotten_ms = max(self._forgotten_ms, made_ms)
+            self._forgotten_ms = max(self._forgotten_ms, int(oldest[:12], 16))
             del self._counts[oldest]
 
 

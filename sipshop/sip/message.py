@@ -9,7 +9,7 @@ for `sipshop.sip.validate`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -121,7 +121,8 @@ _LISTS: Final = frozenset(
     }
 )
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
-_HEADER_NAME: Final = re.compile(r"([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*:")
+#: A header line that is not folded, found from the end of the line before it: (name, value).
+_HEADER_LINE: Final = re.compile(r"(?<=\n)([^\s:]+)[ \t]*:[ \t]*([^\r]*?)[ \t]*\r(?=\n(?![ \t]))")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.\-_]*[A-Za-z0-9.])?)\Z")
 _VIA: Final = re.compile(
@@ -224,22 +225,22 @@ class NameAddr:
 
 @dataclass(slots=True)
 class Via:
-    """One Via value: `sent-by` and its parameters; the transport in upper case."""
+    """One Via value: `sent-by` and its parameters; the transport in upper case.
+
+    `branch` is empty where a peer sent none. `sent_by` is host and port as one key, in lower case, as transaction
+    matching compares them (section 17.2.3).
+    """
 
     transport: str
     host: str
     port: int | None
     params: dict[str, str | None]
+    branch: str = field(init=False)
+    sent_by: str = field(init=False)
 
-    @property
-    def branch(self) -> str:
-        """The branch, or the empty text where a peer sent none."""
-        return self.params.get("branch") or ""
-
-    @property
-    def sent_by(self) -> str:
-        """Host and port as one key, in lower case, as transaction matching compares them (section 17.2.3)."""
-        return f"{self.host.lower()}:{self.port or ''}"
+    def __post_init__(self) -> None:
+        self.branch = self.params.get("branch") or ""
+        self.sent_by = f"{self.host.lower()}:{self.port or ''}"
 
     def __str__(self) -> str:
         port = f":{self.port}" if self.port is not None else ""
@@ -263,9 +264,13 @@ class Message:
 
     def get(self, name: str) -> str | None:
         """The first value of a header field by its lower-case name, or None."""
+        return (self._first or self.first()).get(name)
+
+    def first(self) -> Mapping[str, str]:
+        """The first value of every header field by its lower-case name."""
         if self._first is None:
             self._first = dict(reversed(self.headers))
-        return self._first.get(name)
+        return self._first
 
     def all(self, name: str) -> list[str]:
         """Every value of a header field, list-valued fields taken apart at their commas."""
@@ -454,13 +459,13 @@ def parse(data: bytes) -> Request | Response:
     head, separator, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not separator:
         raise MalformedMessage("the header has no end")
-    lines = head.decode("utf-8", "surrogateescape").split("\r\n")
-    line_ends = len(lines) - 1
-    if head.count(b"\r") != line_ends or head.count(b"\n") != line_ends or b"\0" in head:
+    lines = head.count(b"\r\n")
+    if head.count(b"\r") != lines or head.count(b"\n") != lines or b"\0" in head:
         # it would become a header line of its own on the other leg
         raise MalformedMessage("the header holds a bare CR, a bare LF or a NUL")
-    headers = _parse_headers(lines)
-    start = lines[0]
+    text = head.decode("utf-8", "surrogateescape")
+    start = text.partition("\r\n")[0]
+    headers = _parse_headers(f"{text}\r\n", lines)
     message: Request | Response
     if start[:8].upper() == "SIP/2.0 ":
         message = _parse_status_line(start, headers)
@@ -544,8 +549,9 @@ def parse_address(text: str) -> NameAddr:
     return NameAddr(parse_uri(text[opening + 1 : closing]), display, _parse_params(tail[1:]) if tail else {})
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_via(text: str) -> Via:
-    """One Via value; raises `MalformedMessage` where it is none."""
+    """One Via value, shared by equal texts, so nobody may change it; raises `MalformedMessage` where it is none."""
     match = _VIA.match(text.strip())
     if match is None:
         raise MalformedMessage(f"Via {text!r} is not of the form SIP/2.0/TRANSPORT HOST:PORT;PARAMETERS")
@@ -670,28 +676,33 @@ _PLAIN_USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/]*\Z")
 _PRINTABLE: Final = re.compile(r"[\x20-\x5b\x5d-\x7e]*\Z")
 
 
-def _parse_headers(lines: Sequence[str]) -> list[tuple[str, str]]:
+def _parse_headers(head: str, lines: int) -> list[tuple[str, str]]:
+    """The header fields of a head that ends in CRLF and has this many lines after its start line."""
+    names = _NAMES
+    found = _HEADER_LINE.findall(head)
+    if len(found) == lines:
+        return [(names.get(name) or _name_of(name), value) for name, value in found]
     headers: list[tuple[str, str]] = []
-    for line in lines[1:]:
+    for line in head.split("\r\n")[1:-1]:
+        if line[:1] in {" ", "\t"} and headers:
+            name, value = headers[-1]
+            headers[-1] = (name, f"{value} {line.strip()}".strip())
+            continue
         name, colon, value = line.partition(":")
-        known = _NAMES.get(name)
-        if known is None or not colon:
-            if line[:1] in {" ", "\t"} and headers:
-                name, value = headers[-1]
-                headers[-1] = (name, f"{value} {line.strip()}".strip())
-                continue
-            known = _name_of(line)
-        headers.append((known, value.strip(" \t")))
+        if not colon:
+            raise MalformedMessage(f"header line {line[:60]!r} has no name")
+        headers.append((_name_of(name), value.strip(" \t")))
     return headers
 
 
-def _name_of(line: str) -> str:
-    """The lower-case full name of a header line that is not spelt as most are."""
-    match = _HEADER_NAME.match(line)
-    if match is None:
-        raise MalformedMessage(f"header line {line[:60]!r} has no name")
-    name = match[1].lower()
-    return _COMPACT.get(name, name)
+def _name_of(name: str) -> str:
+    """The lower-case full name of a header that is not spelt as most are."""
+    known = _NAMES.get(name)
+    if known is None:
+        known = name.rstrip(" \t").lower()
+        if not _TOKEN.match(known):
+            raise MalformedMessage(f"header name {name[:60]!r} is no token")
+    return _COMPACT.get(known, known)
 
 
 def _parse_status_line(line: str, headers: list[tuple[str, str]]) -> Response:

@@ -102,14 +102,14 @@ def check_response(response: Response) -> str | None:
     return "foreign_response" if len(response.all("via")) > 1 else None
 
 
-def _first_of_each(message: Message) -> dict[str, str]:
+def _first_of_each(message: Message) -> Mapping[str, str]:
     """The first value of every header field by name; raises `MalformedMessage` for missing and repeated ones."""
-    fields: dict[str, str] = {}
-    for name, value in message.headers:
-        if name not in fields:
-            fields[name] = value
-        elif name in _SINGLE:
-            raise MalformedMessage(f"{pretty(name)} stands twice")
+    fields = message.first()
+    if len(fields) != len(message.headers):
+        names = [name for name, _ in message.headers]
+        twice = next((name for name in _SINGLE if names.count(name) > 1), None)
+        if twice is not None:
+            raise MalformedMessage(f"{pretty(twice)} stands twice")
     if not fields.keys() >= _MANDATORY:
         raise MalformedMessage(f"{pretty(min(_MANDATORY.difference(fields)))} is missing")
     length = fields.get("content-length")

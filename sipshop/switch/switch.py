@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -372,14 +372,17 @@ class Switch:
             live_calls=len(self._live_of.get(key, ())),
             suspended=self._directory.suspended_above(booth),
         )
-        offer = Offer(transaction=transaction, shop=shop, booth=booth, dialled=dialled, session_id=state.session_id)
+        offer = partial(
+            Offer, transaction=transaction, shop=shop, booth=booth, dialled=dialled, session_id=state.session_id
+        )
         match admit(shop, booth, state, dialled):
             case Emergency():
-                self._admit_emergency(replace(offer, kind=CallKind.EMERGENCY), now)
+                self._admit_emergency(offer(kind=CallKind.EMERGENCY), now)
             case Admitted(e164=e164):
-                self._admit(replace(offer, e164=e164), now)
+                tariff = self._directory.decks[shop.tenant, shop.deck].match(e164)
+                self._admit(offer(e164=e164, tariff=tariff), now)
             case Refused(cause=cause):
-                self._refuse_booth(offer, cause, now)
+                self._refuse_booth(offer(), cause, now)
 
     def _closed(self, request: Request, dialled: str) -> Cause | None:
         """Why nobody's call is taken at this moment, whoever he is; emergency calls are always heard."""
@@ -417,20 +420,17 @@ class Switch:
         return None
 
     def _admit(self, offer: Offer, now: float) -> None:
-        """Find the rate and the route of an admitted number, and begin the call."""
-        shop = offer.shop
-        assert offer.e164 is not None, "a number was admitted"
-        tariff = self._directory.decks[shop.tenant, shop.deck].match(offer.e164)
+        """Begin the call of an admitted number, if it has a rate and a route."""
+        tenant, tariff = offer.shop.tenant, offer.tariff
         if tariff is None:
             self._refuse_booth(offer, Cause.NO_RATE, now)
             return
-        offer = replace(offer, tariff=tariff)
-        trunks = self._directory.routings[shop.tenant].route(offer.e164 or "")
+        trunks = self._directory.routings[tenant].route(offer.e164 or "")
         if tariff.rate.forbidden or not trunks:
             self._refuse_booth(offer, Cause.FORBIDDEN if tariff.rate.forbidden else Cause.NO_ROUTE, now)
             return
         live = self._open(offer, trunks, now)
-        self._settler.expect((shop.tenant, offer.booth.name), live.call_id)
+        self._settler.expect((tenant, offer.booth.name), live.call_id)
         self._run(live, live.call.begin(now), now)
 
     def _admit_emergency(self, offer: Offer, now: float) -> None:
@@ -710,6 +710,7 @@ class Switch:
         return seal.digest()[:12].hex()
 
     def _heartbeat(self, now: float) -> None:
+        self._digest.forget_old(now)
         self._store.submit(Heartbeat(self._options.process, self._mono_ms(now), self._utc_ms()))
         self._agent.timers.start(now + HEARTBEAT_S, self._heartbeat)
 

@@ -144,6 +144,15 @@ def test_forgetting_nonces_never_opens_a_replay(remembered: int, uses: list[tupl
         assert desk.server.nonces <= remembered
 
 
+def test_expired_nonces_are_forgotten_when_nobody_comes() -> None:
+    desk = Desk()
+    assert desk.verify(credentials(desk.challenge(0)), now=1) == Verified("b1")
+    desk.server.forget_old(299)
+    assert desk.server.nonces == 1
+    desk.server.forget_old(300)
+    assert desk.server.nonces == 0
+
+
 def test_old_nonces_are_forgotten_as_new_ones_come() -> None:
     desk = Desk()
     for now in range(0, 3000, 100):
