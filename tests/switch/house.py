@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import itertools
 import sqlite3
+import weakref
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,7 @@ class MemoryStore:
         self.broken = False
         self.cdrs: list[Cdr] = []
         self.connection = connection_in_memory()
+        weakref.finalize(self, self.connection.close)
         load_world(self.connection, world, at_ms=NOON_MS)
 
     @property
