@@ -6,6 +6,7 @@ Nothing here looks into the switch: it is asked by SIP, by HTTP and by its comma
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import socket
@@ -45,14 +46,18 @@ def until(look: Callable[[], _Found | None], what: str, within_s: float = PATIEN
 
 
 def free_port() -> int:
-    """A port that is free for UDP and TCP, and was not given before."""
+    """A port that is free for UDP and TCP, and was not given before.
+
+    From below the range that the kernel gives to clients (32768 and up on Linux): one of those may be taken by any
+    connection between this look and the server's own.
+    """
     while True:
+        port = random.randrange(12_000, 32_000)
+        if port in _given_ports:
+            continue
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind((HOST, 0))
-            port: int = udp.getsockname()[1]
-            if port in _given_ports:
-                continue
             try:
+                udp.bind((HOST, port))
                 tcp.bind((HOST, port))
             except OSError:
                 continue
