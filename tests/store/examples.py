@@ -165,7 +165,8 @@ def cdr(call_id: str = "c1", *, talk_ms: int = 62_000, session_id: int | None = 
 
 def connection_in_memory() -> sqlite3.Connection:
     """An empty database of ours that no disk knows of."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    # whichever thread the collector runs in may close it
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA foreign_keys=ON")
     for statement in _SCHEMA:
