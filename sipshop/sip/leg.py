@@ -323,7 +323,9 @@ class Leg:
             self.agent.refuse(transaction, 200, now)
             self._hear(Input.GOT_BYE, now, request)
         elif self.state not in {State.CONFIRMED, State.ANSWERED}:
-            self.agent.refuse(transaction, 481, now)  # not yet answered, or hanging up
+            # not yet answered: some phones take a 481 for the end of their call; or hanging up
+            early = self.state is State.OFFERED and request.method != "INVITE"
+            self.agent.refuse(transaction, 480 if early else 481, now)
         elif request.method != "INVITE":
             self._ask(request, transaction)
         elif self._is_asked or self._unacknowledged is not None:

@@ -620,7 +620,8 @@ def test_a_number_that_does_not_count_up_is_answered_500() -> None:
 @pytest.mark.parametrize(
     ("way", "method", "status"),
     [
-        pytest.param((), "INFO", 481, id="not answered yet"),
+        pytest.param((), "INFO", 480, id="not answered yet"),
+        pytest.param((), "INVITE", 481, id="a second offer before the answer"),
         pytest.param((Input.ANSWER, Input.HANG_UP), "INFO", 481, id="to be hung up"),
         pytest.param((Input.ANSWER, Input.GOT_ACK, Input.HANG_UP), "INVITE", 481, id="hanging up"),
         pytest.param((Input.ANSWER, Input.GOT_ACK, Input.HANG_UP), "BYE", 200, id="both hang up"),
