@@ -45,7 +45,6 @@ log: Final = logging.getLogger("sipshop.app")
 #: How long calls and their CDRs may take to end when we are told to stop.
 DRAIN_S: Final = 10.0
 DATABASE: Final = "sipshop.db"
-TOKEN_FILE: Final = "token"  # noqa: S105  # the name of a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +210,8 @@ class _Demo:
         child = subprocess.Popen(  # noqa: S603  # our own interpreter and our own module
             [sys.executable, "-m", "sipshop.demo", host, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        assert child.stdin is not None and child.stdout is not None, "both were opened as pipes"  # noqa: PT018
+        assert child.stdin is not None, "it was opened as a pipe"
+        assert child.stdout is not None, "it was opened as a pipe"
         sys.stdout.write(child.stdout.readline().decode())  # that it listens
         watch = os.pidfd_open(child.pid)
 
@@ -235,7 +235,7 @@ class _Demo:
 
     def _issue_token(self, store: Store, world: World) -> Path:
         """The file that holds the demo's API token: made once, readable by its owner alone."""
-        path = self._options.data / TOKEN_FILE
+        path = self._options.data / "token"
         try:
             if path.exists():
                 token = path.read_text("ascii").strip()

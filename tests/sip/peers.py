@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -202,7 +203,7 @@ class Recorder:
         return self.responses[-1]
 
 
-class Peer:
+class Peer(ABC):
     """A user agent at an address of a network; `advertise` is the address that it believes to have."""
 
     def __init__(
@@ -224,8 +225,9 @@ class Peer:
         self._busy = False
         network.join(self)
 
+    @abstractmethod
     def handle(self, output: Output, now: float) -> None:
-        raise NotImplementedError
+        """Take one output of the agent."""
 
     def work(self, now: float) -> None:
         """Do what the agent left to do, in order, as `sipshop.sip.endpoint` does."""

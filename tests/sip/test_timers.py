@@ -30,16 +30,25 @@ def test_nothing_fires_before_its_time() -> None:
 
 def test_a_late_tick_fires_all_that_is_due_in_order_and_says_the_time_that_it_is() -> None:
     timers, fired = Timers(), list[tuple[str, float]]()
+
+    def note(name: str, now: float) -> None:
+        fired.append((name, now))
+
     for at_s, name in ((3.0, "c"), (1.0, "a"), (2.0, "b"), (9.0, "d")):
-        timers.start(at_s, lambda now, name=name: fired.append((name, now)))  # type: ignore[misc]  # a bound name
+        timers.start(at_s, partial(note, name))
     timers.tick(5.0)
     assert fired == [("a", 5.0), ("b", 5.0), ("c", 5.0)]
 
 
 def test_timers_of_one_instant_fire_in_the_order_of_their_start() -> None:
     timers, fired = Timers(), list[int]()
+
+    def note(number: int, now: float) -> None:
+        assert now == 1.0
+        fired.append(number)
+
     for number in range(5):
-        timers.start(1.0, lambda _now, number=number: fired.append(number))  # type: ignore[misc]  # a bound name
+        timers.start(1.0, partial(note, number))
     timers.tick(1.0)
     assert fired == [0, 1, 2, 3, 4]
 

@@ -14,7 +14,7 @@ from sipshop.billing.errors import CallAlive, StaleBill, UnknownParty
 from sipshop.billing.money import Money
 from sipshop.facts import CallAnswered, CallAttempted, CallEnded, CallRang, RegistrationChanged
 from sipshop.sip.leg import Answered, Failed, HungUp, IncomingLeg, OutgoingLeg, State
-from sipshop.sip.message import Request
+from sipshop.sip.message import Request, Response
 from sipshop.store import NothingToPay, Store, Unwritable
 from sipshop.switch import REFUSALS, UnknownBooth, refusal_series
 from tests.sip.peers import ANSWER, FORGETTING_S, Phone
@@ -225,7 +225,8 @@ def test_a_booth_that_may_not_call_is_told_why_and_leaves_a_cdr_of_zero(
         failed = refused(house.phone, leg)
         assert (failed.status, failed.reason) == (status, f'Q.850;cause={reason};text="{phrase}"')
         answer = next(d.message for d in reversed(house.network.log) if d.destination == house.phone.address)
-        assert answer.reason == phrase  # type: ignore[union-attr]  # it is a response
+        assert isinstance(answer, Response)
+        assert answer.reason == phrase
         assert (status, cause) in house.switch_peer.refusals
         assert set(house.switch_peer.refusals) <= set(refusal_series())
         assert len(house.carrier.legs) == before
