@@ -152,6 +152,7 @@ class _Demo:
         with self._carrier(loop):
             store.start(loop)
             switch.begin(endpoint)
+            await endpoint.serve()
             api = make_api(switch, self._metrics, TokenCache(store.token), version=__version__)
             server = _HttpServer(uvicorn.Config(api, log_config=None, access_log=False, lifespan="off"))
             serving = asyncio.ensure_future(server.serve(sockets=[web]))

@@ -85,6 +85,7 @@ async def _run(listen: Address, watch_stdin: bool) -> None:
         endpoint = Endpoint(loop, agent, Carrier(agent, player).handle)
         try:
             await endpoint.listen(*listen)
+            await endpoint.serve()
             sys.stdout.write(f"carrier: SIP on {listen[0]} port {listen[1]}, UDP and TCP\n")
             sys.stdout.flush()
             await ended.wait()

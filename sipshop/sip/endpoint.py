@@ -42,8 +42,12 @@ class Endpoint:
         )
 
     async def listen(self, host: str, port: int) -> None:
-        """Open UDP and TCP on one address; `OSError` where it is taken or is not ours."""
+        """Open UDP and TCP on one address, to send only; `OSError` where it is taken or is not ours."""
         await self.transports.listen(host, port)
+
+    async def serve(self) -> None:
+        """Hear what comes from now on: all that is to handle it is ready."""
+        await self.transports.serve()
 
     @property
     def local(self) -> Address:

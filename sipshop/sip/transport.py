@@ -48,10 +48,11 @@ class Limits:
 class Transports:
     """The sockets of one listening address.
 
-    `on_message` is called with every datagram and framed message; `on_lost` with the flow of a connection that failed
-    or closed, never from inside `send`; `on_dropped` with the reason when something is thrown away: `keepalive`,
-    `udp_error`, `udp_unsent`, `tcp_refused` (limits), `tcp_idle`, `tcp_unsent`, `tcp_no_length`, `tcp_too_large`,
-    `tcp_connect`.
+    After `listen` it sends, after `serve` it hears too: who starts may say goodbye to an earlier run's peers before
+    any request meets him half made. `on_message` is called with every datagram and framed message; `on_lost` with the
+    flow of a connection that failed or closed, never from inside `send`; `on_dropped` with the reason when something
+    is thrown away: `keepalive`, `starting` (before `serve`), `udp_error`, `udp_unsent`, `tcp_refused` (limits),
+    `tcp_idle`, `tcp_unsent`, `tcp_no_length`, `tcp_too_large`, `tcp_connect`.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Transports:
         self._opening: set[asyncio.Task[None]] = set()
         self._last_number = 0
         self._sweeper: asyncio.TimerHandle | None = None
+        self._is_heard = False
         self._closed = False
 
     @property
@@ -95,6 +97,8 @@ class Transports:
     async def listen(self, host: str, port: int) -> None:
         """Bind UDP and TCP to one address: an IP literal, and a port of which 0 means any that both are free on.
 
+        A datagram that comes before `serve` is thrown away, its sender repeats it; a connection waits in the kernel.
+
         Raises:
             OSError: as the system said it, `errno.EADDRINUSE` for an address that is taken.
         """
@@ -103,7 +107,15 @@ class Transports:
         self._udp, self._datagrams = await self._loop.create_datagram_endpoint(
             lambda: _Datagrams(self, self.local), sock=udp
         )
-        self._server = await self._loop.create_server(lambda: _Connection(self), sock=tcp, backlog=512)
+        self._server = await self._loop.create_server(
+            lambda: _Connection(self), sock=tcp, backlog=512, start_serving=False
+        )
+
+    async def serve(self) -> None:
+        """Hear what comes from now on."""
+        assert self._server is not None, "listen comes first"
+        self._is_heard = True
+        await self._server.start_serving()
 
     def send(self, data: bytes, flow: Flow) -> Flow:
         """Send on a flow; the flow that it went by, which is another one where a connection had to be opened.
@@ -236,6 +248,8 @@ class _Datagrams(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if len(data) < _SHORTEST_MESSAGE:
             self._owner.on_dropped("keepalive")
+        elif not self._owner._is_heard:
+            self._owner.on_dropped("starting")
         else:
             self._owner.on_message(data, Flow("UDP", self._local, (addr[0], addr[1])))
 

@@ -132,7 +132,7 @@ class Switch:
     # Life.
 
     def begin(self, endpoint: Endpoint) -> None:
-        """Take the store's sessions and unfinished calls, and start to hear `endpoint`; it listens already."""
+        """Take the store's sessions and unfinished calls, and send by `endpoint`, which hears nobody yet."""
         self._endpoint = endpoint
         for session in self._store.open_sessions():
             self._sessions[session.tenant, session.booth] = session

@@ -52,6 +52,7 @@ class Side:
 
     async def __aenter__(self) -> Self:
         await self.transports.listen(HOST, 0)
+        await self.transports.serve()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -99,6 +100,47 @@ def test_a_port_that_is_half_taken_is_taken(run: Run, kind: socket.SocketKind) -
             with pytest.raises(OSError, match="in use"):
                 await side.transports.listen(HOST, other.getsockname()[1])
             side.transports.close()
+
+    run(main)
+
+
+def test_nothing_is_heard_before_serve_but_all_can_be_sent(run: Run) -> None:
+    """What a restarted server hears while it starts must not meet it half made."""
+
+    async def main() -> None:
+        us = Side()
+        await us.transports.listen(HOST, 0)
+        async with Side() as them:
+            them.transports.send(OPTIONS, them.towards(us.address, "UDP"))
+            assert await us.dropped.get() == "starting"
+            them.transports.send(OPTIONS, them.towards(us.address))  # the kernel takes the connection: it waits there
+            us.transports.send(ANSWER, us.towards(them.address, "UDP"))
+            assert (await them.messages.get())[0] == ANSWER
+            assert us.messages.empty()
+            await us.transports.serve()
+            data, flow = await us.messages.get()
+            assert (data, flow.transport) == (OPTIONS, "TCP")
+            them.transports.send(OPTIONS, them.towards(us.address, "UDP"))
+            data, flow = await us.messages.get()
+            assert (data, flow.transport) == (OPTIONS, "UDP")
+        await us.__aexit__()
+
+    run(main)
+
+
+def test_datagrams_that_wait_when_the_socket_opens_do_no_harm(run: Run) -> None:
+    async def main() -> None:
+        side = Side()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind((HOST, 0))
+            listening = asyncio.ensure_future(side.transports.listen(HOST, 0))
+            await asyncio.sleep(0)  # bound, while the loop has not yet told us of it
+            for _ in range(5):
+                peer.sendto(OPTIONS, side.address)
+            await listening
+            for _ in range(5):
+                assert await side.dropped.get() == "starting"
+        await side.__aexit__()
 
     run(main)
 
@@ -345,6 +387,7 @@ def test_ipv6(run: Run) -> None:
         us, them = Side(), Side()
         for side in (us, them):
             await side.transports.listen("::1", 0)
+            await side.transports.serve()
         for transport in ("UDP", "TCP"):
             us.transports.send(OPTIONS, us.towards(them.address, transport))
             _, flow = await them.messages.get()
