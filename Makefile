@@ -11,7 +11,7 @@ INSTALL := $(PIP) install --only-binary :all: --constraint constraints.txt
 NAME_A_PYTHON := name a Python 3.11, 3.12 or 3.13, such as: make PYTHON=python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format sipp pins clean
+.PHONY: help setup run test check format sipp chaos pins clean
 
 help:  ## List the targets
 	@echo "make TARGET [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -42,6 +42,10 @@ format: $(VENV)/.dev  ## Format the code, and fix what can be fixed by itself
 sipp: $(VENV)/.dev  ## Run the SIPp scenarios against the running demo (make run, in another window)
 	@tools/foreign_programs.sh sipp
 	@$(BIN)/python tools/sipp_run.py $(ARGS)
+
+chaos: $(VENV)/.dev  ## Kill the server 120 times under 200 calls, and count (ARGS="--seed 7 --kills 20 ...")
+	@tools/foreign_programs.sh sipp strace
+	@$(BIN)/python -m tests.wire.chaos $(ARGS)
 
 pins: $(VENV)/.dev  ## Write the newest versions of everything we install into constraints.txt
 	$(PIP) install --only-binary :all: --upgrade --upgrade-strategy eager --editable . --group dev

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import ipaddress
+import json
 import logging
 import os
 import secrets
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,9 +36,11 @@ from sipshop.proxy.admission import Auth
 from sipshop.sip.digest import Algorithm, ha1
 from sipshop.sip.endpoint import Endpoint
 from sipshop.sip.flow import Address
+from sipshop.sip.message import printable
 from sipshop.sip.timers import Timers
 from sipshop.sip.useragent import UserAgent
 from sipshop.store import Store, StoreError, Unwritable
+from sipshop.store.audit import LAWS
 from sipshop.switch import DROP_REASONS, Directory, Options, Switch, refusal_series, utc_ms
 from sipshop.world import World, WorldErrors, parse_world
 
@@ -44,14 +48,16 @@ log: Final = logging.getLogger("sipshop.app")
 
 #: How long calls and their CDRs may take to end when we are told to stop.
 DRAIN_S: Final = 10.0
+#: How often the books are checked against the laws of the ledger.
+AUDIT_EVERY_S: Final = 3600.0
 DATABASE: Final = "sipshop.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """A demo: the world that an empty database gets, the folder of the data, and where to listen."""
+    """A demo: the worlds that an empty database gets, one a provider, the folder of the data, and where to listen."""
 
-    world: Path
+    worlds: tuple[Path, ...]
     data: Path
     listen: Address
     advertise: tuple[str, int | None] | None
@@ -95,7 +101,7 @@ class _Demo:
             http_port=options.http[1],
             database=str(options.data / DATABASE),
         )
-        self._metrics = Metrics(version=__version__, refusals=refusal_series(), drop_reasons=DROP_REASONS)
+        self._metrics = Metrics(version=__version__, refusals=refusal_series(), drop_reasons=DROP_REASONS, laws=LAWS)
 
     async def run(self) -> None:
         process = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -112,15 +118,16 @@ class _Demo:
 
     async def _run(self, store: Store, process: str) -> None:
         loop = asyncio.get_running_loop()
-        world_text = _read_world(self._options.world)
+        texts = [_read_world(path) for path in self._options.worlds]
         if store.is_empty():
-            store.load(parse_world(world_text, str(self._options.world)), at_ms=utc_ms())
+            for path, text in zip(self._options.worlds, texts, strict=True):
+                store.load(parse_world(text, str(path)), at_ms=utc_ms())
         worlds = store.worlds()
         if not worlds:
             raise StartError(
                 f"the database {store.path} has no world and cannot be written: mend the disk and start again"
             )
-        token_file = self._issue_token(store, worlds[0])
+        token_files = [self._issue_token(store, world, is_first=world is worlds[0]) for world in worlds]
         directory = Directory(worlds, default_realm=self._settings.realm)
         self._metrics.expect(
             shops=[shop.name for world in worlds for shop in world.shops],
@@ -153,22 +160,53 @@ class _Demo:
             store.start(loop)
             switch.begin(endpoint)
             await endpoint.serve()
-            api = make_api(switch, self._metrics, TokenCache(store.token), version=__version__)
+            api = make_api(switch.desk, self._metrics, TokenCache(store.token), version=__version__)
             server = _HttpServer(uvicorn.Config(api, log_config=None, access_log=False, lifespan="off"))
             serving = asyncio.ensure_future(server.serve(sockets=[web]))
+            auditing = asyncio.ensure_future(self._audit(store.path))
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop.set)
             _quiet_collector()
-            sys.stdout.write(self._banner(directory, world_text, token_file))
+            sys.stdout.write(self._banner(directory, texts[0], token_files[0]))
             sys.stdout.flush()
             try:
                 await stop.wait()
                 await switch.drain(DRAIN_S)
             finally:
+                auditing.cancel()
                 server.should_exit = True
                 await serving
                 endpoint.close()
+
+    async def _audit(self, database: Path) -> None:
+        """Have the books checked again and again, by a process of its own: it reads all of them and calls are busy."""
+        while True:
+            await asyncio.sleep(AUDIT_EVERY_S)
+            audit = await asyncio.create_subprocess_exec(
+                *("nice", sys.executable, "-m", "sipshop", "audit", "--database", str(database), "--json"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            try:
+                printed, _ = await audit.communicate()
+            except asyncio.CancelledError:
+                audit.kill()
+                await audit.wait()
+                raise
+            self._note_audit(printed)
+
+    def _note_audit(self, printed: bytes) -> None:
+        """Count what an audit found, and log each breach."""
+        try:
+            violations = json.loads(printed)["violations"]
+        except (ValueError, KeyError, TypeError):
+            log.exception("the audit could not be made: run `sipshop audit` to see why")
+            return
+        found = Counter(violation["law"] for violation in violations)
+        for violation in violations:
+            log.error("audit: %s: %s: %s", violation["law"], violation["subject"], printable(violation["text"]))
+        self._metrics.audited({law: found[law] for law in LAWS}, utc_ms() / 1000)
 
     async def _listen(self, endpoint: Endpoint) -> None:
         host, port = self._options.listen
@@ -234,9 +272,9 @@ class _Demo:
                 child.wait()
             child.stdout.close()
 
-    def _issue_token(self, store: Store, world: World) -> Path:
-        """The file that holds the demo's API token: made once, readable by its owner alone."""
-        path = self._options.data / "token"
+    def _issue_token(self, store: Store, world: World, *, is_first: bool) -> Path:
+        """The file that holds a provider's API token: made once, readable by its owner alone."""
+        path = self._options.data / ("token" if is_first else f"token.{world.tenant}")
         try:
             if path.exists():
                 token = path.read_text("ascii").strip()

@@ -1,17 +1,20 @@
 """The command line: `sipshop demo` starts a switch, everything else is a command to the one that runs.
 
-The commands talk HTTP to the running server (`sipshop.console.api`) and know nothing of its rooms. What is heavy is
-imported where it is needed, so that `sipshop booth list` answers at once.
+The commands talk HTTP to the running server (`sipshop.console.api`) and know nothing of its rooms; only `audit` can
+also read a database by itself. What is heavy is imported where it is needed, so that `sipshop booth list` answers at
+once.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
@@ -27,18 +30,26 @@ DONE: Final = 0
 REFUSED: Final = 1  # by the server
 USAGE: Final = 2  # or a bad configuration; 3 is reserved for `quote`
 UNREACHABLE: Final = 4  # no server, or it does not let us in
+VIOLATED: Final = 1  # by the books, which `audit` has read
 
 OLDEST_PYTHON: Final = (3, 11)
 NEWEST_PYTHON: Final = (3, 13)
 
+DEFAULT_WORLD: Final = Path("conf/demo.yaml")
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEFAULT_TOKEN_FILE: Final = Path("data/token")
 TIMEOUT_S: Final = 30.0  # a commit on a slow disk takes seconds, and a command must not be given up while it is made
+AUDIT_TIMEOUT_S: Final = 3600.0  # it reads the whole database
 
+_AMOUNTS_BELOW_ZERO: Final = {"ignore_unknown_options": True}  # -5.00 is no option
 _PIPE_WIDTH: Final = 240  # a file or a pipe has no edge at which a table has to be folded
 _EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 refused by the server; 2 wrong usage or configuration; 3 reserved; "
     "4 no server there, or not authorised."
+)
+_AUDIT_EXIT_CODES: Final = (
+    "Exit codes: 0 every law holds; 1 one does not, or refused by the server; 2 wrong usage, or a file that cannot be "
+    "read; 4 no server there, or not authorised."
 )
 
 app = typer.Typer(
@@ -54,7 +65,9 @@ booth_app = typer.Typer(help="Booths: who may call.", no_args_is_help=True, epil
 session_app = typer.Typer(
     help="Booth sessions: what a customer owes, and paying it.", no_args_is_help=True, epilog=_EXIT_CODES
 )
-party_app = typer.Typer(help="Parties: provider, resellers, owners.", no_args_is_help=True, epilog=_EXIT_CODES)
+party_app = typer.Typer(
+    help="Parties: provider, resellers, owners; their accounts.", no_args_is_help=True, epilog=_EXIT_CODES
+)
 cdr_app = typer.Typer(help="Call detail records.", no_args_is_help=True, epilog=_EXIT_CODES)
 app.add_typer(booth_app, name="booth")
 app.add_typer(session_app, name="session")
@@ -62,6 +75,14 @@ app.add_typer(party_app, name="party")
 app.add_typer(cdr_app, name="cdr")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Reason = Annotated[str, typer.Option(help="Why, for whoever reads the books.")]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Names this command: repeated with the same name, it is done once. [default: a new one each time]",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -130,7 +151,13 @@ def settings(
 @app.command(epilog=_EXIT_CODES)
 def demo(
     *,
-    world: Annotated[Path, typer.Option(help="World to load if the database is empty.")] = Path("conf/demo.yaml"),
+    world: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="World to load if the database is empty; several times for several providers. "
+            f"[default: {DEFAULT_WORLD}]"
+        ),
+    ] = None,
     data: Annotated[Path, typer.Option(help="Folder of the database and the token.")] = Path("data"),
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="SIP, UDP and TCP.")] = "127.0.0.1:5060",
     advertise: Annotated[
@@ -147,7 +174,7 @@ def demo(
     from sipshop import app as room  # noqa: PLC0415 - the whole house, which no other command needs
 
     options = room.DemoOptions(
-        world=world,
+        worlds=tuple(world or [DEFAULT_WORLD]),
         data=data,
         listen=parse_listen(listen, "--listen"),
         advertise=None if advertise is None else parse_address(advertise, "--advertise"),
@@ -186,7 +213,9 @@ def list_booths(context: typer.Context, as_json: Json = False) -> None:
     if wants_json(context, as_json):
         print_json(answer)
         return
-    table = make_table("Booth", "Shop", "State", "Phones", "Session", "Since (UTC)", "Unlocked by", "Call", "Seconds")
+    table = make_table(
+        "Booth", "Shop", "State", "Phones", "Session", "Since (UTC)", "Unlocked by", "Left", "Call", "Seconds"
+    )
     for booth in answer["booths"]:
         state = booth["state"] + (", suspended" if booth["suspended"] else "")
         add_row(
@@ -198,6 +227,7 @@ def list_booths(context: typer.Context, as_json: Json = False) -> None:
             booth["session_id"],
             clock(booth["opened_at"]),
             booth["opened_by"],
+            left_of(booth),
             booth["dialled"],
             booth["seconds"],
         )
@@ -208,11 +238,19 @@ def list_booths(context: typer.Context, as_json: Json = False) -> None:
 def unlock_booths(
     context: typer.Context,
     booths: Annotated[list[str] | None, typer.Argument(metavar="BOOTH")] = None,
+    *,
     every: Annotated[bool, typer.Option("--all", help="Every booth.")] = False,
+    deposit: Annotated[str | None, typer.Option(help="What the customer pays in beforehand, such as 5.00.")] = None,
+    limit: Annotated[str | None, typer.Option(help="What the customer may owe, such as 5.00.")] = None,
+    minutes: Annotated[int | None, typer.Option(min=1, help="How long all his calls together may talk.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Let the customers of these booths call."""
-    command_booths(context, booths or [], every=every, as_json=as_json, command="unlock", body={})
+    """Let the customers of these booths call: without end, or for a deposit, a limit or minutes."""
+    given = {"deposit": deposit, "limit": limit, "minutes": minutes}
+    terms = {term: value for term, value in given.items() if value is not None}
+    if len(terms) > 1:
+        raise typer.BadParameter("give --deposit, --limit or --minutes, not two of them")
+    command_booths(context, booths or [], every=every, as_json=as_json, command="unlock", body=terms)
 
 
 @booth_app.command("lock", epilog=_EXIT_CODES)
@@ -251,15 +289,32 @@ def show_bill(context: typer.Context, booth: str, as_json: Json = False) -> None
     table.columns[-1].footer = answer["total"]
     table.title = f"Booth {clean(answer['booth'])}, session {answer['session_id']}"
     print_table(table)
-    typer.echo(f"Total {answer['total']} {currency}, version {answer['version']}. When the customer pays it:")
+    deposit = f", deposit {answer['deposit']}, due {answer['due']}" if Decimal(answer["deposit"]) else ""
+    typer.echo(f"Total {answer['total']} {currency}{deposit}, version {answer['version']}. When the customer pays it:")
     pay = (program(), "session", "pay", answer["booth"], "--version", str(answer["version"]))
-    typer.echo(f"  {clean(shlex.join((*pay, '--tendered', answer['total'])))}")
+    typer.echo(f"  {clean(shlex.join((*pay, '--tendered', answer['due'])))}")
 
 
 def program() -> str:
     """How we were called, so that a command that we suggest can be pasted."""
     called = Path(sys.argv[0])
     return str(called) if called.name == "sipshop" and not called.is_absolute() else "sipshop"
+
+
+@session_app.command("topup", epilog=_EXIT_CODES)
+def top_up_session(
+    context: typer.Context,
+    booth: str,
+    amount: Annotated[str, typer.Argument(help="What the customer pays in, such as 5.00.")],
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Add to the deposit of a booth's session; a running call goes on for it."""
+    answer = Server(context).post(f"/booths/{segment(booth)}/topup", {"amount": amount}, key=key)
+    if wants_json(context, as_json):
+        print_json(answer)
+    else:
+        typer.echo(f"{state_of(answer)}, deposit {answer['deposit']} {answer['currency']}")
 
 
 @session_app.command("pay", epilog=_EXIT_CODES)
@@ -276,22 +331,139 @@ def pay_bill(
         print_json(answer)
         return
     currency = answer["currency"]
+    deposit = f"deposit {answer['deposit']}, " if Decimal(answer["deposit"]) else ""
     typer.echo(
-        f"Booth {clean(answer['booth'])}, session {answer['session_id']}: paid {answer['total']} {currency}, "
+        f"Booth {clean(answer['booth'])}, session {answer['session_id']}: paid {answer['total']} {currency}, {deposit}"
         f"tendered {answer['tendered']}, change {answer['change']} {currency}. The booth is locked."
     )
 
 
+@party_app.command("list", epilog=_EXIT_CODES)
+def list_parties(context: typer.Context, as_json: Json = False) -> None:
+    """Show every party with its account."""
+    answer = Server(context).get("/parties")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    table = make_table(
+        "Party",
+        "Kind",
+        "Bought from",
+        "State",
+        "Currency",
+        right=("Balance", "Credit limit", "Held", "Available", "Calls"),
+    )
+    for party in answer["parties"]:
+        add_row(
+            table,
+            party["party"],
+            party["kind"],
+            party["parent"],
+            standing_of(party),
+            party["currency"],
+            party["balance"],
+            "unlimited" if party["unlimited"] else party["credit_limit"],
+            party["held"],
+            party["available"],
+            party["live_calls"],
+        )
+    print_table(table)
+
+
+@party_app.command("show", epilog=_EXIT_CODES)
+def show_party(context: typer.Context, name: str, as_json: Json = False) -> None:
+    """Show a party's state and account."""
+    print_party(context, Server(context).get(f"/parties/{segment(name)}"), as_json=as_json)
+
+
+@party_app.command("pay", epilog=_EXIT_CODES, context_settings=_AMOUNTS_BELOW_ZERO)
+def book_payment(
+    context: typer.Context,
+    name: str,
+    amount: Annotated[str, typer.Argument(help="What it paid, such as 50.00; -50.00 is paid back.")],
+    *,
+    reason: Reason,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Book a payment of a party to the one above it; what is paid back has to be available."""
+    move_money(context, name, "payments", amount, reason, key=key, as_json=as_json)
+
+
+@party_app.command("adjust", epilog=_EXIT_CODES, context_settings=_AMOUNTS_BELOW_ZERO)
+def book_adjustment(
+    context: typer.Context,
+    name: str,
+    amount: Annotated[str, typer.Argument(help="What is added to its balance, such as 5.00; -5.00 is taken off.")],
+    *,
+    reason: Reason,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Correct a party's balance; an account that this overdraws starts no calls."""
+    move_money(context, name, "adjustments", amount, reason, key=key, as_json=as_json)
+
+
+@party_app.command("limit", epilog=_EXIT_CODES, context_settings=_AMOUNTS_BELOW_ZERO)
+def set_limit(
+    context: typer.Context,
+    name: str,
+    amount: Annotated[str | None, typer.Argument(help="What it may owe, such as 10.00.")] = None,
+    *,
+    reason: Reason,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="It may owe without end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Set what a party may owe the one above it."""
+    if (amount is not None) == unlimited:
+        raise typer.BadParameter("give an amount or --unlimited")
+    limit: dict[str, object] = {"unlimited": True} if amount is None else {"credit_limit": amount}
+    answer = Server(context).post(f"/parties/{segment(name)}/limit", limit | {"reason": reason})
+    print_party(context, answer, as_json=as_json)
+
+
+@party_app.command("transfers", epilog=_EXIT_CODES)
+def list_transfers(
+    context: typer.Context,
+    name: str,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show what moved on a party's account, the newest first."""
+    answer = Server(context).get(f"/parties/{segment(name)}/transfers?limit={limit}")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    table = make_table("At (UTC)", "Kind", "Other account", "Author", "Reason", "Key", right=("Amount",))
+    for transfer in answer["transfers"]:
+        add_row(
+            table,
+            clock(transfer["at"]),
+            transfer["kind"],
+            transfer["other"],
+            transfer["author"],
+            transfer["reason"],
+            transfer["key"],
+            f"{transfer['amount']} {transfer['currency']}",
+        )
+    print_table(table)
+
+
 @party_app.command("suspend", epilog=_EXIT_CODES)
-def suspend_party(context: typer.Context, name: str, as_json: Json = False) -> None:
-    """Stop the calls of a party and of all below it; emergency calls go on."""
-    command_party(context, name, "suspend", "is suspended", as_json=as_json)
+def suspend_party(
+    context: typer.Context,
+    name: str,
+    cut: Annotated[bool, typer.Option("--cut", help="Hang up the running calls too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Stop the calls of a party and of all below it; running calls go on unless --cut, emergency calls always."""
+    command_party(context, name, "suspend", {"cut": cut}, as_json=as_json)
 
 
 @party_app.command("resume", epilog=_EXIT_CODES)
 def resume_party(context: typer.Context, name: str, as_json: Json = False) -> None:
     """End a party's suspension."""
-    command_party(context, name, "resume", "is not suspended", as_json=as_json)
+    command_party(context, name, "resume", {}, as_json=as_json)
 
 
 @cdr_app.command("list", epilog=_EXIT_CODES)
@@ -336,6 +508,107 @@ def list_cdrs(
     print_table(table)
 
 
+@cdr_app.command("show", epilog=_EXIT_CODES)
+def show_cdr(context: typer.Context, call_id: str, as_json: Json = False) -> None:
+    """Show a call: every trunk that was tried, and what every level of the chain paid and kept."""
+    cdr = Server(context).get(f"/cdrs/{segment(call_id)}")
+    if wants_json(context, as_json):
+        print_json(cdr)
+        return
+    print_facts(
+        {
+            "Call": f"{cdr['call_id']}, revision {cdr['revision']}, {cdr['kind']}",
+            "Booth": f"{cdr['booth']} of {cdr['shop']}, session {cdr['session_id'] or 'none'}",
+            "Dialled": f"{cdr['dialled']}, {cdr['e164'] or 'not understood'}, {cdr['destination'] or 'no destination'}",
+            "Set up": clock(cdr["setup_at"]),
+            "Answered": clock(cdr["answered_at"]) or "never",
+            "Ended": clock(cdr["ended_at"]) + (f", by the {cdr['hung_up_by']}" if cdr["hung_up_by"] else ""),
+            "Talked": f"{cdr['talk_ms'] / 1000:.3f} s" + (", ended by a restart" if cdr["recovered"] else ""),
+            "Result": f"{cdr['result']}, SIP {cdr['sip_status'] or 'none'}, Q.850 {cdr['q850'] or 'none'}",
+            "Trunk": cdr["trunk"] or "none",
+        }
+    )
+    if cdr["attempts"]:
+        print_attempts(cdr["attempts"])
+    if cdr["charges"]:
+        print_chain(cdr["charges"])
+
+
+def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
+    """The trunks that a call tried, in order."""
+    table = make_table("Tried", right=("SIP", "Q.850", "Rang after ms"))
+    for attempt in attempts:
+        add_row(table, attempt["trunk"], attempt["status"], attempt["q850"], attempt["pdd_ms"])
+    print_table(table)
+
+
+def print_chain(charges: Sequence[Mapping[str, Any]]) -> None:
+    """What each buyer of a call's chain paid, and what he kept of what he was paid himself."""
+    currency = charges[0]["currency"]
+    table = make_table(
+        "Buyer", "Seller", "Deck", "Version", "Prefix", right=("Billed s", f"Paid {currency}", "Kept"), footer=True
+    )
+    for charge in charges:
+        add_row(
+            table,
+            charge["buyer"],
+            charge["seller"],
+            charge["deck"],
+            charge["version"],
+            charge["prefix"] or "any",
+            charge["billed_s"],
+            charge["amount"],
+            charge["margin"],
+        )
+    kept = sum((Decimal(charge["margin"]) for charge in charges if charge["margin"] is not None), Decimal())
+    table.columns[0].footer = "All margins"
+    table.columns[-1].footer = str(kept)
+    print_table(table)
+
+
+@app.command(epilog=_AUDIT_EXIT_CODES)
+def audit(
+    context: typer.Context,
+    database: Annotated[
+        Path | None,
+        typer.Option(help="Read this database, whether a server runs on it or not. [default: ask the server]"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold every law of the books against all calls, transfers and balances."""
+    found = Server(context).get("/audit", timeout_s=AUDIT_TIMEOUT_S) if database is None else audit_of(database)
+    if wants_json(context, as_json):
+        print_json(found)
+    else:
+        table = make_table("Law", "Says", right=("Breaches",))
+        for law, sentence in found["laws"].items():
+            breaches = sum(1 for violation in found["violations"] if violation["law"] == law)
+            add_row(table, law, sentence, breaches or "none")
+        print_table(table)
+        for violation in found["violations"]:
+            line = f"{violation['law']}: {violation['tenant']}: {violation['subject']}: {violation['text']}"
+            typer.echo(clean(line))
+        typer.echo("Every law holds." if found["clean"] else "The books do not hold.")
+    if not found["clean"]:
+        raise typer.Exit(VIOLATED)
+
+
+def audit_of(database: Path) -> dict[str, Any]:
+    """What an audit of a database finds, in the shape of the server's answer."""
+    from sipshop.store import StoreError  # noqa: PLC0415 - the database, which no other command reads
+    from sipshop.store.audit import LAWS, audit_file  # noqa: PLC0415 - likewise
+
+    try:
+        violations = audit_file(database)
+    except StoreError as error:
+        fail(USAGE, str(error))
+    return {
+        "clean": not violations,
+        "laws": dict(LAWS),
+        "violations": [asdict(violation) for violation in violations],
+    }
+
+
 def command_booths(
     context: typer.Context,
     booths: Sequence[str],
@@ -361,21 +634,90 @@ def command_booths(
             continue
         done.append(booth)
         if not wants_json(context, as_json):
-            session = "" if booth["session_id"] is None else f", session {booth['session_id']}"
-            typer.echo(f"{clean(booth['booth'])}: {booth['state']}{session}")
+            typer.echo(state_of(booth))
     if wants_json(context, as_json):
         print_json({"booths": done})
     if refused:
         raise typer.Exit(REFUSED)
 
 
-def command_party(context: typer.Context, name: str, command: str, outcome: str, *, as_json: bool) -> None:
-    """Send a command to a party."""
-    answer = Server(context).post(f"/parties/{segment(name)}/{command}", {})
+def command_party(
+    context: typer.Context, name: str, command: str, body: Mapping[str, object], *, as_json: bool
+) -> None:
+    """Send a command to a party, and say how it stands."""
+    answer = Server(context).post(f"/parties/{segment(name)}/{command}", body)
     if wants_json(context, as_json):
         print_json(answer)
     else:
-        typer.echo(f"{clean(answer['party'])} {outcome}")
+        typer.echo(f"{clean(answer['party'])} is {clean(standing_of(answer))}")
+
+
+def move_money(
+    context: typer.Context, name: str, kind: str, amount: str, reason: str, *, key: str | None, as_json: bool
+) -> None:
+    """Book a payment or an adjustment of a party."""
+    answer = Server(context).post(f"/parties/{segment(name)}/{kind}", {"amount": amount, "reason": reason}, key=key)
+    print_party(context, answer, as_json=as_json)
+
+
+def print_party(context: typer.Context, party: Mapping[str, Any], *, as_json: bool) -> None:
+    """How a party stands, and its account."""
+    if wants_json(context, as_json):
+        print_json(party)
+        return
+    facts = {"Party": f"{party['party']}, {party['kind']}", "State": standing_of(party)}
+    if party["currency"] is not None:
+        currency = party["currency"]
+        facts |= {
+            "Bought from": party["parent"],
+            "Balance": f"{party['balance']} {currency}",
+            "Credit limit": "unlimited" if party["unlimited"] else f"{party['credit_limit']} {currency}",
+            "Held": f"{party['held']} {currency}",
+            "Available": "without end" if party["unlimited"] else f"{party['available']} {currency}",
+        }
+    print_facts(facts | {"Live calls": str(party["live_calls"])})
+
+
+def standing_of(party: Mapping[str, Any]) -> str:
+    """Whether a party may call.
+
+    >>> standing_of({"party": "olga", "suspended_by": "rhea", "overdrawn": True})
+    'suspended with rhea, overdrawn'
+    """
+    states = []
+    if party["suspended_by"] is not None:
+        states.append(
+            "suspended" if party["suspended_by"] == party["party"] else f"suspended with {party['suspended_by']}"
+        )
+    if party["overdrawn"]:
+        states.append("overdrawn")
+    return ", ".join(states) or "active"
+
+
+def state_of(booth: Mapping[str, Any]) -> str:
+    """A booth after a command, in a line."""
+    parts = [f"{booth['booth']}: {booth['state']}"]
+    if booth["session_id"] is not None:
+        parts.append(f"session {booth['session_id']}")
+    left = left_of(booth)
+    if left is not None:
+        parts.append(f"{left} left")
+    return clean(", ".join(parts))
+
+
+def left_of(booth: Mapping[str, Any]) -> str | None:
+    """What a booth's session may still spend and talk; None without end.
+
+    >>> left_of({"available": None, "currency": "EUR", "left_ms": 599_999})
+    '9:59 min'
+    """
+    left = []
+    if booth["available"] is not None:
+        left.append(f"{booth['available']} {booth['currency']}")
+    if booth["left_ms"] is not None:
+        minutes, seconds = divmod(booth["left_ms"] // 1000, 60)
+        left.append(f"{minutes}:{seconds:02d} min")
+    return ", ".join(left) or None
 
 
 # The server.
@@ -406,17 +748,28 @@ class Server:
         self._path = parts.path
         self._token = read_token(settings)
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, *, timeout_s: float = TIMEOUT_S) -> Any:
         """Read; ends the program with REFUSED where the server refuses."""
-        return self._ask_or_exit("GET", path, None)
+        return self._ask_or_exit("GET", path, None, timeout_s=timeout_s)
 
-    def post(self, path: str, body: Mapping[str, object]) -> Any:
-        """Command; ends the program with REFUSED where the server refuses."""
-        return self._ask_or_exit("POST", path, body)
+    def post(self, path: str, body: Mapping[str, object], *, key: str | None = None) -> Any:
+        """Command, named by `key` if one is given; ends the program with REFUSED where the server refuses."""
+        return self._ask_or_exit("POST", path, body, key=key)
 
-    def ask(self, method: str, path: str, body: Mapping[str, object] | None) -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        *,
+        key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Any:
         """Return the JSON of the server's answer; raises Refused."""
-        status, text = self._exchange(method, path, body)
+        headers = {"Accept": "application/json", "User-Agent": f"sipshop/{__version__}"}
+        if key is not None:
+            headers["Idempotency-Key"] = key_of(key)
+        status, text = self._exchange(method, path, body, headers, timeout_s)
         if status == 401:
             fail(UNREACHABLE, self._why_unauthorised())
         try:
@@ -429,19 +782,28 @@ class Server:
             raise Refused(str(answer["detail"]))
         return answer
 
-    def _ask_or_exit(self, method: str, path: str, body: Mapping[str, object] | None) -> Any:
+    def _ask_or_exit(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        *,
+        key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Any:
         try:
-            return self.ask(method, path, body)
+            return self.ask(method, path, body, key=key, timeout_s=timeout_s)
         except Refused as refusal:
             fail(REFUSED, str(refusal))
 
-    def _exchange(self, method: str, path: str, body: Mapping[str, object] | None) -> tuple[int, bytes]:
+    def _exchange(
+        self, method: str, path: str, body: Mapping[str, object] | None, headers: dict[str, str], timeout_s: float
+    ) -> tuple[int, bytes]:
         """One request on a connection of its own, and the status and body of its response."""
         from http import client  # noqa: PLC0415 - the shell's completion and --help need no network
 
         kind = client.HTTPSConnection if self._is_tls else client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=TIMEOUT_S)
-        headers = {"Accept": "application/json", "User-Agent": f"sipshop/{__version__}"}
+        connection = kind(self._host, self._port, timeout=timeout_s)
         if body is not None:
             headers["Content-Type"] = "application/json"
         if self._token is not None:
@@ -457,7 +819,7 @@ class Server:
         except TimeoutError:
             fail(
                 UNREACHABLE,
-                f"no answer from {self._url} within {TIMEOUT_S:.0f} s: look whether the command was done before you "
+                f"no answer from {self._url} within {timeout_s:.0f} s: look whether the command was done before you "
                 "repeat it",
             )
         except (OSError, client.HTTPException) as error:
@@ -497,6 +859,13 @@ def read_token(settings: Settings) -> str | None:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         fail(USAGE, f"{source} holds no token: one word of ASCII characters")
     return token
+
+
+def key_of(text: str) -> str:
+    """The name of a command as a header can carry it; what is none ends the program with USAGE."""
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) is None:
+        fail(USAGE, "--key: 1 to 64 letters, digits, dots, underscores and dashes")
+    return text
 
 
 def segment(name: str) -> str:
@@ -572,6 +941,13 @@ def wants_json(context: typer.Context, as_json: bool) -> bool:
 def print_json(value: object) -> None:
     """Print for programs."""
     typer.echo(json.dumps(value, indent=2))
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Print names and what they are, a line each."""
+    width = max(map(len, facts))
+    for name, what in facts.items():
+        typer.echo(f"{name:{width}}  {clean(what)}")
 
 
 def make_table(*left: str, right: Sequence[str] = (), footer: bool = False) -> Table:

@@ -209,6 +209,11 @@ class Section:
                 self._note(item.line, f"{key}[{index}]", "must be a table of keys and values")
         return found
 
+    def lists_tables(self, key: str) -> bool:
+        """Whether the list under a key begins with a table, where a list of texts may stand as well."""
+        node = self._table.values.get(key)
+        return isinstance(node, Sequence) and bool(node.items) and isinstance(node.items[0], Table)
+
     def end(self) -> None:
         """Refuse every key that was not asked for, with the nearest one that was."""
         for key in self._table.values:

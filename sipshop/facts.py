@@ -88,4 +88,22 @@ class MessageDropped:
     reason: str
 
 
-Fact = RegistrationChanged | CallAttempted | CallRang | CallAnswered | CallEnded | RequestRefused | MessageDropped
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossSeen:
+    """A call is made although `party` loses on it: its loss guard warns only. A trunk is named for the provider's."""
+
+    tenant: str
+    party: str
+    call_id: str
+
+
+Fact = (
+    RegistrationChanged
+    | CallAttempted
+    | CallRang
+    | CallAnswered
+    | CallEnded
+    | RequestRefused
+    | MessageDropped
+    | LossSeen
+)

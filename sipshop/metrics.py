@@ -32,6 +32,7 @@ from sipshop.facts import (
     CallEnded,
     CallRang,
     Fact,
+    LossSeen,
     MessageDropped,
     RegistrationChanged,
     RequestRefused,
@@ -62,6 +63,7 @@ class Metrics:
         version: str,
         refusals: Iterable[tuple[int, str]] = (),
         drop_reasons: Iterable[str] = (),
+        laws: Iterable[str] = (),
     ) -> None:
         # Without it every counter has a second gauge beside it. prometheus-client gives it no types.
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -104,6 +106,27 @@ class Metrics:
                 registry=registry,
             )
         )
+        self._losses = _Children(
+            Counter(
+                "sipshop_losses",
+                "Calls that were made although a party loses on them, by party or by the trunk for the provider.",
+                ("party",),
+                registry=registry,
+            )
+        )
+        self._violations = _Children(
+            Gauge(
+                "sipshop_audit_violations",
+                "Breaches of each law of the ledger that the last audit found.",
+                ("law",),
+                registry=registry,
+            )
+        )
+        self._audited = Gauge(
+            "sipshop_audit_timestamp_seconds",
+            "When the last audit ended, since the Unix epoch; 0 before the first.",
+            registry=registry,
+        )
         self._setup = _Children(
             Histogram(
                 "sipshop_setup_seconds",
@@ -145,6 +168,8 @@ class Metrics:
             self._refused[str(status), cause]
         for reason in drop_reasons:
             self._dropped[reason,]
+        for law in laws:
+            self._violations[law,]
         self.expect()
 
     def expect(self, *, shops: Iterable[str] = (), carriers: Iterable[str] = ()) -> None:
@@ -185,11 +210,19 @@ class Metrics:
                 self._refused[str(fact.status), fact.cause].inc()
             case MessageDropped():
                 self._dropped[fact.reason,].inc()
+            case LossSeen():
+                self._losses[fact.party,].inc()
 
     def committed(self, seconds: float, writes: int) -> None:
         """One group commit of the journal took `seconds` and held `writes` writes."""
         self._commit.observe(seconds)
         self._writes.inc(writes)
+
+    def audited(self, violations: Mapping[str, int], at_s: float) -> None:
+        """An audit ended at this instant (since the Unix epoch), with so many breaches of each law."""
+        for law, count in violations.items():
+            self._violations[law,].set(count)
+        self._audited.set(at_s)
 
     def lagged(self, seconds: float) -> None:
         """The event loop was `seconds` late for something that was due."""

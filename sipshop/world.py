@@ -6,14 +6,15 @@ conf/demo.yaml explains every key. Passwords go no further than this module: a b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Final
 
 from sipshop.billing.deck import DurationRound, Rate, RateDeck
-from sipshop.billing.money import Rounding, RoundMode, check_currency, minor_unit_places, parse_price
+from sipshop.billing.guard import MEAN_S, WARN_OF_LOSSES, GuardAction, LossGuard
+from sipshop.billing.money import Rounding, RoundMode, check_currency, minor_unit_places, parse_amount, parse_price
 from sipshop.billing.parties import Kind, Party, party_faults
 from sipshop.config import Problem, Problems, Section, nearest, read_yaml, shown
 from sipshop.proxy.admission import Auth, Booth, Shop
@@ -23,9 +24,24 @@ from sipshop.sip.digest import Algorithm, ha1
 
 _NAME_LENGTH: Final = 64
 _MAX_RANGE: Final = 10_000
+_MAX_MARGIN_PPM: Final = 10_000_000
+_PARTS_PER_PERCENT: Final = 10_000  # millionths
 _USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RANGE: Final = re.compile(r"(.*?)([0-9]+)\.\.(.*?)([0-9]+)", re.DOTALL)
 _REALM: Final = re.compile(r"[ !#-\[\]-~]{1,64}")  # what needs no escape in a quoted string, RFC 3261 section 25.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """How the account of a party with the one above it begins, in micro-units.
+
+    `opening_micros` was paid in beforehand; `credit_limit_micros` is what may be spent beyond it, None without end.
+    """
+
+    party: str
+    currency: str
+    credit_limit_micros: int | None
+    opening_micros: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +59,7 @@ class World:
     trunks: tuple[Trunk, ...]
     routes: tuple[Route, ...]
     open_booths: frozenset[str]
+    openings: tuple[Opening, ...]
 
 
 WorldError = Problem  # one error of a world is what the reader of its file calls a problem
@@ -73,26 +90,30 @@ def parse_world(text: str, filename: str) -> World:
 def _world(top: Section) -> World:
     """Read every part even if an earlier one is wrong, so that all errors are found."""
     provider = top.section("provider")
-    tenant = provider.text("name", check=_name) if provider is not None else ""
+    tenant = provider.text("name", check=_account_name) if provider is not None else ""
+    guard = _loss_guard(provider) if provider is not None else WARN_OF_LOSSES
     if provider is not None:
         provider.end()
-    parties, owners = _parties(top, tenant)
-    decks, deck_names = _decks(top)
-    trunks, trunk_names = _trunks(top, tenant)
-    routes = _routes(top, tenant, trunk_names)
-    shops = _Shops(tenant, owners, decks, deck_names, emergency_trunks=any(trunk.emergency for trunk in trunks))
+    decks = _decks(top)
+    parties = _Parties(tenant, decks)
+    parties.read(top, guard)
+    trunks, trunk_names = _trunks(top, tenant, decks)
+    routes = _routes(top, parties, trunk_names)
+    parties.check_carriers(trunks, routes)
+    shops = _Shops(tenant, parties, decks, emergency_trunks=any(trunk.emergency for trunk in trunks))
     for section in top.sections("shops"):
         shops.read(section)
     top.end()
     return World(
         tenant=tenant,
-        parties=parties,
+        parties=tuple(parties.parties),
         shops=tuple(shops.shops),
         booths=tuple(shops.booths),
-        decks=decks,
+        decks=decks.decks,
         trunks=trunks,
         routes=routes,
         open_booths=frozenset(shops.open_booths),
+        openings=tuple(parties.openings),
     )
 
 
@@ -116,28 +137,25 @@ class _Names:
             section.fault(key, f"there is no {self._what} named {shown(name)}{nearest(name, self._lines)}")
 
 
-def _parties(top: Section, provider: str) -> tuple[tuple[Party, ...], _Names]:
-    parties = [Party(tenant=provider, name=provider, kind=Kind.PROVIDER, parent=None)]
-    sections: dict[str, Section] = {}
-    owners = _Names("owner")
-    for section in top.sections("owners"):
-        name = section.text("name", check=_name)
-        parent = section.text("parent", provider, check=_name)
-        section.end()
-        if name and name == provider:
-            section.fault("name", "is the name of the provider")
-            continue
-        owners.give(section, "name", name)
-        if name and name not in sections:
-            sections[name] = section
-            parties.append(Party(tenant=provider, name=name, kind=Kind.OWNER, parent=parent or provider))
-    for name, fault in party_faults(parties):
-        if name in sections:
-            sections[name].fault("parent", fault)
-    return tuple(parties), owners
+@dataclass(frozen=True, slots=True)
+class _Decks:
+    """The decks that could be read, and the names of all."""
+
+    decks: tuple[RateDeck, ...]
+    names: _Names
+
+    def refer(self, section: Section) -> str:
+        """Read the deck that somebody sells by, and return its name."""
+        name = section.text("deck", check=_name)
+        self.names.refer(section, "deck", name)
+        return name
+
+    def currency(self, name: str) -> str:
+        """Return the currency of a deck, or an empty text where the deck is wrong, which is told already."""
+        return next((deck.currency for deck in self.decks if deck.name == name), "")
 
 
-def _decks(top: Section) -> tuple[tuple[RateDeck, ...], _Names]:
+def _decks(top: Section) -> _Decks:
     decks: list[RateDeck] = []
     names = _Names("deck")
     for section in top.sections("decks"):
@@ -150,7 +168,7 @@ def _decks(top: Section) -> tuple[tuple[RateDeck, ...], _Names]:
         section.end()
         if section.sound:
             decks.append(RateDeck(name, currency, rates, rounding=rounding, duration_round=duration_round))
-    return tuple(decks), names
+    return _Decks(tuple(decks), names)
 
 
 def _rounding(deck: Section, currency: str) -> Rounding:
@@ -196,49 +214,209 @@ def _rates(deck: Section) -> tuple[Rate, ...]:
     return tuple(rates)
 
 
+@dataclass(slots=True)
+class _Parties:
+    """Reads resellers and owners, in whatever order they stand; keeps their sections for what is found out later."""
+
+    tenant: str
+    decks: _Decks
+    parties: list[Party] = field(default_factory=list)
+    openings: list[Opening] = field(default_factory=list)
+    names: _Names = field(default_factory=lambda: _Names("party"))
+    sections: dict[str, Section] = field(default_factory=dict)
+
+    def read(self, top: Section, guard: LossGuard) -> None:
+        self.parties.append(
+            Party(tenant=self.tenant, name=self.tenant, kind=Kind.PROVIDER, parent=None, guard=guard),
+        )
+        for section in top.sections("resellers", required=False):
+            self._read(section, Kind.RESELLER)
+        for section in top.sections("owners"):
+            self._read(section, Kind.OWNER)
+        for name, fault in party_faults(self.parties):
+            if name in self.sections:
+                self.sections[name].fault("parent", fault)
+        self._check_currencies()
+
+    def _read(self, section: Section, kind: Kind) -> None:
+        name = section.text("name", check=_account_name)
+        parent = section.text("parent", self.tenant, check=_account_name) or self.tenant
+        deck = self.decks.refer(section)
+        credit_limit = _credit_limit(section)
+        opening = section.number("opening", _amount, 0)
+        guard = _loss_guard(section)
+        section.end()
+        if name and name == self.tenant:
+            section.fault("name", "is the name of the provider")
+            return
+        self.names.give(section, "name", name)
+        if not name or name in self.sections:
+            return
+        self.sections[name] = section
+        self.parties.append(Party(tenant=self.tenant, name=name, kind=kind, parent=parent, deck=deck, guard=guard))
+        self.openings.append(
+            Opening(
+                party=name,
+                currency=self.decks.currency(deck),
+                credit_limit_micros=credit_limit,
+                opening_micros=opening,
+            )
+        )
+
+    def refer_owner(self, section: Section) -> Party | None:
+        """Read the owner of a shop."""
+        return self._refer(section, "owner", section.text("owner", check=_name), Kind.OWNER)
+
+    def refer_router(self, section: Section) -> str:
+        """Read whose routes these are: a reseller's, or the provider's if left out."""
+        name = section.text("party", self.tenant, check=_name)
+        if name != self.tenant:
+            self._refer(section, "party", name, Kind.RESELLER)
+        return name
+
+    def _refer(self, section: Section, key: str, name: str, kind: Kind) -> Party | None:
+        known = {party.name: party for party in self.parties if party.kind is kind}
+        if name and name not in known:
+            section.fault(key, f"there is no {kind} named {shown(name)}{nearest(name, known)}")
+        return known.get(name)
+
+    def _check_currencies(self) -> None:
+        """Refuse whoever sells in another currency than he buys in."""
+        by_name = {party.name: party for party in self.parties}
+        for party in self.parties:
+            seller = by_name.get(party.parent or "")
+            if seller is not None and seller.deck is not None and party.deck is not None:
+                self.check_currency(self.sections[party.name], party.deck, seller.deck, f"{seller.name} buys")
+
+    def check_currency(self, section: Section, deck: str, other: str, who: str) -> None:
+        """Refuse a section's deck if it is in another currency than a deck that the same call is charged by."""
+        currency, other_currency = self.decks.currency(deck), self.decks.currency(other)
+        if currency and other_currency and currency != other_currency:
+            section.fault(
+                "deck",
+                f"deck {shown(deck)} is in {currency}, but {who} by deck {shown(other)} in {other_currency}: "
+                "a call is charged in one currency",
+            )
+
+    def check_carriers(self, trunks: Sequence[Trunk], routes: Sequence[Route]) -> None:
+        """Refuse an owner whose calls would reach a carrier that sells in another currency."""
+        by_name = {trunk.name: trunk for trunk in trunks}
+        by_party: dict[str, list[Route]] = {}
+        for route in routes:
+            by_party.setdefault(route.party, []).append(route)
+        for owner in self.parties:
+            if owner.kind is Kind.OWNER and owner.deck is not None:
+                names = {name: None for route in self._reachable(owner, by_party) for name, _, _ in route.choices}
+                for trunk in (by_name[name] for name in names if name in by_name):
+                    who = f"trunk {trunk.name} sells"
+                    self.check_currency(self.sections[owner.name], owner.deck, trunk.deck, who)
+
+    def _reachable(self, owner: Party, routes: Mapping[str, Sequence[Route]]) -> Iterator[Route]:
+        """Yield the routes that a call of this owner may take: those that no route of a nearer party stands before."""
+        by_name = {party.name: party for party in self.parties}
+        nearer: set[str] = set()
+        passed: set[str] = set()
+        party = by_name.get(owner.parent or "")
+        while party is not None and party.name not in passed:  # a circle is told already
+            passed.add(party.name)
+            own = routes.get(party.name, ())
+            yield from (route for route in own if not _prefixes(route.prefix) & nearer)
+            nearer.update(route.prefix for route in own)
+            party = by_name.get(party.parent or "")
+
+
+def _prefixes(digits: str) -> set[str]:
+    """Return everything that these digits begin with, nothing and all of them included."""
+    return {digits[:length] for length in range(len(digits) + 1)}
+
+
+def _credit_limit(section: Section) -> int | None:
+    """Read `credit_limit` or `unlimited`, in micro-units; nothing at all is no credit."""
+    not_given = -1
+    credit_limit = section.number("credit_limit", _amount, not_given)
+    if not section.flag("unlimited", default=False):
+        return max(0, credit_limit)
+    if credit_limit != not_given:
+        section.fault("credit_limit", "is not asked for with `unlimited: true`")
+    return None
+
+
+def _loss_guard(section: Section) -> LossGuard:
+    """Read `loss_guard:`; without it losses are warned of."""
+    guard = section.section("loss_guard", required=False)
+    if guard is None:
+        return WARN_OF_LOSSES
+    action = guard.choice("action", GuardAction, GuardAction.WARN)
+    margin_ppm = guard.number("margin", _percent, 0)
+    mean_s = guard.integer("mean_s", MEAN_S, low=1, high=86_400)
+    guard.end()
+    return LossGuard(action=action, margin_ppm=margin_ppm, mean_s=mean_s)
+
+
 class _Transport(StrEnum):
     UDP = "udp"
     TCP = "tcp"
 
 
-def _trunks(top: Section, tenant: str) -> tuple[tuple[Trunk, ...], _Names]:
+def _trunks(top: Section, tenant: str, decks: _Decks) -> tuple[tuple[Trunk, ...], _Names]:
     trunks: list[Trunk] = []
     names = _Names("trunk")
     for section in top.sections("trunks"):
-        name = section.text("name", check=_name)
+        name = section.text("name", check=_account_name)
         names.give(section, "name", name)
         trunks.append(
             Trunk(
                 tenant=tenant,
                 name=name,
+                carrier=section.text("carrier", name, check=_account_name),
+                deck=decks.refer(section),
                 host=section.text("host", check=_ip_literal),
                 port=section.integer("port", 5060, low=1, high=65535),
                 transport=section.choice("transport", _Transport, _Transport.UDP).value,
                 emergency=section.flag("emergency", default=False),
                 answer_timeout_s=section.integer("answer_timeout_s", 60, low=1, high=600),
                 first_response_timeout_s=section.integer("first_response_timeout_s", 4, low=1, high=32),
+                max_calls=section.integer("max_calls", 0, low=1, high=100_000) or None,
+                cps=section.integer("cps", 0, low=1, high=10_000) or None,
             )
         )
         section.end()
     return tuple(trunks), names
 
 
-def _routes(top: Section, tenant: str, trunk_names: _Names) -> tuple[Route, ...]:
+def _routes(top: Section, parties: _Parties, trunk_names: _Names) -> tuple[Route, ...]:
     routes: list[Route] = []
-    prefixes = _Names("the route for prefix")
+    prefixes: dict[str, _Names] = {}
     for section in top.sections("routes"):
+        party = parties.refer_router(section)
         prefix = section.text("prefix", check=_route_prefix)
-        prefixes.give(section, "prefix", prefix)
-        trunks = section.texts("trunks")
-        if not trunks and section.sound:
-            section.fault("trunks", "must name a trunk")
-        for name in trunks:
-            trunk_names.refer(section, "trunks", name)
-        if len(set(trunks)) < len(trunks):
-            section.fault("trunks", "names a trunk twice")
+        prefixes.setdefault(party, _Names("the route for prefix")).give(section, "prefix", prefix)
+        choices = _choices(section, trunk_names)
         section.end()
-        routes.append(Route(tenant=tenant, prefix=prefix, trunks=trunks))
+        routes.append(Route(tenant=parties.tenant, party=party, prefix=prefix, choices=choices))
     return tuple(routes)
+
+
+def _choices(route: Section, trunk_names: _Names) -> tuple[tuple[str, int, int], ...]:
+    """Read `trunks:`, either names in the order in which they are tried, or tables with priority and weight."""
+    if route.lists_tables("trunks"):
+        choices: list[tuple[str, int, int]] = []
+        for section in route.sections("trunks"):
+            name = section.text("trunk", check=_name)
+            trunk_names.refer(section, "trunk", name)
+            priority = section.integer("priority", 1, low=1, high=100)
+            weight = section.integer("weight", 1, low=1, high=1000)
+            section.end()
+            choices.append((name, priority, weight))
+    else:
+        choices = [(name, place, 1) for place, name in enumerate(route.texts("trunks", check=_name), start=1)]
+        for name, _, _ in choices:
+            trunk_names.refer(route, "trunks", name)
+    if not choices and route.sound:
+        route.fault("trunks", "must name a trunk")
+    if len({name for name, _, _ in choices}) < len(choices):
+        route.fault("trunks", "names a trunk twice")
+    return tuple(choices)
 
 
 @dataclass(slots=True)
@@ -246,9 +424,8 @@ class _Shops:
     """Reads shops and their booths one by one; keeps what must be different or alike among all of them."""
 
     tenant: str
-    owners: _Names
-    decks: Iterable[RateDeck]
-    deck_names: _Names
+    parties: _Parties
+    decks: _Decks
     emergency_trunks: bool
     shops: list[Shop] = field(default_factory=list)
     booths: list[Booth] = field(default_factory=list)
@@ -258,26 +435,25 @@ class _Shops:
     digests: dict[str, tuple[str, tuple[Algorithm, ...]]] = field(default_factory=dict)  # by realm
 
     def read(self, section: Section) -> None:
-        name = section.text("name", check=_name)
+        name = section.text("name", check=_account_name)
         self.names.give(section, "name", name)
-        owner = section.text("owner")
-        self.owners.refer(section, "owner", owner)
-        deck = section.text("deck")
-        self.deck_names.refer(section, "deck", deck)
+        owner = self.parties.refer_owner(section)
+        deck = self.decks.refer(section)
+        if owner is not None and owner.deck is not None:
+            self.parties.check_currency(section, deck, owner.deck, f"{owner.name} buys")
         numbers = self._numbers(section)
         realm = section.text("realm", "sipshop", check=_realm)
         digest = self._digest(section, name, realm)
         for booth in section.sections("booths"):
             self._read_booths(booth, name, realm)
         section.end()
-        currency = next((known.currency for known in self.decks if known.name == deck), "")
         self.shops.append(
             Shop(
                 tenant=self.tenant,
                 name=name,
-                owner=owner,
+                owner=owner.name if owner is not None else "",
                 deck=deck,
-                currency=currency,
+                currency=self.decks.currency(deck),
                 realm=realm,
                 digest=digest,
                 numbers=numbers,
@@ -382,6 +558,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _account_name(text: str) -> str:
+    """Check a name that accounts are called by, in which `@` and `:` have a meaning."""
+    if "@" in text or ":" in text:
+        raise ValueError(f"{shown(text)} is not a name here: @ and : are kept for the names of accounts")
+    return _name(text)
+
+
 def _realm(text: str) -> str:
     if _REALM.fullmatch(text) is None:
         raise ValueError(f"{shown(text)} is not a realm: 1 to 64 ASCII characters without quotes and backslashes")
@@ -405,6 +588,21 @@ def _price(text: str) -> int:
     if nanos < 0:
         raise ValueError(f"must not be negative: {text}")
     return nanos
+
+
+def _amount(text: str) -> int:
+    micros = parse_amount(text)
+    if micros < 0:
+        raise ValueError(f"must not be negative: {text}")
+    return micros
+
+
+def _percent(text: str) -> int:
+    """Return millionths of a percentage that has at most 4 decimal places."""
+    ppm, rest = divmod(parse_amount(text) * _PARTS_PER_PERCENT, 1_000_000)
+    if rest or not 0 <= ppm <= _MAX_MARGIN_PPM:
+        raise ValueError(f"must be a percentage from 0 to 1000 with at most 4 decimal places, not {shown(text)}")
+    return ppm
 
 
 def _ip_literal(text: str) -> str:

@@ -3,6 +3,7 @@ import os
 import re
 import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,7 +18,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from sipshop import __version__, cli
-from sipshop.store.errors import Unwritable
+from sipshop.store import LAWS, Store, Unwritable, Violation
+from sipshop.world import parse_world
 from tests.console.memory import TOKEN, MemoryDesk, Stage, memory_api, serving
 
 CDR = {
@@ -31,6 +33,43 @@ CDR = {
     "trunk": "demo",
     "talk_ms": 61_250,
     "charges": [{"amount": "0.24", "currency": "EUR", "billed_s": 120}],
+}
+CHAIN = CDR | {
+    "revision": 0,
+    "kind": "call",
+    "shop": "center",
+    "session_id": 7,
+    "e164": "3222222222",
+    "answered_at": "2026-01-01T00:00:03.500Z",
+    "ended_at": "2026-01-01T00:02:20.500Z",
+    "talk_ms": 137_000,
+    "q850": 16,
+    "hung_up_by": "caller",
+    "recovered": False,
+    "attempts": [
+        {"trunk": "cheap", "status": 503, "q850": 34, "pdd_ms": None},
+        {"trunk": "demo", "status": 200, "q850": None, "pdd_ms": 1200},
+    ],
+    "charges": [
+        {
+            "buyer": buyer,
+            "seller": seller,
+            "deck": deck,
+            "version": 1,
+            "prefix": prefix,
+            "billed_s": billed_s,
+            "amount": amount,
+            "currency": "EUR",
+            "margin": margin,
+            "lines": [],
+        }
+        for buyer, seller, deck, prefix, billed_s, amount, margin in [
+            ("b1", "ann", "booths", "32", 180, "0.87", None),
+            ("ann", "rhea", "to-ann", "32", 138, "0.414", "0.456"),
+            ("rhea", "tel", "to-rhea", "", 137, "0.319667", "0.094333"),
+            ("tel", "demo", "buy", "32", 137, "0.2512", "0.068467"),
+        ]
+    ],
 }
 REFUSED_CDR = CDR | {"call_id": "b", "result": "refused", "sip_status": 403, "trunk": None, "talk_ms": 0, "charges": []}
 
@@ -154,10 +193,219 @@ def test_locking_a_booth_whose_call(desk: MemoryDesk, run: Run, option: list[str
     assert done(run("booth", "lock", "b1", *option)) == f"b1: {state}, session 1\n"
 
 
+@pytest.mark.parametrize(
+    ("option", "left"),
+    [
+        pytest.param(["--deposit", "5.00"], ", 5.00 EUR left", id="a deposit"),
+        pytest.param(["--limit", "2.50"], ", 2.50 EUR left", id="a limit"),
+        pytest.param(["--minutes", "10"], ", 10:00 min left", id="minutes"),
+        pytest.param([], "", id="no end"),
+    ],
+)
+def test_a_booth_is_unlocked_for(run: Run, option: list[str], left: str) -> None:
+    assert done(run("booth", "unlock", "b1", *option)) == f"b1: open, session 1{left}\n"
+    assert (left.strip(", ").removesuffix(" left") or "locked") in done(run("booth", "list"))
+
+
+def test_a_top_up_says_what_is_left(desk: MemoryDesk, run: Run) -> None:
+    run("booth", "unlock", "b1", "--deposit", "5.00")
+    desk.charge("b1", 240_000)
+    assert done(run("session", "topup", "b1", "2.50")) == "b1: open, session 1, 7.26 EUR left, deposit 7.50 EUR\n"
+
+
+def test_a_deposit_stands_on_the_bill_and_comes_off_it(desk: MemoryDesk, run: Run) -> None:
+    run("booth", "unlock", "b1", "--deposit", "0.20")
+    desk.charge("b1", 240_000)
+    *_, total, command = done(run("session", "bill", "b1")).splitlines()
+    assert total == "Total 0.24 EUR, deposit 0.20, due 0.04, version 1. When the customer pays it:"
+    assert shlex.split(command)[-1] == "0.04"
+    assert done(run("session", "pay", "b1", "--version", "1", "--tendered", "0.05")) == (
+        "Booth b1, session 1: paid 0.24 EUR, deposit 0.20, tendered 0.05, change 0.01 EUR. The booth is locked.\n"
+    )
+
+
+def test_parties_as_a_table(desk: MemoryDesk, run: Run) -> None:
+    desk.hold("olga", 1_250_000)
+    _, acme, rhea, olga = rows(done(run("party", "list")))
+    assert acme == ["acme", "provider", "active", "0"]
+    assert rhea == ["rhea", "reseller", "acme", "active", "EUR", "0.00", "unlimited", "0.00", "0"]
+    assert olga == ["olga", "owner", "acme", "active", "EUR", "0.00", "10.00", "1.25", "8.75", "0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        (
+            "olga",
+            [
+                ["Party", "olga, owner"],
+                ["State", "active"],
+                ["Bought from", "acme"],
+                ["Balance", "0.00 EUR"],
+                ["Credit limit", "10.00 EUR"],
+                ["Held", "0.00 EUR"],
+                ["Available", "10.00 EUR"],
+                ["Live calls", "0"],
+            ],
+        ),
+        (
+            "rhea",
+            [
+                ["Party", "rhea, reseller"],
+                ["State", "active"],
+                ["Bought from", "acme"],
+                ["Balance", "0.00 EUR"],
+                ["Credit limit", "unlimited"],
+                ["Held", "0.00 EUR"],
+                ["Available", "without end"],
+                ["Live calls", "0"],
+            ],
+        ),
+        ("acme", [["Party", "acme, provider"], ["State", "active"], ["Live calls", "0"]]),
+    ],
+)
+def test_a_party_in_lines(run: Run, name: str, lines: list[list[str]]) -> None:
+    assert rows(done(run("party", "show", name))) == lines
+
+
+@pytest.mark.parametrize(
+    ("words", "balance"),
+    [
+        (["pay", "olga", "50.00", "--reason", "cash"], "50.00 EUR"),
+        (["pay", "olga", "-5.00", "--reason", "too much"], "-5.00 EUR"),
+        (["adjust", "--reason", "a test call", "olga", "-0.07"], "-0.07 EUR"),
+    ],
+)
+def test_money_moves_and_the_account_is_shown(run: Run, words: list[str], balance: str) -> None:
+    assert ["Balance", balance] in rows(done(run("party", *words)))
+    (_, moved) = rows(done(run("party", "transfers", "olga")))
+    assert (moved[-1], moved[4] in words) == (balance, True)
+
+
+def test_what_an_adjustment_overdraws_is_told(run: Run) -> None:
+    lines = rows(done(run("party", "adjust", "olga", "-11.00", "--reason", "a bounced cheque")))
+    assert (["State", "overdrawn"] in lines, ["Available", "-1.00 EUR"] in lines) == (True, True)
+
+
+def test_a_command_with_a_name_is_done_once(run: Run) -> None:
+    for _ in range(2):
+        lines = rows(done(run("party", "pay", "olga", "5.00", "--reason", "cash", "--key", "receipt-17")))
+        assert ["Balance", "5.00 EUR"] in lines
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"), [(["25.00"], "25.00 EUR"), (["--unlimited"], "unlimited"), (["0"], "0.00 EUR")]
+)
+def test_a_credit_limit_is_set(run: Run, words: list[str], limit: str) -> None:
+    assert ["Credit limit", limit] in rows(done(run("party", "limit", "olga", *words, "--reason", "agreed")))
+
+
+def test_transfers_newest_first(run: Run) -> None:
+    for amount in ("1.00", "-2.00", "3.00"):
+        run("party", "adjust", "olga", amount, "--reason", f"{amount} it is", "--key", amount)
+    header, *lines = rows(done(run("party", "transfers", "olga", "--limit", "2")))
+    assert header == ["At (UTC)", "Kind", "Other account", "Author", "Reason", "Key", "Amount"]
+    assert [(line[1], line[2], *line[4:]) for line in lines] == [
+        ("adjustment", "world", "3.00 it is", "adjustment:3.00", "3.00 EUR"),
+        ("adjustment", "world", "-2.00 it is", "adjustment:-2.00", "-2.00 EUR"),
+    ]
+
+
 def test_a_party_is_suspended_and_resumed(run: Run) -> None:
     assert done(run("party", "suspend", "olga")) == "olga is suspended\n"
     assert rows(done(run("booth", "list")))[1][2] == "locked, suspended"
-    assert done(run("party", "resume", "olga")) == "olga is not suspended\n"
+    assert done(run("party", "resume", "olga")) == "olga is active\n"
+
+
+def test_who_is_resumed_below_a_suspended_party_is_told_so(run: Run) -> None:
+    run("party", "suspend", "acme")
+    run("party", "suspend", "olga")
+    assert done(run("party", "resume", "olga")) == "olga is suspended with acme\n"
+
+
+@pytest.mark.parametrize(("option", "live_calls"), [([], 1), (["--cut"], 0)])
+def test_running_calls_of_a_suspended_party(desk: MemoryDesk, run: Run, option: list[str], live_calls: int) -> None:
+    desk.rooms["b1"].live_calls = 1
+    run("party", "suspend", "olga", *option)
+    assert desk.rooms["b1"].live_calls == live_calls
+
+
+def test_a_call_with_its_whole_chain(desk: MemoryDesk, run: Run) -> None:
+    desk.records = [CHAIN]
+    printed = rows(done(run("cdr", "show", "a")))
+    assert printed[:9] == [
+        ["Call", "a, revision 0, call"],
+        ["Booth", "b1 of center, session 7"],
+        ["Dialled", "0032 2 222 22 22, 3222222222, Belgium"],
+        ["Set up", "2025-12-31 23:59:59"],
+        ["Answered", "2026-01-01 00:00:03"],
+        ["Ended", "2026-01-01 00:02:20, by the caller"],
+        ["Talked", "137.000 s"],
+        ["Result", "answered, SIP 200, Q.850 16"],
+        ["Trunk", "demo"],
+    ]
+    assert printed[9:12] == [
+        ["Tried", "SIP", "Q.850", "Rang after ms"],
+        ["cheap", "503", "34"],
+        ["demo", "200", "1200"],
+    ]
+    assert printed[12:] == [
+        ["Buyer", "Seller", "Deck", "Version", "Prefix", "Billed s", "Paid EUR", "Kept"],
+        ["b1", "ann", "booths", "1", "32", "180", "0.87"],
+        ["ann", "rhea", "to-ann", "1", "32", "138", "0.414", "0.456"],
+        ["rhea", "tel", "to-rhea", "1", "any", "137", "0.319667", "0.094333"],
+        ["tel", "demo", "buy", "1", "32", "137", "0.2512", "0.068467"],
+        ["All margins", "0.618800"],
+    ]
+
+
+def test_a_call_that_nobody_paid_has_no_chain(desk: MemoryDesk, run: Run) -> None:
+    nothing = {"e164": None, "destination": None, "session_id": None, "answered_at": None, "sip_status": None}
+    desk.records = [CHAIN | nothing | {"hung_up_by": None, "trunk": None, "attempts": [], "charges": [], "q850": None}]
+    printed = rows(done(run("cdr", "show", "a")))
+    assert printed[1:3] == [
+        ["Booth", "b1 of center, session none"],
+        ["Dialled", "0032 2 222 22 22, not understood, no destination"],
+    ]
+    assert printed[-1] == ["Trunk", "none"]
+
+
+def test_books_that_hold(run: Run) -> None:
+    printed = done(run("audit"))
+    assert [row for row in rows(printed) if row[0] in LAWS] == [[law, *rows(LAWS[law])[0], "none"] for law in LAWS]
+    assert printed.endswith("\nEvery law holds.\n")
+
+
+def test_the_page_about_money_shows_the_audit_as_it_is(run: Run) -> None:
+    page = (Path(cli.__file__).parent.parent / "docs/money.md").read_text("utf-8")
+    printed = [line.strip() for line in done(run("audit")).splitlines() if line.strip()]
+    assert printed == [
+        line.strip() for line in page.partition("$ sipshop audit\n")[2].partition("```")[0].split("\n") if line
+    ]
+
+
+def test_books_that_do_not_hold(desk: MemoryDesk, run: Run) -> None:
+    desk.violations = [
+        Violation("I3", "acme", "customer:olga@acme", "1.00 EUR is missing"),
+        Violation("I3", "acme", "customer:rhea@acme", "\x1b[2J"),
+    ]
+    result = run("audit")
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert next(row for row in rows(result.stdout) if row[0] == "I3")[-1] == "2"
+    assert result.stdout.splitlines()[-3:] == [
+        "I3: acme: customer:olga@acme: 1.00 EUR is missing",
+        "I3: acme: customer:rhea@acme: ?[2J",
+        "The books do not hold.",
+    ]
+
+
+def test_an_audit_for_programs(desk: MemoryDesk, run: Run) -> None:
+    desk.violations = [Violation("I6", "acme", "EUR", "0.01 too much")]
+    result = run("audit", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["violations"] == [
+        {"law": "I6", "tenant": "acme", "subject": "EUR", "text": "0.01 too much"}
+    ]
 
 
 def test_cdrs_as_a_table(desk: MemoryDesk, run: Run) -> None:
@@ -171,6 +419,45 @@ def test_cdrs_of_one_booth_up_to_a_limit(desk: MemoryDesk, run: Run) -> None:
     desk.records = [CDR, CDR | {"booth": "b2"}, CDR]
     assert len(json.loads(done(run("cdr", "list", "--json", "--booth", "b1", "--limit", "1")))["cdrs"]) == 1
     assert len(json.loads(done(run("cdr", "list", "--json", "--booth", "b1")))["cdrs"]) == 2
+
+
+def no_news(*_news: object) -> None:
+    """Take no note."""
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A database with the demo world, on which no server runs."""
+    path = tmp_path / "shop.db"
+    demo = Path(cli.__file__).parent.parent / cli.DEFAULT_WORLD
+    with closing(Store.open(path, process="a-test", on_commit=no_news, on_health=no_news)) as store:
+        store.load(parse_world(demo.read_text("utf-8"), str(demo)), at_ms=0)
+    return path
+
+
+def test_an_audit_of_a_database_asks_no_server(nowhere: None, database: Path) -> None:
+    assert done(invoke("audit", "--database", str(database))).endswith("\nEvery law holds.\n")
+    found = json.loads(done(invoke("audit", "--database", str(database), "--json")))
+    assert found == {"clean": True, "laws": dict(LAWS), "violations": []}
+
+
+def test_an_audit_of_a_database_that_somebody_changed(nowhere: None, database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("UPDATE accounts SET balance_micros = balance_micros + 1 WHERE name LIKE 'customer:%'")
+        connection.commit()
+    result = invoke("audit", "--database", str(database), "--json")
+    assert (result.exit_code, result.stderr) == (1, "")
+    found = json.loads(result.stdout)
+    assert (found["clean"], {violation["law"] for violation in found["violations"]}) == (False, {"I3", "I6"})
+    assert invoke("audit", "--database", str(database)).stdout.endswith("\nThe books do not hold.\n")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database", b"SQLite format 3\0 and then nothing"])
+def test_an_audit_of_what_is_no_database(nowhere: None, content: bytes | None) -> None:
+    if content is not None:
+        Path("mine.db").write_bytes(content)
+    assert failed(invoke("audit", "--database", "mine.db"), 2).startswith("mine.db ")
+    assert Path("mine.db").exists() == (content is not None)
 
 
 def test_what_a_phone_dialled_cannot_steer_the_terminal(desk: MemoryDesk, run: Run) -> None:
@@ -195,13 +482,23 @@ def test_a_booth_whose_name_has_to_be_quoted(run: Run, desk: MemoryDesk) -> None
         (["booth", "lock", "b1"], "booths"),
         (["session", "bill", "b1"], "lines"),
         (["session", "pay", "b1", "--version", "0", "--tendered", "0.00"], "change"),
+        (["session", "topup", "b1", "5.00"], "deposit"),
         (["party", "suspend", "olga"], "suspended"),
+        (["party", "list"], "parties"),
+        (["party", "show", "olga"], "available"),
+        (["party", "pay", "olga", "5.00", "--reason", "cash"], "balance"),
+        (["party", "adjust", "olga", "-5.00", "--reason", "cash"], "balance"),
+        (["party", "limit", "olga", "5.00", "--reason", "cash"], "credit_limit"),
+        (["party", "transfers", "olga"], "transfers"),
         (["cdr", "list"], "cdrs"),
+        (["cdr", "show", "a"], "charges"),
+        (["audit"], "violations"),
         (["version"], "version"),
     ],
 )
 @pytest.mark.parametrize("before", [True, False])
-def test_json_before_or_after_the_command(run: Run, words: list[str], key: str, before: bool) -> None:
+def test_json_before_or_after_the_command(run: Run, desk: MemoryDesk, words: list[str], key: str, before: bool) -> None:
+    desk.records = [CDR]
     run("booth", "unlock", "b1")
     answer: dict[str, Any] = json.loads(done(run(*(["--json", *words] if before else [*words, "--json"]))))
     assert key in answer
@@ -232,7 +529,23 @@ def test_the_version() -> None:
             ["session", "pay", "b1", "--version", "1", "--tendered", "5,00"],
             "'5,00' is not a decimal number such as 0.12",
         ),
+        (["booth", "unlock", "b1", "--limit", "5.00"], "booth b1: booth b1 is open already: top up its session"),
+        (
+            ["booth", "unlock", "b2", "--deposit", "0"],
+            "booth b2: a deposit, a limit or minutes must be more than nothing",
+        ),
+        (["session", "topup", "b2", "5.00"], "booth b2 has no session"),
         (["party", "suspend", "nobody"], "there is no party named 'nobody'"),
+        (["party", "show", "nobody"], "there is no party named 'nobody'"),
+        (["party", "transfers", "acme"], "acme is the provider: nobody sells to it, so it has no account here"),
+        (
+            ["party", "pay", "olga", "-10.01", "--reason", "his"],
+            "10.01 EUR cannot be taken out: 10.00 EUR is available",
+        ),
+        (["party", "pay", "olga", "1,5", "--reason", "cash"], "'1,5' is not a decimal number such as 0.12"),
+        (["party", "adjust", "olga", "1.00", "--reason", " "], "body.reason: "),
+        (["party", "limit", "olga", "-1", "--reason", "x"], "a credit limit is not below zero"),
+        (["cdr", "show", "b"], "there is no call named 'b' that has ended"),
         (["cdr", "list", "--booth", "nobody"], "there is no booth named 'nobody'"),
     ],
 )
@@ -256,6 +569,13 @@ def test_a_database_that_cannot_be_written(desk: MemoryDesk, run: Run) -> None:
         pytest.param(["booth", "unlock"], id="no booth"),
         pytest.param(["booth", "unlock", "b1", "--all"], id="a booth and all of them"),
         pytest.param(["booth", "paint", "b1"], id="no such command"),
+        pytest.param(["booth", "unlock", "b1", "--limit", "5", "--minutes", "5"], id="two kinds of terms"),
+        pytest.param(["booth", "unlock", "b1", "--minutes", "0"], id="no minutes"),
+        pytest.param(["session", "topup", "b1"], id="no amount"),
+        pytest.param(["party", "pay", "olga", "5.00"], id="no reason"),
+        pytest.param(["party", "pay", "olga", "5.00", "--raeson", "x", "--reason", "x"], id="no such option"),
+        pytest.param(["party", "limit", "olga", "--reason", "x"], id="no limit"),
+        pytest.param(["party", "limit", "olga", "5", "--unlimited", "--reason", "x"], id="a limit and none"),
         pytest.param(["session", "pay", "b1", "--tendered", "5.00"], id="no version"),
         pytest.param(["session", "pay", "b1", "--version", "-1", "--tendered", "5.00"], id="a version below zero"),
         pytest.param(["cdr", "list", "--limit", "0"], id="a limit of nothing"),
@@ -268,6 +588,13 @@ def test_wrong_usage_is_told_before_anything_is_done(run: Run, desk: MemoryDesk,
     result = run(*words)
     assert (result.exit_code, result.stdout, desk.log) == (2, "", [])
     assert "Error: " in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "a/b", "a\r\nX: y", "x" * 65, "é"])
+def test_what_is_no_name_for_a_command(run: Run, desk: MemoryDesk, key: str) -> None:
+    line = failed(run("party", "pay", "olga", "5.00", "--reason", "cash", "--key", key), 2)
+    assert line.startswith("--key: 1 to 64 letters")
+    assert desk.log == []
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://127.0.0.1", "http://", "http://h:99999", "http://h?x", "x"])
@@ -296,8 +623,10 @@ def test_a_token_file_that_is_a_folder(nowhere: None) -> None:
     assert failed(invoke("--token-file", "mine", "booth", "list"), 2).startswith("the token file mine cannot be read")
 
 
-def test_a_world_that_is_not_there(nowhere: None) -> None:
-    words = ["demo", "--world", "nowhere.yaml", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-carrier"]
+@pytest.mark.parametrize("first", [[], ["--world", str(Path(cli.__file__).parent.parent / cli.DEFAULT_WORLD)]])
+def test_a_world_that_is_not_there(nowhere: None, first: list[str]) -> None:
+    others = ["--world", "nowhere.yaml", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-carrier"]
+    words = ["demo", *first, *others]
     ended = subprocess.run(  # noqa: PLW1510 - its status is what is looked at
         [sys.executable, "-m", "sipshop", *words], capture_output=True, text=True
     )
@@ -444,6 +773,10 @@ def test_a_proxy_of_the_environment_is_not_asked(run: Run, deaf: str, monkeypatc
 
 
 # The program
+
+
+def test_an_audit_has_exit_codes_of_its_own() -> None:
+    assert "Exit codes: 0 every law holds; 1 one does not" in " ".join(done(invoke("audit", "--help")).split())
 
 
 def test_the_exit_codes_are_in_every_help() -> None:

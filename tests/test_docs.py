@@ -10,7 +10,9 @@ import pytest
 from prometheus_client.core import Metric
 
 from sipshop.demo.numbers import NUMBERS
+from sipshop.facts import LossSeen
 from sipshop.metrics import Metrics
+from sipshop.store import LAWS
 from sipshop.switch import DROP_REASONS, refusal_series
 from tools import draw_picture, draw_states
 
@@ -130,7 +132,8 @@ def signature(family: Metric) -> tuple[str, str]:
 
 
 def test_every_metric_is_explained_and_no_other() -> None:
-    metrics = Metrics(version="1", refusals=refusal_series(), drop_reasons=DROP_REASONS)
+    metrics = Metrics(version="1", refusals=refusal_series(), drop_reasons=DROP_REASONS, laws=LAWS)
+    metrics.count(LossSeen(tenant="t", party="ann", call_id="c"))
     metrics.expect(shops=["corner"], carriers=["demo"])
     metrics.watch(tables=lambda: {"calls": 0}, journal_pending=lambda: 0)
     exposed = {signature(family) for family in metrics.registry.collect()}

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from sipshop.billing.deck import DurationRound
+from sipshop.billing.guard import WARN_OF_LOSSES, GuardAction, LossGuard, losing_at
 from sipshop.billing.money import Rounding, RoundMode
 from sipshop.billing.parties import Kind, Party, PartyTree
 from sipshop.proxy.admission import Auth, Booth, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Routing, Trunk
 from sipshop.sip.digest import Algorithm, ha1
-from sipshop.world import World, WorldErrors, parse_world
+from sipshop.world import Opening, World, WorldErrors, parse_world
 
 CONF = Path(__file__).parent.parent / "conf"
 
 SMALL = """\
 provider: {name: Demo}
 owners:
-  - {name: Ann}
+  - {name: Ann, deck: sell}
 decks:
   - name: sell
     currency: EUR
     rates:
       - {prefix: "49", destination: Germany, first_s: 60, first_price: "0.10", next_s: 60}
 trunks:
-  - {name: demo, host: 127.0.0.1, emergency: true}
+  - {name: demo, deck: sell, host: 127.0.0.1, emergency: true}
 routes:
   - {prefix: "", trunks: [demo]}
 shops:
@@ -60,8 +62,9 @@ def test_a_small_world_with_every_default() -> None:
     assert world.tenant == "Demo"
     assert world.parties == (
         Party(tenant="Demo", name="Demo", kind=Kind.PROVIDER, parent=None),
-        Party(tenant="Demo", name="Ann", kind=Kind.OWNER, parent="Demo"),
+        Party(tenant="Demo", name="Ann", kind=Kind.OWNER, parent="Demo", deck="sell"),
     )
+    assert world.openings == (Opening(party="Ann", currency="EUR", credit_limit_micros=0, opening_micros=0),)
     assert world.shops == (
         Shop(
             tenant="Demo",
@@ -89,15 +92,19 @@ def test_a_small_world_with_every_default() -> None:
         Trunk(
             tenant="Demo",
             name="demo",
+            carrier="demo",
+            deck="sell",
             host="127.0.0.1",
             port=5060,
             transport="udp",
             emergency=True,
             answer_timeout_s=60,
             first_response_timeout_s=4,
+            max_calls=None,
+            cps=None,
         ),
     )
-    assert world.routes == (Route(tenant="Demo", prefix="", trunks=("demo",)),)
+    assert world.routes == (Route(tenant="Demo", party="Demo", prefix="", choices=(("demo", 1, 1),)),)
     assert world.open_booths == frozenset()
     (deck,) = world.decks
     (rate,) = deck.rates
@@ -108,8 +115,13 @@ def test_a_small_world_with_every_default() -> None:
 def test_what_is_written_beats_every_default() -> None:
     world = parse_world(
         """\
-provider: {name: Demo}
-owners: [{name: Ann, parent: Demo}]
+provider:
+  name: Demo
+  loss_guard: {action: refuse, margin: "2.5", mean_s: 90}
+resellers:
+  - {name: City, parent: North, deck: sell, unlimited: true, loss_guard: {action: reroute, margin: "0.0001"}}
+  - {name: North, deck: sell, credit_limit: 12.5, opening: "0.000001", loss_guard: {action: warn, mean_s: 60}}
+owners: [{name: Ann, parent: City, deck: sell, credit_limit: "5.00", opening: "100"}]
 decks:
   - name: sell
     currency: XOF
@@ -119,9 +131,21 @@ decks:
       - {prefix: 223, destination: Mali, connect_fee: 5, first_s: 30, first_price: 60.5, next_s: 6, next_price: 50}
       - {prefix: 22399, destination: Mali Premium, forbidden: true}
 trunks:
-  - {name: a, host: "2001:DB8::1", port: 5080, transport: tcp, answer_timeout_s: 30, first_response_timeout_s: 2}
-  - {name: b, host: 192.0.2.1, emergency: on}
-routes: [{prefix: 223, trunks: [b, a]}]
+  - name: a
+    carrier: Far Away
+    deck: sell
+    host: "2001:DB8::1"
+    port: 5080
+    transport: tcp
+    answer_timeout_s: 30
+    first_response_timeout_s: 2
+    max_calls: 30
+    cps: 5
+  - {name: b, deck: sell, host: 192.0.2.1, emergency: on}
+routes:
+  - {prefix: 223, trunks: [b, a]}
+  - {party: North, prefix: 223, trunks: [{trunk: b, priority: 2, weight: 70}, {trunk: a}]}
+  - {party: North, prefix: "", trunks: [a]}
 shops:
   - name: Corner
     owner: Ann
@@ -150,8 +174,31 @@ shops:
     first, second = world.trunks
     assert (first.host, first.port, first.transport, first.emergency) == ("2001:db8::1", 5080, "tcp", False)
     assert (first.answer_timeout_s, first.first_response_timeout_s) == (30, 2)
+    assert (first.carrier, first.max_calls, first.cps) == ("Far Away", 30, 5)
     assert second.emergency
-    assert world.routes[0].trunks == ("b", "a")
+    assert (second.carrier, second.max_calls, second.cps) == ("b", None, None)
+    assert world.routes == (
+        Route(tenant="Demo", party="Demo", prefix="223", choices=(("b", 1, 1), ("a", 2, 1))),
+        Route(tenant="Demo", party="North", prefix="223", choices=(("b", 2, 70), ("a", 1, 1))),
+        Route(tenant="Demo", party="North", prefix="", choices=(("a", 1, 1),)),
+    )
+    assert [(party.name, party.kind, party.parent, party.deck) for party in world.parties] == [
+        ("Demo", Kind.PROVIDER, None, None),
+        ("City", Kind.RESELLER, "North", "sell"),
+        ("North", Kind.RESELLER, "Demo", "sell"),
+        ("Ann", Kind.OWNER, "City", "sell"),
+    ]
+    assert [party.guard for party in world.parties] == [
+        LossGuard(action=GuardAction.REFUSE, margin_ppm=25_000, mean_s=90),
+        LossGuard(action=GuardAction.REROUTE, margin_ppm=1),
+        LossGuard(action=GuardAction.WARN, mean_s=60),
+        WARN_OF_LOSSES,
+    ]
+    assert world.openings == (
+        Opening(party="City", currency="XOF", credit_limit_micros=None, opening_micros=0),
+        Opening(party="North", currency="XOF", credit_limit_micros=12_500_000, opening_micros=1),
+        Opening(party="Ann", currency="XOF", credit_limit_micros=5_000_000, opening_micros=100_000_000),
+    )
     (shop,) = world.shops
     assert shop.currency == "XOF"
     assert shop.digest == (Algorithm.SHA_256, Algorithm.MD5)
@@ -193,15 +240,68 @@ def test_a_password_with_two_dots_is_just_a_password() -> None:
             "{name: a/b}",
             "1: provider.name: 'a/b' is not a name: 1 to 64 printable characters without a slash",
         ),
-        ("{name: Ann}", "{name: Demo}", "3: owners[0].name: is the name of the provider"),
-        ("{name: Ann}", "{name: Ann, parent: Bob}", "3: owners[0].parent: its parent 'Bob' is not there"),
-        ("{name: Ann}", "{name: Ann, parent: Ann}", "3: owners[0].parent: is above itself"),
-        ("{name: Ann}", "{name: Ann}\n  - {name: Ann}", "4: owners[1].name: owner 'Ann' is already at line 3"),
+        ("{name: Ann,", "{name: Demo,", "3: owners[0].name: is the name of the provider"),
+        ("{name: Ann,", "{name: Ann, parent: Bob,", "3: owners[0].parent: its parent 'Bob' is not there"),
+        ("{name: Ann,", "{name: Ann, parent: Ann,", "3: owners[0].parent: is above itself"),
         (
-            "{name: Ann}",
-            "{name: Ann}\n  - {name: Eve, parent: Ann}",
+            "{name: Ann,",
+            "{name: Ann, deck: sell}\n  - {name: Ann,",
+            "4: owners[1].name: party 'Ann' is already at line 3",
+        ),
+        (
+            "owners:",
+            "resellers: [{name: Ann, deck: sell}]\nowners:",
+            "4: owners[0].name: party 'Ann' is already at line 2",
+        ),
+        ("{name: Ann,", "{name: a@b,", "3: owners[0].name: 'a@b' is not a name here: @ and : are kept for the names"),
+        ("{name: Demo}", "{name: 'a:b'}", "1: provider.name: 'a:b' is not a name here"),
+        ("{name: Ann, deck: sell}", "{name: Ann}", "3: owners[0].deck: is missing"),
+        (
+            "{name: Ann, deck: sell}",
+            "{name: Ann, deck: sall}",
+            "3: owners[0].deck: there is no deck named 'sall'; did you mean sell?",
+        ),
+        ("{name: Ann,", "{name: Ann, opening: -1,", "3: owners[0].opening: must not be negative: -1"),
+        ("{name: Ann,", '{name: Ann, opening: "1,000",', "3: owners[0].opening: '1,000' is not a decimal number"),
+        ("{name: Ann,", "{name: Ann, credit_limit: -0.01,", "3: owners[0].credit_limit: must not be negative: -0.01"),
+        (
+            "{name: Ann,",
+            "{name: Ann, credit_limit: 0, unlimited: true,",
+            "3: owners[0].credit_limit: is not asked for with `unlimited: true`",
+        ),
+        ("{name: Ann,", "{name: Ann, unlimited: 5,", "3: owners[0].unlimited: must be true or false, not '5'"),
+        ("{name: Ann,", "{name: Ann, loss_guard: warn,", "3: owners[0].loss_guard: must be a table"),
+        (
+            "{name: Demo}",
+            "{name: Demo, loss_guard: {action: cut}}",
+            "1: provider.loss_guard.action: must be one of warn, reroute, refuse, not 'cut'",
+        ),
+        *(
+            (
+                "{name: Demo}",
+                f"{{name: Demo, loss_guard: {{margin: '{margin}'}}}}",
+                "1: provider.loss_guard.margin: must be a percentage from 0 to 1000 with at most 4 decimal places",
+            )
+            for margin in ("0.00001", "-1", "1000.0001")
+        ),
+        ("{name: Demo}", "{name: Demo, loss_guard: {margin: 5%}}", "1: provider.loss_guard.margin: '5%' is not a deci"),
+        (
+            "{name: Demo}",
+            "{name: Demo, loss_guard: {mean_s: 0}}",
+            "1: provider.loss_guard.mean_s: must be a whole number from 1",
+        ),
+        ("{name: Demo}", "{name: Demo, loss_guard: {mean: 1}}", "1: provider.loss_guard.mean: unknown key; did you"),
+        (
+            "{name: Ann,",
+            "{name: Ann, deck: sell}\n  - {name: Eve, parent: Ann,",
             "4: owners[1].parent: its parent 'Ann' is an owner, who has only shops below him",
         ),
+        (
+            "owners:",
+            "resellers: [{name: Rhea, parent: Ann, deck: sell}]\nowners:",
+            "2: resellers[0].parent: its parent 'Ann' is an owner, who has only shops below him",
+        ),
+        ("owners:", "resellers: [{name: R@, deck: sell}]\nowners:", "2: resellers[0].name: 'R@' is not a name here"),
         ("EUR", "euro", "6: decks[0].currency: 'euro' is not a currency: three capital letters, such as EUR"),
         (
             "EUR",
@@ -237,6 +337,16 @@ def test_a_password_with_two_dots_is_just_a_password() -> None:
             "host: '::1', transport: tls",
             "10: trunks[0].transport: must be one of udp, tcp, not 'tls'",
         ),
+        ("{name: demo,", "{name: 'de:mo',", "10: trunks[0].name: 'de:mo' is not a name here"),
+        ("{name: demo,", "{name: demo, carrier: a@b,", "10: trunks[0].carrier: 'a@b' is not a name here"),
+        ("{name: demo, deck: sell", "{name: demo", "10: trunks[0].deck: is missing"),
+        (
+            "{name: demo, deck: sell",
+            "{name: demo, deck: buy",
+            "10: trunks[0].deck: there is no deck named 'buy'",
+        ),
+        ("{name: demo,", "{name: demo, max_calls: 0,", "10: trunks[0].max_calls: must be a whole number from 1"),
+        ("{name: demo,", "{name: demo, cps: 0.5,", "10: trunks[0].cps: must be a whole number from 1 to 10000"),
         (", emergency: true", "", "18: shops[0].emergency: no trunk has `emergency: true`"),
         (
             "trunks: [demo]",
@@ -245,15 +355,47 @@ def test_a_password_with_two_dots_is_just_a_password() -> None:
         ),
         ("trunks: [demo]", "trunks: [demo, demo]", "12: routes[0].trunks: names a trunk twice"),
         ("trunks: [demo]", "trunks: []", "12: routes[0].trunks: must name a trunk"),
+        ("trunks: [demo]", "trunks: demo", "12: routes[0].trunks: must be a list"),
+        ("trunks: [demo]", 'trunks: [""]', "12: routes[0].trunks[0]: '' is not a name"),
+        ("trunks: [demo]", "trunks: [demo, {trunk: demo}]", "12: routes[0].trunks[1]: must be a text"),
+        (
+            "trunks: [demo]",
+            "trunks: [{trunk: demo}, demo]",
+            "12: routes[0].trunks[1]: must be a table of keys and values",
+        ),
+        ("trunks: [demo]", "trunks: [{trunk: demo}, {trunk: demo}]", "12: routes[0].trunks: names a trunk twice"),
+        (
+            "trunks: [demo]",
+            "trunks: [{trunk: dmeo}]",
+            "12: routes[0].trunks[0].trunk: there is no trunk named 'dmeo'; did you mean demo?",
+        ),
+        ("trunks: [demo]", "trunks: [{name: demo}]", "12: routes[0].trunks[0].trunk: is missing"),
+        (
+            "trunks: [demo]",
+            "trunks: [{trunk: demo, priority: 0}]",
+            "12: routes[0].trunks[0].priority: must be a whole number from 1 to 100",
+        ),
+        (
+            "trunks: [demo]",
+            "trunks: [{trunk: demo, weight: 0}]",
+            "12: routes[0].trunks[0].weight: must be a whole number from 1 to 1000",
+        ),
+        ('prefix: ""', 'prefix: "", party: Dem', "12: routes[0].party: there is no reseller named 'Dem'"),
+        ('prefix: ""', 'prefix: "", party: Ann', "12: routes[0].party: there is no reseller named 'Ann'"),
         ('prefix: ""', 'prefix: "0"', "12: routes[0].prefix: '0' is not a prefix"),
         (
             "trunks: [demo]}",
             'trunks: [demo]}\n  - {prefix: "", trunks: [demo]}',
             "13: routes[1].prefix: the route for prefix '' is already at line 12",
         ),
+        (
+            "trunks: [demo]}",
+            'trunks: [demo]}\n  - {party: Demo, prefix: "", trunks: [demo]}',
+            "13: routes[1].prefix: the route for prefix '' is already at line 12",
+        ),
         ("owner: Ann", "owner: Amn", "15: shops[0].owner: there is no owner named 'Amn'; did you mean Ann?"),
         ("owner: Ann", "owner: Demo", "15: shops[0].owner: there is no owner named 'Demo'"),
-        ("deck: sell", "deck: sall", "16: shops[0].deck: there is no deck named 'sall'; did you mean sell?"),
+        ("    deck: sell", "    deck: sall", "16: shops[0].deck: there is no deck named 'sall'; did you mean sell?"),
         ('country_code: "49"', 'country_code: "+49"', "17: shops[0].country_code: '+49' is not a country code"),
         ('country_code: "49"', "country_code: 49\n    national_prefix:", "18: shops[0].national_prefix: has no value"),
         (
@@ -263,10 +405,17 @@ def test_a_password_with_two_dots_is_just_a_password() -> None:
         ),
         ('emergency: ["112"]', 'emergency: ["1"]', "18: shops[0].emergency[0]: '1' is not an emergency number"),
         ('    emergency: ["112"]\n', "", "14: shops[0].emergency: is missing"),
-        ("deck: sell", "deck: sell\n    digest: [SHA-1]", "17: shops[0].digest[0]: 'SHA-1' is not one of MD5, SHA-256"),
-        ("deck: sell", "deck: sell\n    digest: [MD5, MD5]", "17: shops[0].digest: names an algorithm twice"),
-        ("deck: sell", "deck: sell\n    digest: []", "17: shops[0].digest: must name an algorithm"),
-        ("deck: sell", "deck: sell\n    realm: 'a\"b'", "17: shops[0].realm: 'a\"b' is not a realm"),
+        (
+            "    deck: sell",
+            "    deck: sell\n    digest: [SHA-1]",
+            "17: shops[0].digest[0]: 'SHA-1' is not one of MD5, SHA-256",
+        ),
+        ("    deck: sell", "    deck: sell\n    digest: [MD5, MD5]", "17: shops[0].digest: names an algorithm twice"),
+        ("    deck: sell", "    deck: sell\n    digest: []", "17: shops[0].digest: must name an algorithm"),
+        ("    deck: sell", "    deck: sell\n    realm: 'a\"b'", "17: shops[0].realm: 'a\"b' is not a realm"),
+        ("name: Corner", "name: 'a@b'", "14: shops[0].name: 'a@b' is not a name here"),
+        ("owner: Ann", 'owner: ""', "15: shops[0].owner: '' is not a name"),
+        ("    deck: sell", '    deck: ""', "16: shops[0].deck: '' is not a name"),
         ("name: booth1", "name: 'a b'", "20: shops[0].booths[0].name: 'a b' is not letters, digits"),
         (", password: secret", "", "20: shops[0].booths[0].password: is missing"),
         ("password: secret", 'password: ""', "20: shops[0].booths[0].password: must have characters"),
@@ -299,7 +448,7 @@ def test_a_password_with_two_dots_is_just_a_password() -> None:
         ("name: booth1", 'name: "b1..b03"', "20: shops[0].booths[0].name: must be a range such as"),
         ("name: booth1", 'name: "b000000..b999999"', "20: shops[0].booths[0].name: is a range of more than 10000"),
         ("name: Corner", "name: Corner\n    name: Twice", "15: : key 'name' is already at line 14"),
-        ("shops:", "carriers: []\nshops:", "13: carriers: unknown key; known here: provider, owners, decks, trunks"),
+        ("shops:", "carriers: []\nshops:", "13: carriers: unknown key; known here: provider, decks, resellers, owners"),
     ],
 )
 def test_an_error_is_told_with_its_line_and_field(old: str, new: str, error: str) -> None:
@@ -310,10 +459,11 @@ def test_every_error_is_told_at_once() -> None:
     found = errors(
         """\
 providr: {name: Demo}
-owners: [{name: Ann, parnt: x}]
+resellers: [{name: Rhea, parent: Rita, deck: buy, credit_limit: x}]
+owners: [{name: Ann, deck: sell, parnt: x}]
 decks:
   - {name: sell, currency: EUR, rates: [{prefix: x, destination: X, first_s: 1, first_price: "-1", next_s: 0}]}
-trunks: [{name: demo, host: here, emergency: true}]
+trunks: [{name: demo, deck: sell, host: here, emergency: true, cps: 0}]
 routes: [{prefix: "", trunks: [other]}]
 shops:
   - {name: A, owner: Bob, deck: buy, country_code: "0", emergency: ["112"], booths: [{name: b, auth: ip}]}
@@ -323,20 +473,132 @@ shops:
     assert [each[: each.index(": ", 3)] for each in found] == [
         "1: provider",
         "1: providr",
-        "2: owners[0].parnt",
-        "4: decks[0].rates[0].prefix",
-        "4: decks[0].rates[0].first_price",
-        "4: decks[0].rates[0].next_s",
-        "5: trunks[0].host",
-        "6: routes[0].trunks",
-        "8: shops[0].owner",
-        "8: shops[0].deck",
-        "8: shops[0].country_code",
-        "8: shops[0].booths[0].ip",
-        "9: shops[1].name",
-        "9: shops[1].digest[0]",
-        "9: shops[1].booths[0].name",
+        "2: resellers[0].deck",
+        "2: resellers[0].credit_limit",
+        "2: resellers[0].parent",
+        "3: owners[0].parnt",
+        "5: decks[0].rates[0].prefix",
+        "5: decks[0].rates[0].first_price",
+        "5: decks[0].rates[0].next_s",
+        "6: trunks[0].host",
+        "6: trunks[0].cps",
+        "7: routes[0].trunks",
+        "9: shops[0].owner",
+        "9: shops[0].deck",
+        "9: shops[0].country_code",
+        "9: shops[0].booths[0].ip",
+        "10: shops[1].name",
+        "10: shops[1].digest[0]",
+        "10: shops[1].booths[0].name",
     ]
+
+
+CHAIN = """\
+provider: {name: Tel}
+resellers:
+  - {name: Rhea, deck: one}
+  - {name: Rita, parent: Rhea, deck: two}
+owners:
+  - {name: Ann, parent: Rita, deck: three}
+decks:
+  - {name: one, currency: EUR, rates: []}
+  - {name: two, currency: EUR, rates: []}
+  - {name: three, currency: EUR, rates: []}
+  - {name: four, currency: EUR, rates: []}
+  - {name: buy, currency: EUR, rates: []}
+  - {name: other, currency: USD, rates: []}
+trunks:
+  - {name: first, deck: buy, host: 192.0.2.1}
+  - {name: far, deck: other, host: 192.0.2.2}
+routes:
+  - {prefix: "", trunks: [first]}
+shops:
+  - {name: Corner, owner: Ann, deck: four, country_code: "49", emergency: [], booths: []}
+"""
+
+
+@pytest.mark.parametrize(
+    ("deck", "told"),
+    [
+        pytest.param(
+            "one",
+            "4: resellers[1].deck: deck 'two' is in EUR, but Rhea buys by deck 'one' in USD: "
+            "a call is charged in one currency",
+            id="a reseller's",
+        ),
+        pytest.param(
+            "two",
+            "4: resellers[1].deck: deck 'two' is in USD, but Rhea buys by deck 'one' in EUR: "
+            "a call is charged in one currency",
+            id="a sub-reseller's",
+        ),
+        pytest.param(
+            "three",
+            "6: owners[0].deck: deck 'three' is in USD, but Rita buys by deck 'two' in EUR: "
+            "a call is charged in one currency",
+            id="the owner's",
+        ),
+        pytest.param(
+            "four",
+            "20: shops[0].deck: deck 'four' is in USD, but Ann buys by deck 'three' in EUR: "
+            "a call is charged in one currency",
+            id="the shop's",
+        ),
+        pytest.param(
+            "buy",
+            "6: owners[0].deck: deck 'three' is in EUR, but trunk first sells by deck 'buy' in USD: "
+            "a call is charged in one currency",
+            id="the carrier's",
+        ),
+    ],
+)
+def test_a_call_is_charged_in_one_currency(deck: str, told: str) -> None:
+    parse_world(CHAIN, "world.yaml")
+    assert told in errors(CHAIN.replace(f"{{name: {deck}, currency: EUR", f"{{name: {deck}, currency: USD"))
+
+
+@pytest.mark.parametrize(
+    ("routes", "reaches"),
+    [
+        pytest.param('{party: Tel, prefix: "1", trunks: [first, far]}', True, id="as a second choice"),
+        pytest.param('{party: Rita, prefix: "1", trunks: [{trunk: far}]}', True, id="by a route of the nearest"),
+        pytest.param('{party: Rhea, prefix: "1", trunks: [far]}', True, id="by a route of one above"),
+        pytest.param(
+            '{party: Rita, prefix: "1", trunks: [first]}, {party: Rhea, prefix: "12", trunks: [far]}',
+            False,
+            id="not past a shorter prefix of a nearer one",
+        ),
+        pytest.param(
+            '{party: Rita, prefix: "1", trunks: [first]}, {party: Rhea, prefix: "1", trunks: [far]}',
+            False,
+            id="nor past the same",
+        ),
+        pytest.param(
+            '{party: Rita, prefix: "", trunks: [first]}, {party: Tel, prefix: "1", trunks: [far]}',
+            False,
+            id="nor past a route for everything",
+        ),
+        pytest.param(
+            '{party: Rita, prefix: "12", trunks: [first]}, {party: Rhea, prefix: "1", trunks: [far]}',
+            True,
+            id="but past a longer one",
+        ),
+        pytest.param('{party: Mia, prefix: "1", trunks: [far]}', False, id="nor by a stranger's"),
+    ],
+)
+def test_only_carriers_that_a_call_can_reach_must_have_its_currency(routes: str, reaches: bool) -> None:
+    text = CHAIN.replace('  - {prefix: "", trunks: [first]}\n', f"  [{routes}]\n")
+    text = text.replace("owners:\n", "  - {name: Mia, deck: one}\nowners:\n")
+    if not reaches:
+        parse_world(text, "world.yaml")
+        return
+    (told,) = errors(text)
+    assert told.startswith("7: owners[0].deck: deck 'three' is in EUR, but trunk far sells by deck 'other' in USD: ")
+
+
+def test_a_circle_of_resellers_is_told_and_not_walked_round() -> None:
+    found = errors(CHAIN.replace("{name: Rhea,", "{name: Rhea, parent: Rita,"))
+    assert found == ["3: resellers[0].parent: is above itself", "4: resellers[1].parent: is above itself"]
 
 
 def test_shops_of_one_realm_offer_one_list_of_algorithms() -> None:
@@ -400,7 +662,7 @@ def test_the_demo_deck_has_a_longest_prefix(e164: str, prefix: str | None) -> No
 
 
 def test_the_demo_deck_knows_about_forty_destinations() -> None:
-    (deck,) = shipped("demo.yaml").decks
+    deck = shipped("demo.yaml").decks[0]
     assert len({rate.destination.removesuffix(" Mobile") for rate in deck.rates}) >= 40
 
 
@@ -413,5 +675,32 @@ def test_the_load_world_is_200_open_booths_that_reach_every_number() -> None:
     routing = Routing(world.trunks, world.routes)
     for first in "123456789":
         assert world.decks[0].match(f"{first}0000000000") is not None
-        assert routing.route(f"{first}0000000000") == world.trunks
+        (choice,) = routing.route([world.tenant], f"{first}0000000000")
+        assert choice.trunk in world.trunks
     assert routing.emergency() == world.trunks
+    assert [opening.credit_limit_micros for opening in world.openings] == [None]
+
+
+def test_the_owner_of_the_demo_has_paid_in_advance() -> None:
+    assert shipped("demo.yaml").openings == (
+        Opening(party="Corner Calls", currency="EUR", credit_limit_micros=0, opening_micros=100_000_000),
+    )
+
+
+@pytest.mark.parametrize("name", ["demo.yaml", "load.yaml"])
+def test_no_destination_of_a_shipped_world_loses(name: str) -> None:
+    world = shipped(name)
+    decks = {deck.name: deck for deck in world.decks}
+    tree = PartyTree(world.parties)
+    for shop in world.shops:
+        bought = [decks[party.deck] for party in tree.chain(shop.owner) if party.deck is not None]
+        for trunk in world.trunks:
+            chain = [decks[shop.deck], *bought, decks[trunk.deck]]
+            # who numbers are sold to by any prefix of any level: a longer one above must not cost more than it brings
+            for prefix in {rate.prefix for deck in chain for rate in deck.rates}:
+                tariffs = [deck.match(prefix) for deck in chain]
+                for sell, buy in pairwise(tariffs):
+                    assert sell is not None
+                    assert buy is not None
+                    assert sell.rate.forbidden == buy.rate.forbidden
+                    assert sell.rate.forbidden or losing_at(sell, buy, WARN_OF_LOSSES) is None, (prefix, sell, buy)

@@ -72,7 +72,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What one level pays the level above: `cost` was worked out by `tariff`, the snapshot that the call kept."""
+    """What one level pays the level above: `cost` was worked out by `tariff`, the snapshot that the call kept.
+
+    The booth's customer pays first, the provider pays the carrier last.
+    """
 
     seller: str
     buyer: str
@@ -141,6 +144,17 @@ class Cdr:
         if self.kind is CallKind.EMERGENCY and self.charges:
             raise BadCdr(f"call {self.call_id}: an emergency call is never charged")
 
+    @property
+    def margins(self) -> tuple[int | None, ...]:
+        """What the buyer of each charge keeps, in micro-units: his own sale less this; None for the customer."""
+        sold: int | None = None
+        kept: list[int | None] = []
+        for charge in self.charges:
+            micros = charge.cost.amount.micros
+            kept.append(None if sold is None else sold - micros)
+            sold = micros
+        return tuple(kept)
+
     def to_json(self) -> dict[str, Any]:
         """Return the record in plain JSON types: instants in UTC with milliseconds, amounts as decimal strings."""
         return {
@@ -169,7 +183,10 @@ class Cdr:
             "leg_a_call_id": self.leg_a_call_id,
             "leg_b_call_id": self.leg_b_call_id,
             "recovered": self.recovered,
-            "charges": [charge.to_json() for charge in self.charges],
+            "charges": [
+                charge.to_json() | {"margin": None if margin is None else format_micros(margin)}
+                for charge, margin in zip(self.charges, self.margins, strict=True)
+            ],
         }
 
 

@@ -8,32 +8,69 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
-from sipshop.billing.errors import BadBill, CallAlive, StaleBill, TenderTooSmall, WrongCurrency
+from sipshop.billing.errors import BadBill, BadTerms, CallAlive, StaleBill, TenderTooSmall, WrongCurrency
 from sipshop.billing.money import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoothSession:
-    """One customer's time in a booth.
+    """One customer's time in a booth; `owner` is the shop's, who charges it.
 
     `version` counts the charges on its bill; `closed_at_ms` (UTC) is None while the booth is unlocked. A closed session
     that is not `paid` is reopened when the booth is unlocked again.
+
+    `deposit_micros` is what was paid in beforehand, `credit_limit_micros` what may be spent beyond it (None: no end),
+    `talk_limit_ms` how long all its calls together may talk (None: no end).
     """
 
     tenant: str
     id: int
     booth: str
+    owner: str
     opened_at_ms: int
     opened_by: str
     version: int
     closed_at_ms: int | None
     paid: bool
+    deposit_micros: int = 0
+    credit_limit_micros: int | None = None
+    talk_limit_ms: int | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether the booth may place calls in this session."""
         return self.closed_at_ms is None and not self.paid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTerms:
+    """What a booth is unlocked for: a deposit that was paid, a limit on what may be owed, a talk time, or no limit.
+
+    Raises:
+        BadTerms: more than one of them, or one that is nothing.
+    """
+
+    deposit: Money | None = None
+    limit: Money | None = None
+    talk_limit_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        given = [term for term in (self.deposit, self.limit, self.talk_limit_ms) if term is not None]
+        if len(given) > 1:
+            raise BadTerms("a booth is unlocked for a deposit, a limit or minutes: give one of them")
+        for term in given:
+            if (term.micros if isinstance(term, Money) else term) <= 0:
+                raise BadTerms("a deposit, a limit or minutes must be more than nothing")
+
+    @property
+    def none(self) -> bool:
+        """Whether the customer may call without end and pays afterwards."""
+        return self.deposit is None and self.limit is None and self.talk_limit_ms is None
+
+
+POSTPAID: Final = SessionTerms()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +92,8 @@ class BillLine:
 class Bill:
     """What a booth session owes at a version; the lines stand in the order in which they were charged.
 
+    `deposit` was paid before; what is over goes back to the customer.
+
     Raises:
         BadBill: the total is not the sum of the lines.
         CurrencyMismatch: a line is in another currency than the total.
@@ -66,6 +105,12 @@ class Bill:
     version: int
     lines: tuple[BillLine, ...]
     total: Money
+    deposit: Money
+
+    @property
+    def due(self) -> Money:
+        """What is still to be paid; zero where the deposit covers the total."""
+        return max(self.total - self.deposit, Money(0, self.total.currency))
 
     def __post_init__(self) -> None:
         if sum_lines(self.lines, self.total.currency) != self.total:
@@ -74,11 +119,12 @@ class Bill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """A booth session paid in full: `tendered` was handed over, `change` given back."""
+    """A booth session paid in full: `tendered` was handed over besides the `deposit`, `change` given back."""
 
     session_id: int
     version: int
     total: Money
+    deposit: Money
     tendered: Money
     change: Money
 
@@ -98,7 +144,7 @@ def settle_bill(bill: Bill, *, version: int, tendered: Money, live_calls: int) -
         CallAlive: a call of the session is still alive, so the bill is not final.
         StaleBill: the bill is at another version by now.
         WrongCurrency: the tender is in another currency.
-        TenderTooSmall: the tender does not cover the total.
+        TenderTooSmall: the tender and the deposit do not cover the total.
     """
     if live_calls:
         raise CallAlive(live_calls)
@@ -106,14 +152,15 @@ def settle_bill(bill: Bill, *, version: int, tendered: Money, live_calls: int) -
         raise _stale(bill, version)
     if tendered.currency != bill.total.currency:
         raise WrongCurrency(bill.total, tendered)
-    if tendered < bill.total:
-        raise TenderTooSmall(bill.total, tendered)
+    if tendered < bill.due:
+        raise TenderTooSmall(bill.due, tendered)
     return Payment(
         session_id=bill.session_id,
         version=version,
         total=bill.total,
+        deposit=bill.deposit,
         tendered=tendered,
-        change=tendered - bill.total,
+        change=tendered + bill.deposit - bill.total,
     )
 
 

@@ -48,6 +48,10 @@ class BadBill(DeskError):
     """A bill's total is not the sum of its lines."""
 
 
+class BadTerms(DeskError):
+    """A booth cannot be unlocked for this, or a session not be changed so; the text says why."""
+
+
 class CallAlive(DeskError):
     """A call of the booth session is still alive, so its bill is not final; `live_calls` says how many."""
 
@@ -88,9 +92,39 @@ class TenderTooSmall(DeskError):
 
 
 class WrongCurrency(DeskError):
-    """The customer tendered another currency than the bill's."""
+    """An amount is in another currency than the bill or the account that it is for."""
 
     def __init__(self, total: Money, tendered: Money) -> None:
         self.total = total
         self.tendered = tendered
-        super().__init__(f"the bill is in {total.currency}, not in {tendered.currency}")
+        super().__init__(f"amounts here are in {total.currency}, not in {tendered.currency}")
+
+
+class LedgerError(BillingError):
+    """Money cannot be moved or limited so; the text says what is there."""
+
+
+class UnknownAccount(LedgerError):
+    """There is no account of this name."""
+
+
+class NotAvailable(LedgerError):
+    """More is to leave an account than is free on it: live calls hold the rest."""
+
+    def __init__(self, wanted: Money, available: Money) -> None:
+        self.wanted = wanted
+        self.available = available
+        super().__init__(f"{wanted} cannot be taken out: {available} is available, the rest is spent or held")
+
+
+class BelowUsed(LedgerError):
+    """A credit limit is to be lower than what is spent and held already."""
+
+    def __init__(self, limit: Money, used: Money) -> None:
+        self.limit = limit
+        self.used = used
+        super().__init__(f"a credit limit of {limit} is below the {used} that is spent and held: take a payment first")
+
+
+class AccountInUse(LedgerError):
+    """Calls are live on an account, so it cannot be changed in this way now."""

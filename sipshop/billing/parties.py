@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sipshop.billing.errors import PartyError, UnknownParty
+from sipshop.billing.guard import WARN_OF_LOSSES, LossGuard
 
 
 class Kind(StrEnum):
@@ -20,13 +21,18 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
-    """A buyer and seller of calls; `parent` is who sells to it, None for the provider alone."""
+    """A buyer and seller of calls; `parent` is who sells to it by `deck`; both are None for the provider alone.
+
+    `guard` watches what it sells by against what it buys by.
+    """
 
     tenant: str
     name: str
     kind: Kind
     parent: str | None
+    deck: str | None = None
     suspended: bool = False
+    guard: LossGuard = WARN_OF_LOSSES
 
 
 class PartyTree:

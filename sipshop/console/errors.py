@@ -13,11 +13,23 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from sipshop.billing.errors import BadAmount, BillingError, CallAlive, StaleBill, TenderTooSmall, UnknownParty
-from sipshop.billing.money import format_micros
+from sipshop.billing.errors import (
+    AccountInUse,
+    BadAmount,
+    BadTerms,
+    BelowUsed,
+    BillingError,
+    CallAlive,
+    NotAvailable,
+    StaleBill,
+    TenderTooSmall,
+    UnknownAccount,
+    UnknownParty,
+)
+from sipshop.billing.money import Money, format_micros
 from sipshop.store.errors import NothingToPay, StoreError, Unwritable
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
-from sipshop.switch import CommandRefused, SwitchError, UnknownBooth
+from sipshop.switch import CommandRefused, SwitchError, UnknownBooth, UnknownCall
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 5  # a disk that is full or a switch that recovers is not worth asking more often
@@ -60,26 +72,18 @@ def problem_of(error: Exception) -> Problem:
     """The problem that tells of an error of the rooms below.
 
     A stale bill carries `version` (as it is now), `new_calls` and `new_amount` (null where they are not known); a
-    tender that is too small `total`, `tendered` and `missing`; amounts stand beside their `currency`.
+    tender that is too small `total` (that was due), `tendered` and `missing`; a movement of more than there is `wanted`
+    and `available`; a credit limit that is too low `limit` and `used`. Amounts stand beside their `currency`.
     """
+    if isinstance(error, BillingError):
+        return _problem_of_money(error)
     match error:
         case UnknownBooth() | StoreUnknownBooth():
             return _problem(404, "unknown_booth", "There is no such booth", error)
-        case UnknownParty():
-            return _problem(404, "unknown_party", "There is no such party", error)
+        case UnknownCall():
+            return _problem(404, "unknown_call", "There is no such call", error)
         case NothingToPay():
             return _problem(404, "no_session", "The booth has no unpaid session", error)
-        case CallAlive():
-            return _problem(409, "call_alive", "A call is still going on", error, live_calls=error.live_calls)
-        case StaleBill():
-            return _problem(409, "stale_bill", "The bill has changed", error, **_what_changed(error))
-        case TenderTooSmall():
-            # 422 and not 402: the request was understood, its content does not do, and 402 is reserved (RFC 9110).
-            return _problem(422, "tender_too_small", "The tender does not pay the bill", error, **_what_misses(error))
-        case BadAmount():
-            return _problem(422, "bad_amount", "This is not an amount of money", error)
-        case BillingError():
-            return _problem(409, "refused", "The desk refuses this", error)
         case Unwritable():
             return _unavailable("unwritable", "The database cannot be written", error)
         case CommandRefused():
@@ -93,6 +97,36 @@ def problem_of(error: Exception) -> Problem:
                 title="A bug in the server",
                 detail="the request failed in a way that nobody foresaw; the server's log says where",
             )
+
+
+def _problem_of_money(error: BillingError) -> Problem:
+    match error:
+        case UnknownParty():
+            return _problem(404, "unknown_party", "There is no such party", error)
+        case UnknownAccount():
+            return _problem(404, "unknown_account", "There is no such account", error)
+        case CallAlive():
+            return _problem(409, "call_alive", "A call is still going on", error, live_calls=error.live_calls)
+        case StaleBill():
+            return _problem(409, "stale_bill", "The bill has changed", error, **_what_changed(error))
+        case NotAvailable():
+            amounts = _amounts(wanted=error.wanted, available=error.available)
+            return _problem(409, "not_available", "So much is not available", error, **amounts)
+        case BelowUsed():
+            amounts = _amounts(limit=error.limit, used=error.used)
+            return _problem(409, "below_used", "More than that is used already", error, **amounts)
+        case AccountInUse():
+            return _problem(409, "account_in_use", "Calls are live on the account", error)
+        case TenderTooSmall():
+            # 422 and not 402: the request was understood, its content does not do, and 402 is reserved (RFC 9110).
+            amounts = _amounts(total=error.total, tendered=error.tendered, missing=error.total - error.tendered)
+            return _problem(422, "tender_too_small", "The tender does not pay the bill", error, **amounts)
+        case BadTerms():
+            return _problem(422, "bad_terms", "A booth cannot be unlocked so", error)
+        case BadAmount():
+            return _problem(422, "bad_amount", "This is not an amount of money", error)
+        case _:
+            return _problem(409, "refused", "The desk refuses this", error)
 
 
 def unauthorized(*, token_given: bool) -> Problem:
@@ -146,10 +180,8 @@ def _what_changed(error: StaleBill) -> dict[str, object]:
     }
 
 
-def _what_misses(error: TenderTooSmall) -> dict[str, object]:
-    return {
-        "total": format_micros(error.total.micros),
-        "tendered": format_micros(error.tendered.micros),
-        "missing": format_micros((error.total - error.tendered).micros),
-        "currency": error.total.currency,
-    }
+def _amounts(**amounts: Money) -> Mapping[str, object]:
+    """Amounts of one currency by name, and the currency."""
+    currencies = {amount.currency for amount in amounts.values()}
+    assert len(currencies) == 1, "the amounts of one error are of one currency"
+    return {name: format_micros(amount.micros) for name, amount in amounts.items()} | {"currency": currencies.pop()}

@@ -5,31 +5,95 @@ The classes are the schema that /openapi.json publishes; each is built from the 
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sipshop.billing.cdr import utc_text
 from sipshop.billing.desk import Bill, BillLine, Payment
 from sipshop.billing.money import format_micros
-from sipshop.switch import BoothStatus
+from sipshop.billing.parties import Kind
+from sipshop.store.audit import LAWS, Violation
+from sipshop.switch import BoothStatus, PartyStatus
+
+MAX_MINUTES: Final = 44_640  # of a month
 
 
-class LockCommand(BaseModel):
-    """Lock a booth; `cut` also hangs up the call that it has."""
+def _one_line(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("it has to be one line of printable characters")
+    return text.strip()
+
+
+AmountText = Annotated[str, Field(max_length=40, description='a decimal string such as "5.00"')]
+Reason = Annotated[
+    str, Field(min_length=1, max_length=200, description="why, for whoever reads the books"), AfterValidator(_one_line)
+]
+
+
+class Command(BaseModel):
+    """The body of a command: exactly what is documented, of exactly these types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class UnlockCommand(Command):
+    """Unlock a booth for a deposit that was paid, up to a limit, for minutes of talk, or, without any, without end."""
+
+    deposit: AmountText | None = None
+    limit: AmountText | None = None
+    minutes: int | None = Field(default=None, ge=1, le=MAX_MINUTES)
+
+
+class LockCommand(Command):
+    """Lock a booth; `cut` also hangs up the call that it has."""
 
     cut: bool = False
 
 
-class PayCommand(BaseModel):
-    """Pay the bill as it was read: its version, and the amount handed over as a decimal string such as "5.00"."""
+class TopUpCommand(Command):
+    """Add to the deposit of a booth's session."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    amount: AmountText
+
+
+class PayCommand(Command):
+    """Pay the bill as it was read: its version, and the amount handed over."""
 
     version: int = Field(ge=0, lt=2**63)
-    tendered: str = Field(max_length=40)
+    tendered: AmountText
+
+
+class SuspendCommand(Command):
+    """Suspend a party; `cut` also hangs up the calls below it."""
+
+    cut: bool = False
+
+
+class MoveCommand(Command):
+    """Move money between a party's account and the world outside; an amount below zero goes out."""
+
+    amount: AmountText
+    reason: Reason
+
+
+class LimitCommand(Command):
+    """Set a party's credit limit, or say that it has none."""
+
+    credit_limit: AmountText | None = None
+    unlimited: bool = False
+    reason: Reason
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.credit_limit is not None) == self.unlimited:
+            raise ValueError("give either a credit_limit or unlimited")
+        return self
+
+
+def _amount(micros: int | None) -> str | None:
+    return None if micros is None else format_micros(micros)
 
 
 class BoothView(BaseModel):
@@ -47,6 +111,11 @@ class BoothView(BaseModel):
     dialled: str | None
     seconds: int | None = Field(description="how long its call has been going on")
     live_calls: int
+    deposit: str = Field(description="what was paid in beforehand")
+    credit_limit: str | None = Field(description="what may be spent beyond the deposit; null: no end")
+    talk_limit_ms: int | None = Field(description="how long all calls of the session may talk; null: no end")
+    available: str | None = Field(description="what is left of deposit and limit; live calls hold the rest")
+    left_ms: int | None = Field(description="what is left of the talk time; live calls hold the rest")
 
     @classmethod
     def of(cls, status: BoothStatus) -> Self:
@@ -64,6 +133,11 @@ class BoothView(BaseModel):
             dialled=status.dialled,
             seconds=status.seconds,
             live_calls=status.live_calls,
+            deposit=format_micros(status.deposit_micros),
+            credit_limit=_amount(status.credit_limit_micros),
+            talk_limit_ms=status.talk_limit_ms,
+            available=_amount(status.available_micros),
+            left_ms=status.left_ms,
         )
 
 
@@ -111,6 +185,8 @@ class BillView(BaseModel):
     currency: str
     lines: list[BillLineView]
     total: str
+    deposit: str
+    due: str = Field(description="what the deposit does not cover")
 
     @classmethod
     def of(cls, bill: Bill) -> Self:
@@ -122,17 +198,20 @@ class BillView(BaseModel):
             currency=bill.total.currency,
             lines=[BillLineView.of(line) for line in bill.lines],
             total=format_micros(bill.total.micros),
+            deposit=format_micros(bill.deposit.micros),
+            due=format_micros(bill.due.micros),
         )
 
 
 class PaymentView(BaseModel):
-    """A bill that was paid, and the change to give back."""
+    """A bill that was paid, and the change to give back, the rest of the deposit included."""
 
     booth: str
     session_id: int
     version: int
     currency: str
     total: str
+    deposit: str
     tendered: str
     change: str
 
@@ -145,22 +224,91 @@ class PaymentView(BaseModel):
             version=payment.version,
             currency=payment.total.currency,
             total=format_micros(payment.total.micros),
+            deposit=format_micros(payment.deposit.micros),
             tendered=format_micros(payment.tendered.micros),
             change=format_micros(payment.change.micros),
         )
 
 
 class PartyView(BaseModel):
-    """A party after it was suspended or resumed."""
+    """A party, and its account with the one above it, its parent; the provider has no account, only nulls."""
 
     party: str
+    kind: Kind
+    parent: str | None
     suspended: bool
+    suspended_by: str | None = Field(description="the nearest suspended party, itself or above; null: it may call")
+    currency: str | None
+    balance: str | None
+    credit_limit: str | None = Field(description="what it may owe; null without end or without an account")
+    unlimited: bool
+    held: str | None = Field(description="what its live calls may still cost")
+    available: str | None = Field(description="balance and credit limit less what is held")
+    overdrawn: bool = Field(description="an adjustment took more than there was: no new calls")
+    live_calls: int
+
+    @classmethod
+    def of(cls, status: PartyStatus) -> Self:
+        """The view of a party's status."""
+        return cls(
+            party=status.party,
+            kind=Kind(status.kind),
+            parent=status.parent,
+            suspended=status.suspended,
+            suspended_by=status.suspended_by,
+            currency=status.currency,
+            balance=_amount(status.balance_micros),
+            credit_limit=_amount(status.credit_limit_micros),
+            unlimited=status.unlimited,
+            held=None if status.currency is None else format_micros(status.held_micros),
+            available=_amount(status.available_micros),
+            overdrawn=status.overdrawn,
+            live_calls=status.live_calls,
+        )
+
+
+class PartyList(BaseModel):
+    """Every party of the tenant."""
+
+    parties: list[PartyView]
+
+
+class TransferList(BaseModel):
+    """What moved on a party's account, the newest first; an amount below zero left it."""
+
+    party: str
+    transfers: list[dict[str, Any]]
 
 
 class CdrList(BaseModel):
     """Call detail records, the newest first, each with the columns of `sipshop.billing.cdr.Cdr`."""
 
     cdrs: list[dict[str, Any]]
+
+
+class ViolationView(BaseModel):
+    """A law of the books that does not hold."""
+
+    law: str
+    tenant: str
+    subject: str = Field(description="the call, account or transfer that it was found at")
+    text: str
+
+
+class AuditView(BaseModel):
+    """What an audit of the books found: every law in a sentence, and each place where one does not hold."""
+
+    clean: bool
+    laws: dict[str, str]
+    violations: list[ViolationView]
+
+    @classmethod
+    def of(cls, violations: Iterable[Violation]) -> Self:
+        """The view of what an audit found."""
+        found = [
+            ViolationView(law=one.law, tenant=one.tenant, subject=one.subject, text=one.text) for one in violations
+        ]
+        return cls(clean=not found, laws=dict(LAWS), violations=found)
 
 
 class ProblemView(BaseModel):

@@ -21,6 +21,8 @@ from sipshop.sip.words import Word
 
 #: How long the answer may take to become durable before the call is given up (seconds).
 COMMIT_LIMIT_S: Final = 2.0
+#: The cause of an attempt at a trunk that is at its cap: no circuit is available (ITU-T Q.850).
+NO_CIRCUIT_Q850: Final = 34
 
 
 class State(Word):
@@ -38,7 +40,10 @@ class Input(Word):
     """What a call hears, sorted by what it means for the call."""
 
     GRANTED = auto()
+    EXTENDED = auto()
     DENIED = auto()
+    BLOCKED_OVER = auto()  # this trunk takes no more calls, and there is another
+    BLOCKED = auto()
     TRYING = auto()  # the trunk is there
     PROGRESSED = auto()
     ANSWERED = auto()
@@ -69,6 +74,7 @@ class Action(Word):
     PROGRESS = auto()
     COMMIT = auto()
     ANSWER = auto()
+    EXTEND = auto()
     ACKNOWLEDGE = auto()
     REJECT = auto()
     GIVE_UP = auto()
@@ -109,6 +115,8 @@ CALL: Final[Table] = {
     (S.AUTHORISING, On.DENIED): (S.ENDED, (Do.REJECT, Do.SETTLE)),
     (S.AUTHORISING, On.CALLER_CANCELLED): (S.ENDED, (Do.REJECT, Do.SETTLE)),
     (S.AUTHORISING, On.CUT): (S.ENDED, (Do.REJECT, Do.SETTLE)),
+    (S.DIALLING, On.BLOCKED_OVER): (S.DIALLING, (Do.DIAL,)),
+    (S.DIALLING, On.BLOCKED): (S.ENDED, (Do.REJECT, Do.SETTLE)),
     **_while_calling(S.DIALLING),
     **_while_calling(S.RINGING),
     (S.ANSWERING, On.COMMITTED): (S.TALKING, (Do.ANSWER,)),
@@ -117,6 +125,7 @@ CALL: Final[Table] = {
     (S.ANSWERING, On.CALLEE_GONE): (S.ENDED, (Do.REJECT, Do.SETTLE)),
     (S.ANSWERING, On.CUT): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
     (S.ANSWERING, On.ASKED): (S.ANSWERING, (Do.REFUSE_ASK,)),
+    (S.TALKING, On.EXTENDED): (S.TALKING, (Do.EXTEND,)),
     (S.TALKING, On.CALLER_ACKNOWLEDGED): (S.TALKING, (Do.ACKNOWLEDGE,)),
     (S.TALKING, On.CALLER_GONE): (S.ENDED, (Do.HANG_UP_CALLEE, Do.SETTLE)),
     (S.TALKING, On.CALLEE_GONE): (S.ENDED, (Do.HANG_UP_CALLER, Do.SETTLE)),
@@ -160,6 +169,18 @@ class Granted:
     """Every level can pay for so long a talk (milliseconds); None is without end."""
 
     talk_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """Every level can pay for a longer talk than was granted: so long in all (milliseconds)."""
+
+    talk_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The trunk that was to be dialled takes no more calls; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +329,7 @@ class Settle:
     talk_ms: int
 
 
-Heard = Granted | Denied | Committed | NotCommitted | Cut | leg.Event
+Heard = Granted | Extended | Blocked | Denied | Committed | NotCommitted | Cut | leg.Event
 
 Command = (
     Authorise
@@ -349,7 +370,7 @@ class Call:
     state: State = State.AUTHORISING
     attempts: list[Attempt] = field(default_factory=list)
     answered_at_s: float | None = None
-    _granted_ms: int | None = None
+    granted_ms: int | None = None
     _alarm: tuple[float, Input] | None = None
     _early: Content | None = None
 
@@ -405,6 +426,8 @@ class Call:
                 attempt.status = 200
                 if attempt.pdd_ms is None:
                     attempt.pdd_ms = round((now - attempt.dialled_at_s) * 1000)
+            case Blocked() if not self.ended:
+                attempt.q850 = NO_CIRCUIT_Q850
             case leg.Failed() if not self.ended:
                 attempt.status = happened.status
                 attempt.q850 = q850_of(happened.reason, happened.status)
@@ -421,6 +444,8 @@ class Call:
                 return On.FAILED_OVER if over else On.FAILED
             case leg.HungUp() | leg.Lost():
                 return On.CALLER_GONE if side is Side.CALLER else On.CALLEE_GONE
+            case Blocked():
+                return On.BLOCKED_OVER if self._another_trunk else On.BLOCKED
             case leg.Acknowledged(ask=ask):
                 return On.CALLER_ACKNOWLEDGED if ask is None else On.ASK_ACKNOWLEDGED
             case _:
@@ -468,8 +493,19 @@ class Call:
                 return [Commit()]
             case Action.ANSWER, _:
                 return [self._answer(event, now)]
+            case Action.EXTEND, Extended(talk_ms=talk_ms):
+                assert self.answered_at_s is not None, "it talks"
+                self.granted_ms = talk_ms
+                self._alarm = (self.answered_at_s + talk_ms / 1000, On.CUT_OFF)
+                return []
             case Action.ACKNOWLEDGE, leg.Acknowledged(content=content):
                 return [Acknowledge(content)]
+            case _:
+                return self._pass(action, event, side)
+
+    def _pass(self, action: Action, event: Heard | None, side: Side) -> list[Command]:
+        """Requests inside the dialogs, on their way through."""
+        match action, event:
             case Action.REFUSE_ASK, leg.Asked(ask=ask):
                 return [PassReply(side, ask, 491 if ask.method == "INVITE" else 480, None)]
             case Action.PASS_ASK, leg.Asked(ask=ask):
@@ -485,7 +521,7 @@ class Call:
 
     def _dial(self, event: Heard | None, now: float) -> Command:
         if isinstance(event, Granted):
-            self._granted_ms = event.talk_ms
+            self.granted_ms = event.talk_ms
         self._early = None  # what a failed trunk played is not what the next one will
         trunk = self.trunks[len(self.attempts)]
         self.attempts.append(Attempt(trunk, now))
@@ -496,18 +532,19 @@ class Call:
         if isinstance(event, leg.Answered):
             self._early = event.content or self._early
         self.answered_at_s = now
-        self._alarm = (now + self._granted_ms / 1000, On.CUT_OFF) if self._granted_ms is not None else None
+        self._alarm = (now + self.granted_ms / 1000, On.CUT_OFF) if self.granted_ms is not None else None
         return Answer(self._early)
 
     def _talk_ms(self, now: float) -> int:
         if self.answered_at_s is None:
             return 0
         talk_ms = max(0, int((now - self.answered_at_s) * 1000))
-        return talk_ms if self._granted_ms is None else min(talk_ms, self._granted_ms)
+        return talk_ms if self.granted_ms is None else min(talk_ms, self.granted_ms)
 
 
 _PLAIN: Final[Mapping[type, Input]] = {
     Granted: On.GRANTED,
+    Extended: On.EXTENDED,
     Denied: On.DENIED,
     Committed: On.COMMITTED,
     NotCommitted: On.NOT_COMMITTED,
@@ -582,6 +619,9 @@ def _fate(state: State, happened: Input, event: Heard | None) -> Fate:
             return Fate(outcome=Outcome.NO_ANSWER, q850=19, hung_up_by="switch", detail="nobody answered")
         case Input.FAILED, leg.Failed() as failed:
             return _fate_of_failure(failed)
+        case Input.BLOCKED, _:
+            detail = "no carrier has a free line"
+            return Fate(outcome=Outcome.FAILED, cause=Cause.TRUNKS_FAILED, q850=NO_CIRCUIT_Q850, detail=detail)
         case _:
             return Fate(outcome=Outcome.FAILED, cause=Cause.TRUNKS_FAILED, q850=102, detail="no carrier responded")
 

@@ -1,10 +1,13 @@
 """The store: the only SQL. A journal that makes things durable, and readers for the start and for the desk."""
 
+from sipshop.store.audit import LAWS, Violation, audit_file
 from sipshop.store.errors import (
     AlreadyRunning,
+    Conflict,
     NewerSchema,
     NotEmpty,
     NothingToPay,
+    OlderSchema,
     StoreClosed,
     StoreError,
     UnknownBooth,
@@ -12,37 +15,50 @@ from sipshop.store.errors import (
     Unwritable,
 )
 from sipshop.store.journal import Done, Write
-from sipshop.store.rows import LiveCall
+from sipshop.store.rows import AccountState, LiveCall, Moved
 from sipshop.store.store import Store
 from sipshop.store.writes import (
+    AccountMoved,
     CallAnswered,
+    CallGranted,
     CallRelayed,
     CallSettled,
     CallStarted,
     Heartbeat,
+    LimitSet,
     PartySuspended,
     SessionLocked,
     SessionOpened,
     SessionPaid,
+    SessionToppedUp,
     TokenAdded,
 )
 
 __all__ = [
+    "LAWS",
+    "AccountMoved",
+    "AccountState",
     "AlreadyRunning",
     "CallAnswered",
+    "CallGranted",
     "CallRelayed",
     "CallSettled",
     "CallStarted",
+    "Conflict",
     "Done",
     "Heartbeat",
+    "LimitSet",
     "LiveCall",
+    "Moved",
     "NewerSchema",
     "NotEmpty",
     "NothingToPay",
+    "OlderSchema",
     "PartySuspended",
     "SessionLocked",
     "SessionOpened",
     "SessionPaid",
+    "SessionToppedUp",
     "Store",
     "StoreClosed",
     "StoreError",
@@ -50,5 +66,7 @@ __all__ = [
     "UnknownBooth",
     "Unusable",
     "Unwritable",
+    "Violation",
     "Write",
+    "audit_file",
 ]

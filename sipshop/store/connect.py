@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from sipshop.store.errors import AlreadyRunning
+from sipshop.store import queries
+from sipshop.store.errors import AlreadyRunning, NewerSchema, OlderSchema, Unusable
+from sipshop.store.schema import SCHEMA_VERSION
 
 BUSY_TIMEOUT_S: Final = 5.0
 
@@ -72,6 +74,29 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         return _looked_at(_connect(path, "mode=ro"))
     except sqlite3.OperationalError:
         return _looked_at(_connect(path, "mode=ro&immutable=1"))
+
+
+def secret_of(connection: sqlite3.Connection, path: Path) -> bytes | None:
+    """Return the secret of a database of ours; None if its making was cut off, so that nothing is in it.
+
+    Raises:
+        NewerSchema, OlderSchema: another sipshop made it.
+        Unusable: another program did.
+    """
+    tables = {row["name"] for row in connection.execute("SELECT name FROM sqlite_master")}
+    if not tables:
+        return None
+    if "meta" not in tables:
+        raise Unusable(path, "it holds the tables of another program")
+    noted = {key: queries.META.run(connection, {"key": key}).fetchone() for key in ("schema_version", "secret")}
+    if None in noted.values():
+        raise Unusable(path, "its notes about itself are missing")
+    version = int(noted["schema_version"]["value"])
+    if version > SCHEMA_VERSION:
+        raise NewerSchema(path, version, SCHEMA_VERSION)
+    if version < SCHEMA_VERSION:
+        raise OlderSchema(path, version, SCHEMA_VERSION)
+    return bytes(noted["secret"]["value"])
 
 
 class InstanceLock:

@@ -48,12 +48,29 @@ class NewerSchema(StoreError):
         )
 
 
+class OlderSchema(StoreError):
+    """An older sipshop made this database, which this one does not read."""
+
+    def __init__(self, path: Path, found: int, known: int) -> None:
+        self.path = path
+        self.found = found
+        self.known = known
+        super().__init__(
+            f"{path} was made by an older sipshop (schema version {found}, this one's is {known}): "
+            "start with an empty data folder"
+        )
+
+
 class StoreClosed(StoreError):
     """A write came after `close`: it is not on disk and never will be."""
 
 
 class NotEmpty(StoreError):
     """A world was loaded into a tenant that is already there."""
+
+
+class Conflict(StoreError):
+    """A world would take what is another tenant's already: a phone could not tell whose it is."""
 
 
 class UnknownBooth(StoreError):

@@ -5,18 +5,35 @@ Every statement takes the tenant first; those of the start, which builds all ten
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Table, and_, bindparam, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 
 from sipshop.store.schema import (
     Statement,
+    accounts,
     booth_sessions,
     booths,
     calls,
     cdrs,
     charges,
     decks,
+    desk_log,
     meta,
     parties,
     payments,
@@ -25,13 +42,14 @@ from sipshop.store.schema import (
     routes,
     shops,
     tokens,
+    transfers,
     trunks,
 )
 
 # The desk.
 
-BOOTH_CURRENCY: Final = Statement(
-    select(shops.c.currency)
+BOOTH_SHOP: Final = Statement(
+    select(shops.c.name, shops.c.owner, shops.c.currency)
     .join(booths, and_(booths.c.tenant == shops.c.tenant, booths.c.shop == shops.c.name))
     .where(booths.c.tenant == bindparam("tenant"), booths.c.name == bindparam("booth"))
 )
@@ -48,6 +66,13 @@ SESSION_VERSION: Final = Statement(
     select(booth_sessions.c.version).where(
         booth_sessions.c.tenant == bindparam("tenant"), booth_sessions.c.id == bindparam("session_id")
     )
+)
+
+LAST_SESSION: Final = Statement(
+    select(booth_sessions)
+    .where(booth_sessions.c.tenant == bindparam("tenant"), booth_sessions.c.booth == bindparam("booth"))
+    .order_by(booth_sessions.c.id.desc())
+    .limit(1)
 )
 
 NEXT_SESSION_ID: Final = Statement(
@@ -111,6 +136,54 @@ BILL_LINES: Final = Statement(
     .order_by(charges.c.bill_version)
 )
 
+LOGGED: Final = Statement(
+    select(desk_log.c.id).where(
+        *(desk_log.c[name] == bindparam(name) for name in ("tenant", "at_ms", "author", "action", "subject", "detail"))
+    )
+)
+
+# Money.
+
+PARTY: Final = Statement(
+    select(parties).where(parties.c.tenant == bindparam("tenant"), parties.c.name == bindparam("party"))
+)
+
+ACCOUNT: Final = Statement(
+    select(accounts).where(accounts.c.tenant == bindparam("tenant"), accounts.c.name == bindparam("account"))
+)
+
+TRANSFER: Final = Statement(
+    select(transfers).where(transfers.c.tenant == bindparam("tenant"), transfers.c.key == bindparam("key"))
+)
+
+KEYS: Final = Statement(
+    select(func.count().label("made")).where(
+        transfers.c.tenant == bindparam("tenant"),
+        transfers.c.key >= bindparam("first"),
+        transfers.c.key < bindparam("beyond"),
+    )
+)
+
+# The newest of each direction by its index, and of these the newest.
+_number = literal_column("transfers.rowid", Integer).label("number")
+
+
+def _newest(side: ColumnElement[str]) -> Select[*tuple[Any, ...]]:
+    newest = (
+        select(transfers, _number)
+        .where(transfers.c.tenant == bindparam("tenant"), side == bindparam("account"))
+        .order_by(transfers.c.at_ms.desc(), _number.desc())
+        .limit(bindparam("limit"))
+    )
+    return select(newest.subquery())
+
+
+_both = union_all(_newest(transfers.c.debit), _newest(transfers.c.credit)).subquery("both")
+
+TRANSFERS: Final = Statement(
+    select(_both).order_by(_both.c.at_ms.desc(), _both.c.number.desc()).limit(bindparam("limit"))
+)
+
 # CDRs. A page of them joined with their charges: as many rows as charges, one for a CDR without any.
 
 _page = (
@@ -142,6 +215,21 @@ CDR_PAGE: Final = Statement(
     .order_by(_page.c.setup_at_ms.desc(), _page.c.call_id, _page.c.revision.desc(), charges.c.level)
 )
 
+CDR: Final = Statement(
+    select(cdrs, *(column for column in charges.c if column.name not in cdrs.c))
+    .join(
+        charges,
+        and_(
+            charges.c.tenant == cdrs.c.tenant,
+            charges.c.call_id == cdrs.c.call_id,
+            charges.c.revision == cdrs.c.revision,
+        ),
+        isouter=True,
+    )
+    .where(cdrs.c.tenant == bindparam("tenant"), cdrs.c.call_id == bindparam("call_id"), _IS_LATEST)
+    .order_by(charges.c.level)
+)
+
 # The start: all tenants at once.
 
 META: Final = Statement(select(meta.c.value).where(meta.c.key == bindparam("key")))
@@ -152,6 +240,52 @@ OPEN_SESSIONS: Final = Statement(
     select(booth_sessions)
     .where(booth_sessions.c.paid == 0, booth_sessions.c.closed_at_ms.is_(None))
     .order_by(booth_sessions.c.tenant, booth_sessions.c.id)
+)
+
+_talked = (
+    select(func.coalesce(func.sum(cdrs.c.talk_ms), 0))
+    .where(cdrs.c.tenant == booth_sessions.c.tenant, cdrs.c.session_id == booth_sessions.c.id, _IS_LATEST)
+    .scalar_subquery()
+)
+
+UNPAID_SESSIONS: Final = Statement(
+    select(booth_sessions, _talked.label("talked_ms"))
+    .where(booth_sessions.c.paid == 0)
+    .order_by(booth_sessions.c.tenant, booth_sessions.c.id)
+)
+
+# The accounts that can run dry, by the names that `billing.ledger` gives them: customer() and session_account().
+
+PARTY_ACCOUNTS: Final = Statement(
+    select(accounts)
+    .join(
+        parties,
+        and_(
+            accounts.c.tenant == parties.c.tenant,
+            accounts.c.name == literal("customer:") + parties.c.name + "@" + parties.c.parent,
+        ),
+    )
+    .order_by(parties.c.tenant, parties.c.position)
+)
+
+SESSION_ACCOUNTS: Final = Statement(
+    select(accounts)
+    .join(
+        booth_sessions,
+        and_(
+            accounts.c.tenant == booth_sessions.c.tenant,
+            accounts.c.name == literal("session:") + cast(booth_sessions.c.id, Text) + "@" + booth_sessions.c.owner,
+        ),
+    )
+    .where(booth_sessions.c.paid == 0)
+    .order_by(booth_sessions.c.tenant, booth_sessions.c.id)
+)
+
+# Whose booths a phone could take for another tenant's.
+OTHERS_BOOTHS: Final = Statement(
+    select(booths.c.tenant, booths.c.name, booths.c.auth, booths.c.ip, shops.c.realm, shops.c.digest)
+    .join(shops, and_(shops.c.tenant == booths.c.tenant, shops.c.name == booths.c.shop))
+    .where(booths.c.tenant != bindparam("tenant"))
 )
 
 DEAD_CALLS: Final = Statement(

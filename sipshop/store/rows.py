@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
-from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, Direction, HungUpBy, Result
+from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, Direction, HungUpBy, Result, utc_text
 from sipshop.billing.deck import DurationRound, Rate, RateDeck, Tariff
 from sipshop.billing.desk import Bill, BillLine, BoothSession, Payment, sum_lines
-from sipshop.billing.money import Money, Rounding, RoundMode
+from sipshop.billing.guard import GuardAction, LossGuard
+from sipshop.billing.ledger import Transfer, TransferKind
+from sipshop.billing.money import Money, Rounding, RoundMode, format_micros
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.rating import Cost, Line, LineKind, explain
 from sipshop.proxy.admission import Auth, Booth, Shop
@@ -39,9 +41,11 @@ class Row(Protocol):
 class LiveCall:
     """What must outlive us of a call that has no CDR yet: enough to hang up both legs and to settle it.
 
-    `state` is "new" or "answered". `parties` is what each level pays by, the booth's customer first: (seller, buyer,
-    tariff). `dialog_a` and `dialog_b` are plain JSON that the store does not look into. `relayed_at_ms` is the start of
-    talk time in UTC, `relayed_mono_ms` the same instant on the monotonic clock of `process`.
+    `state` is "new" or "answered". `parties` is what each level pays by, (seller, buyer, tariff): the booth's customer
+    first, the provider to the carrier last where there is a `trunk`. `dialog_a` and `dialog_b` are plain JSON that the
+    store does not look into. `relayed_at_ms` is the start of talk time in UTC, `relayed_mono_ms` the same instant on
+    the monotonic clock of `process`. `granted_ms` is the talk time that is paid for: what the call holds on each level
+    but the carrier's is its cost. None is without end.
     """
 
     tenant: str
@@ -66,6 +70,29 @@ class LiveCall:
     pdd_ms: int | None
     relayed_at_ms: int | None
     relayed_mono_ms: int | None
+    granted_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountState:
+    """An account as the store keeps it; a credit limit of None is none.
+
+    `overdrawn` says that an adjustment took more than live calls left there.
+    """
+
+    name: str
+    currency: str
+    balance_micros: int
+    credit_limit_micros: int | None
+    overdrawn: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What became of a movement: the account after it, and whether it was made now (or found done)."""
+
+    account: AccountState
+    is_new: bool
 
 
 # The journal of calls.
@@ -96,6 +123,7 @@ def call_values(call: LiveCall) -> Values:
         "pdd_ms": call.pdd_ms,
         "relayed_at_ms": call.relayed_at_ms,
         "relayed_mono_ms": call.relayed_mono_ms,
+        "granted_ms": call.granted_ms,
     }
 
 
@@ -118,13 +146,19 @@ def live_call(row: Row) -> LiveCall:
         attempts=_attempts(row["attempts"]),
         leg_a_call_id=row["leg_a_call_id"],
         leg_b_call_id=row["leg_b_call_id"],
-        parties=tuple((seller, buyer, _tariff(text)) for seller, buyer, text in json.loads(row["parties"])),
+        parties=call_parties(row["parties"]),
         dialog_a=None if row["dialog_a"] is None else json.loads(row["dialog_a"]),
         dialog_b=None if row["dialog_b"] is None else json.loads(row["dialog_b"]),
         pdd_ms=row["pdd_ms"],
         relayed_at_ms=row["relayed_at_ms"],
         relayed_mono_ms=row["relayed_mono_ms"],
+        granted_ms=row["granted_ms"],
     )
+
+
+def call_parties(text: str) -> tuple[tuple[str, str, Tariff], ...]:
+    """Read back the levels that pay for a live call."""
+    return tuple((seller, buyer, tariff(snapshot)) for seller, buyer, snapshot in json.loads(text))
 
 
 # CDRs and charges.
@@ -176,13 +210,16 @@ def charge_values(cdr: Cdr, bill_version: int | None) -> list[Values]:
             "duration_s": charge.cost.duration_s,
             "billed_s": charge.cost.billed_s,
             "tariff": tariff_text(charge.tariff),
-            "lines": to_json(
-                [[line.kind.value, line.seconds, line.price_nanos, line.num] for line in charge.cost.lines]
-            ),
+            "lines": lines_text(charge.cost),
             "bill_version": bill_version if level == 0 else None,
         }
         for level, charge in enumerate(cdr.charges)
     ]
+
+
+def lines_text(charged: Cost) -> str:
+    """Return the terms of a cost as JSON."""
+    return to_json([[line.kind.value, line.seconds, line.price_nanos, line.num] for line in charged.lines])
 
 
 def cdr(row: Row, charges: Iterable[Charge]) -> Cdr:
@@ -219,12 +256,12 @@ def cdr(row: Row, charges: Iterable[Charge]) -> Cdr:
 
 def charge(row: Row) -> Charge:
     """Read a charge back, as it was worked out then; nothing is calculated again."""
-    return Charge(seller=row["seller"], buyer=row["buyer"], tariff=_tariff(row["tariff"]), cost=_cost(row))
+    return Charge(seller=row["seller"], buyer=row["buyer"], tariff=tariff(row["tariff"]), cost=cost(row))
 
 
 def bill_line(row: Row) -> BillLine:
     """Read a charged call as a line of its session's bill."""
-    cost = _cost(row)
+    charged = cost(row)
     return BillLine(
         call_id=row["call_id"],
         answered_at_ms=row["answered_at_ms"],
@@ -232,9 +269,9 @@ def bill_line(row: Row) -> BillLine:
         e164=row["e164"],
         destination=row["destination"],
         talk_ms=row["talk_ms"],
-        billed_s=cost.billed_s,
-        amount=cost.amount,
-        explanation=explain(cost),
+        billed_s=charged.billed_s,
+        amount=charged.amount,
+        explanation=explain(charged),
     )
 
 
@@ -248,10 +285,12 @@ def bill(session: BoothSession, currency: str, lines: Iterable[Row]) -> Bill:
         version=session.version,
         lines=read,
         total=sum_lines(read, currency),
+        deposit=Money(session.deposit_micros, currency),
     )
 
 
-def _cost(row: Row) -> Cost:
+def cost(row: Row) -> Cost:
+    """Read what a charge came to, as it was worked out then."""
     return Cost(
         amount=Money(row["amount_micros"], row["currency"]),
         duration_s=row["duration_s"],
@@ -280,8 +319,70 @@ def tariff_text(tariff: Tariff) -> str:
     return to_json(tariff.to_json())
 
 
-def _tariff(text: str) -> Tariff:
+@lru_cache(maxsize=4096)
+def tariff(text: str) -> Tariff:
+    """Read a tariff back.
+
+    Raises:
+        BadTariff, ValueError: the text is none.
+    """
     return Tariff.from_json(json.loads(text))
+
+
+# Money.
+
+
+def transfer_values(tenant: str, transfer: Transfer, *, author: str, reason: str, at_ms: int) -> Values:
+    """Return the row of a transfer."""
+    return {
+        "tenant": tenant,
+        "key": transfer.key,
+        "kind": transfer.kind.value,
+        "debit": transfer.debit,
+        "credit": transfer.credit,
+        "currency": transfer.amount.currency,
+        "amount_micros": transfer.amount.micros,
+        "author": author,
+        "reason": reason,
+        "at_ms": at_ms,
+    }
+
+
+def transfer(row: Row) -> Transfer:
+    """Read a transfer back, without who made it and when."""
+    return Transfer(
+        key=row["key"],
+        kind=TransferKind(row["kind"]),
+        debit=row["debit"],
+        credit=row["credit"],
+        amount=Money(row["amount_micros"], row["currency"]),
+    )
+
+
+def transfer_view(row: Row, account: str) -> dict[str, Any]:
+    """Return a transfer in plain JSON types as one of its accounts sees it: what left it is below zero."""
+    micros, is_debit = row["amount_micros"], row["debit"] == account
+    return {
+        "key": row["key"],
+        "kind": row["kind"],
+        "amount": format_micros(-micros if is_debit else micros),
+        "currency": row["currency"],
+        "other": row["credit"] if is_debit else row["debit"],
+        "author": row["author"],
+        "reason": row["reason"],
+        "at": utc_text(row["at_ms"]),
+    }
+
+
+def account_state(row: Row) -> AccountState:
+    """Read an account."""
+    return AccountState(
+        name=row["name"],
+        currency=row["currency"],
+        balance_micros=row["balance_micros"],
+        credit_limit_micros=row["credit_limit_micros"],
+        overdrawn=bool(row["overdrawn"]),
+    )
 
 
 # The desk.
@@ -298,11 +399,15 @@ def booth_session(row: Row) -> BoothSession:
         tenant=row["tenant"],
         id=row["id"],
         booth=row["booth"],
+        owner=row["owner"],
         opened_at_ms=row["opened_at_ms"],
         opened_by=row["opened_by"],
         version=row["version"],
         closed_at_ms=row["closed_at_ms"],
         paid=bool(row["paid"]),
+        deposit_micros=row["deposit_micros"],
+        credit_limit_micros=row["credit_limit_micros"],
+        talk_limit_ms=row["talk_limit_ms"],
     )
 
 
@@ -313,6 +418,7 @@ def payment_values(payment: Payment) -> Values:
         "version": payment.version,
         "currency": payment.total.currency,
         "total_micros": payment.total.micros,
+        "deposit_micros": payment.deposit.micros,
         "tendered_micros": payment.tendered.micros,
         "change_micros": payment.change.micros,
     }
@@ -325,6 +431,7 @@ def payment(row: Row) -> Payment:
         session_id=row["session_id"],
         version=row["version"],
         total=Money(row["total_micros"], currency),
+        deposit=Money(row["deposit_micros"], currency),
         tendered=Money(row["tendered_micros"], currency),
         change=Money(row["change_micros"], currency),
     )
@@ -340,18 +447,23 @@ def party_values(party: Party) -> Values:
         "name": party.name,
         "kind": party.kind.value,
         "parent": party.parent,
+        "deck": party.deck,
         "suspended": int(party.suspended),
+        "guard": to_json(asdict(party.guard)),
     }
 
 
 def party(row: Row) -> Party:
     """Read a party back."""
+    guard = json.loads(row["guard"])
     return Party(
         tenant=row["tenant"],
         name=row["name"],
         kind=Kind(row["kind"]),
         parent=row["parent"],
+        deck=row["deck"],
         suspended=bool(row["suspended"]),
+        guard=LossGuard(**(guard | {"action": GuardAction(guard["action"])})),
     )
 
 
@@ -472,14 +584,28 @@ def trunk(row: Row) -> Trunk:
         emergency=bool(row["emergency"]),
         answer_timeout_s=row["answer_timeout_s"],
         first_response_timeout_s=row["first_response_timeout_s"],
+        carrier=row["carrier"],
+        deck=row["deck"],
+        max_calls=row["max_calls"],
+        cps=row["cps"],
     )
 
 
 def route_values(route: Route) -> Values:
     """Return the row of a route."""
-    return {"tenant": route.tenant, "prefix": route.prefix, "trunks": to_json(route.trunks)}
+    return {
+        "tenant": route.tenant,
+        "party": route.party,
+        "prefix": route.prefix,
+        "choices": to_json(route.choices),
+    }
 
 
 def route(row: Row) -> Route:
     """Read a route back."""
-    return Route(tenant=row["tenant"], prefix=row["prefix"], trunks=tuple(json.loads(row["trunks"])))
+    return Route(
+        tenant=row["tenant"],
+        party=row["party"],
+        prefix=row["prefix"],
+        choices=tuple((trunk, priority, weight) for trunk, priority, weight in json.loads(row["choices"])),
+    )

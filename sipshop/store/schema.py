@@ -33,7 +33,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
 from sqlalchemy.sql.compiler import SQLCompiler
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 DIALECT: Final = sqlite.dialect(paramstyle="qmark")
 METADATA: Final = MetaData()
@@ -89,7 +89,9 @@ parties: Final = _table(
     _int("position"),
     _text("kind"),
     _text("parent", null=True),
+    _text("deck", null=True),
     _flag("suspended"),
+    _text("guard"),
     _key("tenant", "name"),
     _refers_at_last("tenant parent", "parties", "tenant name"),
 )
@@ -163,16 +165,53 @@ trunks: Final = _table(
     _flag("emergency"),
     _int("answer_timeout_s"),
     _int("first_response_timeout_s"),
+    _text("carrier"),
+    _text("deck"),
+    _int("max_calls", null=True),
+    _int("cps", null=True),
     _key("tenant", "name"),
 )
 
 routes: Final = _table(
     "routes",
     _text("tenant"),
+    _text("party"),
     _text("prefix"),
     _int("position"),
-    _text("trunks"),
-    _key("tenant", "prefix"),
+    _text("choices"),
+    _key("tenant", "party", "prefix"),
+    _refers("tenant party", "parties", "tenant name"),
+)
+
+# Money. An account has no row until something is posted to it, unless it has a limit; a missing limit is no limit.
+# `overdrawn` says that an adjustment took more than there was. Transfers are appended and never touched: see TRIGGERS.
+
+accounts: Final = _table(
+    "accounts",
+    _text("tenant"),
+    _text("name"),
+    _text("currency"),
+    _int("balance_micros"),
+    _int("credit_limit_micros", null=True),
+    _flag("overdrawn"),
+    _key("tenant", "name", "currency"),
+)
+
+transfers: Final = _table(
+    "transfers",
+    _text("tenant"),
+    _text("key"),
+    _text("kind"),
+    _text("debit"),
+    _text("credit"),
+    _text("currency"),
+    Column("amount_micros", Integer, CheckConstraint("amount_micros >= 0"), nullable=False),
+    _text("author"),
+    _text("reason"),
+    _int("at_ms"),
+    _key("tenant", "key"),
+    Index("transfers_by_debit", "tenant", "debit", "at_ms"),
+    Index("transfers_by_credit", "tenant", "credit", "at_ms"),
 )
 
 # The desk.
@@ -194,11 +233,15 @@ booth_sessions: Final = _table(
     _text("tenant"),
     _int("id"),
     _text("booth"),
+    _text("owner"),
     _int("opened_at_ms"),
     _text("opened_by"),
     _int("version"),
     _int("closed_at_ms", null=True),
     _flag("paid"),
+    _int("deposit_micros"),
+    _int("credit_limit_micros", null=True),
+    _int("talk_limit_ms", null=True),
     _key("tenant", "id"),
     _refers("tenant booth", "booths", "tenant name"),
     # A booth has one session that is not paid, open or locked; the second would hide the first one's calls.
@@ -212,6 +255,7 @@ payments: Final = _table(
     _int("version"),
     _text("currency"),
     _int("total_micros"),
+    _int("deposit_micros"),
     _int("tendered_micros"),
     _int("change_micros"),
     _text("author"),
@@ -260,6 +304,7 @@ calls: Final = _table(
     _int("pdd_ms", null=True),
     _int("relayed_at_ms", null=True),
     _int("relayed_mono_ms", null=True),
+    _int("granted_ms", null=True),
     _key("tenant", "call_id"),
 )
 
@@ -296,8 +341,9 @@ cdrs: Final = _table(
     Index("cdrs_by_session", "tenant", "session_id", sqlite_where=text("session_id IS NOT NULL")),
 )
 
-# What each relation pays for a CDR; level 0 is the booth's customer. `tariff` is all that the arithmetic needs again.
-# `bill_version` is the version that the booth session's bill reached by it; the other levels are on no bill.
+# What each relation pays for a CDR; level 0 is the booth's customer, the last one is what the carrier gets. `tariff` is
+# all that the arithmetic needs again. `bill_version` is the version that the booth session's bill reached by it; the
+# other levels are on no bill.
 charges: Final = _table(
     "charges",
     _text("tenant"),
@@ -315,6 +361,19 @@ charges: Final = _table(
     _int("bill_version", null=True),
     _key("tenant", "call_id", "revision", "level"),
 )
+
+
+#: What keeps a transfer as it was written, by the name of the trigger.
+TRIGGERS: Final[Mapping[str, str]] = {
+    "transfers_do_not_change": (
+        "CREATE TRIGGER transfers_do_not_change BEFORE UPDATE ON transfers"
+        " BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END"
+    ),
+    "transfers_do_not_go": (
+        "CREATE TRIGGER transfers_do_not_go BEFORE DELETE ON transfers"
+        " BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END"
+    ),
+}
 
 
 class Statement:
@@ -353,9 +412,10 @@ def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, object]], tuple[ob
 
 
 def schema_statements() -> list[str]:
-    """What makes the tables in an empty database, in the order to run it."""
+    """What makes the tables and triggers in an empty database, in the order to run it."""
     made: list[str] = []
     for table in METADATA.sorted_tables:
         made.append(str(CreateTable(table).compile(dialect=DIALECT)))
         made.extend(str(CreateIndex(index).compile(dialect=DIALECT)) for index in sorted(table.indexes, key=str))
+    made.extend(TRIGGERS.values())
     return made

@@ -13,7 +13,7 @@ import logging
 import secrets
 import sqlite3
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from itertools import groupby
@@ -25,11 +25,16 @@ from sqlalchemy.dialects.sqlite import insert
 
 from sipshop.billing.deck import Rate
 from sipshop.billing.desk import Bill, BoothSession
+from sipshop.billing.errors import UnknownAccount
+from sipshop.billing.ledger import WORLD, TransferKind, customer, moved
+from sipshop.billing.money import Money
+from sipshop.proxy.admission import Auth
 from sipshop.store import queries, rows
-from sipshop.store.connect import InstanceLock, connect_reader, connect_writer
-from sipshop.store.errors import NewerSchema, NotEmpty, StoreError, UnknownBooth, Unusable, Unwritable
+from sipshop.store.audit import Violation, audit_file
+from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
+from sipshop.store.errors import Conflict, NotEmpty, StoreError, UnknownBooth, Unusable, Unwritable
 from sipshop.store.journal import Done, Journal, Write
-from sipshop.store.rows import LiveCall, Values
+from sipshop.store.rows import AccountState, LiveCall, Row, Values
 from sipshop.store.schema import (
     SCHEMA_VERSION,
     Statement,
@@ -42,7 +47,15 @@ from sipshop.store.schema import (
     shops,
     trunks,
 )
-from sipshop.store.writes import NOTE, ProcessStarted, SessionOpened, TokenAdded
+from sipshop.store.writes import (
+    NOTE,
+    ProcessStarted,
+    SessionOpened,
+    TokenAdded,
+    account_name,
+    limit_account,
+    post,
+)
 from sipshop.world import World
 
 logger = logging.getLogger(__name__)
@@ -90,7 +103,7 @@ class Store:
         Raises:
             AlreadyRunning: another process holds it.
             Unwritable: it is not there and cannot be made.
-            NewerSchema: a newer sipshop made it.
+            NewerSchema, OlderSchema: another sipshop made it.
             Unusable: it is no database of ours, or damaged.
         """
         path = path.absolute()
@@ -165,17 +178,21 @@ class Store:
         return not self._read(queries.TENANTS)
 
     def load(self, world: World, *, at_ms: int) -> None:
-        """Write a new tenant's world, and open the booth sessions that it asks for, in one transaction.
+        """Write a new tenant's world and accounts, and open the booth sessions it asks for, in one transaction.
 
         Raises:
             NotEmpty: the tenant is there already; nothing is changed.
+            Conflict: a booth of it could not be told from another tenant's.
             Unwritable: the disk does not let us.
         """
         with self._writing() as connection:
             load_world(connection, world, at_ms=at_ms)
 
     def worlds(self) -> tuple[World, ...]:
-        """Return every tenant's world as it is now; `open_booths` are those with an open booth session."""
+        """Return every tenant's world as it is now; `open_booths` are those with an open booth session.
+
+        The `openings` were posted at loading and are none now: see `accounts`.
+        """
         open_booths = {(session.tenant, session.booth) for session in self.open_sessions()}
         return tuple(
             self._world(tenant, frozenset(booth for owner, booth in open_booths if owner == tenant))
@@ -185,6 +202,15 @@ class Store:
     def open_sessions(self) -> list[BoothSession]:
         """Return every tenant's booth sessions that are neither locked nor paid."""
         return [rows.booth_session(row) for row in self._read(queries.OPEN_SESSIONS)]
+
+    def unpaid_sessions(self) -> list[tuple[BoothSession, int]]:
+        """Return every tenant's booth sessions that are not paid, open or locked, with the talk time of their calls."""
+        return [(rows.booth_session(row), row["talked_ms"]) for row in self._read(queries.UNPAID_SESSIONS)]
+
+    def accounts(self) -> list[tuple[str, AccountState]]:
+        """Return the accounts that calls are charged on, with their tenants: of parties and of unpaid sessions."""
+        found = [*self._read(queries.PARTY_ACCOUNTS), *self._read(queries.SESSION_ACCOUNTS)]
+        return [(row["tenant"], rows.account_state(row)) for row in found]
 
     def dead_calls(self, process: str) -> list[tuple[LiveCall, int | None]]:
         """Return the calls that other processes left without a CDR, of every tenant, the oldest first.
@@ -235,13 +261,45 @@ class Store:
         """Return the newest CDRs first, as `Cdr.to_json` gives them; of one booth or shop where it is named."""
         values = {"tenant": tenant, "limit": limit, "booth": booth, "shop": shop}
         async with self._reading() as connection:
-            found = await _fetch(connection, queries.CDR_PAGE, values)
-        return [
-            rows.cdr(joined[0], (rows.charge(row) for row in joined if row["level"] is not None)).to_json()
-            for joined in (
-                list(group) for _, group in groupby(found, key=lambda row: (row["call_id"], row["revision"]))
-            )
-        ]
+            return _cdrs(await _fetch(connection, queries.CDR_PAGE, values))
+
+    async def cdr(self, tenant: str, call_id: str) -> dict[str, Any] | None:
+        """Return the latest revision of a call's CDR, as `Cdr.to_json` gives it; None if it has none."""
+        async with self._reading() as connection:
+            found = _cdrs(await _fetch(connection, queries.CDR, {"tenant": tenant, "call_id": call_id}))
+        return found[0] if found else None
+
+    async def has_moved(self, tenant: str, key: str) -> bool:
+        """Say whether money was moved under this key, so that a repeated command needs none set aside."""
+        async with self._reading() as connection:
+            return bool(await _fetch(connection, queries.TRANSFER, {"tenant": tenant, "key": key}))
+
+    async def account(self, tenant: str, party: str) -> AccountState:
+        """Return the account that a party is charged on.
+
+        Raises:
+            UnknownParty: the tenant has no such party.
+            UnknownAccount: it is the provider.
+        """
+        async with self._reading() as connection:
+            parties = await _fetch(connection, queries.PARTY, {"tenant": tenant, "party": party})
+            name = account_name(parties[0] if parties else None, party)
+            for row in await _fetch(connection, queries.ACCOUNT, {"tenant": tenant, "account": name}):
+                return rows.account_state(row)
+        raise UnknownAccount(f"there is no account named {name!r}")
+
+    async def transfers(self, tenant: str, account: str, limit: int) -> list[dict[str, Any]]:
+        """Return the newest transfers of an account first, in plain JSON types and signed as it sees them."""
+        values = {"tenant": tenant, "account": account, "limit": limit}
+        async with self._reading() as connection:
+            return [rows.transfer_view(row, account) for row in await _fetch(connection, queries.TRANSFERS, values)]
+
+    # The books.
+
+    async def audit(self) -> list[Violation]:
+        """Return every breach of the laws of the books, of all tenants, in all that was submitted before."""
+        await self._caught_up()
+        return await asyncio.to_thread(audit_file, self.path)
 
     # Helpers.
 
@@ -258,6 +316,7 @@ class Store:
             decks=tuple(rows.deck(row, rates_of[row["name"], row["version"]]) for row in self._read(queries.DECKS, of)),
             trunks=tuple(rows.trunk(row) for row in self._read(queries.TRUNKS, of)),
             routes=tuple(rows.route(row) for row in self._read(queries.ROUTES, of)),
+            openings=(),
             open_booths=open_booths,
         )
 
@@ -344,25 +403,13 @@ def _checked(path: Path, random_bytes: Callable[[int], bytes]) -> bytes:
     """Return the secret of a database that we can read; one whose making was cut off is made now."""
     try:
         with closing(connect_reader(path)) as connection:
-            tables = {row["name"] for row in connection.execute("SELECT name FROM sqlite_master")}
-            if tables and "meta" not in tables:
-                raise Unusable(path, "it holds the tables of another program")
-            if tables:
-                return _secret(path, connection)
+            secret = secret_of(connection, path)
     except sqlite3.Error as error:
         raise Unusable(path, str(error)) from error
+    if secret is not None:
+        return secret
     _create(path, random_bytes)
     return _checked(path, random_bytes)
-
-
-def _secret(path: Path, connection: sqlite3.Connection) -> bytes:
-    noted = {key: queries.META.run(connection, {"key": key}).fetchone() for key in ("schema_version", "secret")}
-    if None in noted.values():
-        raise Unusable(path, "its notes about itself are missing")
-    version = int(noted["schema_version"]["value"])
-    if version > SCHEMA_VERSION:
-        raise NewerSchema(path, version, SCHEMA_VERSION)
-    return bytes(noted["secret"]["value"])
 
 
 def _is_writable(path: Path, connect: Callable[[Path], sqlite3.Connection], process: str) -> bool:
@@ -376,14 +423,61 @@ def _is_writable(path: Path, connect: Callable[[Path], sqlite3.Connection], proc
     return True
 
 
+def _cdrs(found: Iterable[Row]) -> list[dict[str, Any]]:
+    """Read CDRs that are joined with their charges, each one's rows together."""
+    return [
+        rows.cdr(joined[0], (rows.charge(row) for row in joined if row["level"] is not None)).to_json()
+        for joined in (list(group) for _, group in groupby(found, key=lambda row: (row["call_id"], row["revision"])))
+    ]
+
+
 def load_world(connection: sqlite3.Connection, world: World, *, at_ms: int) -> None:
     """Insert a new tenant's world, inside a transaction; see `Store.load`."""
     if any(row["tenant"] == world.tenant for row in queries.TENANTS.run(connection, {})):
         raise NotEmpty(f"{world.tenant} has a world already: load another one into an empty database")
+    _check_conflicts(connection, world)
     for table, values in _world_values(world):
         _INSERT[table].run_many(connection, values)
+    _open_accounts(connection, world, at_ms=at_ms)
     for booth in sorted(world.open_booths):
         SessionOpened(tenant=world.tenant, booth=booth, author="world", at_ms=at_ms).apply(connection)
+
+
+def _check_conflicts(connection: sqlite3.Connection, world: World) -> None:
+    """Refuse what would let a phone be taken for another tenant's.
+
+    Raises:
+        Conflict: a user of a realm, or an address that is let in without a password, or a realm's list of algorithms.
+    """
+    shops = {shop.name: shop for shop in world.shops}
+    users = {(shops[booth.shop].realm, booth.name) for booth in world.booths if booth.auth is Auth.DIGEST}
+    addresses = {booth.ip for booth in world.booths if booth.auth is Auth.IP}
+    digests = {shop.realm: rows.to_json([algorithm.value for algorithm in shop.digest]) for shop in world.shops}
+    faults: set[str] = set()
+    for row in queries.OTHERS_BOOTHS.run(connection, {"tenant": world.tenant}):
+        realm, owner = row["realm"], row["tenant"]
+        if row["auth"] == Auth.DIGEST and (realm, row["name"]) in users:
+            faults.add(f"booth {row['name']} in realm {realm} is {owner}'s already")
+        if row["auth"] == Auth.IP and row["ip"] in addresses:
+            faults.add(f"address {row['ip']} lets in booth {row['name']} of {owner} already")
+        if digests.get(realm, row["digest"]) != row["digest"]:
+            faults.add(f"realm {realm} has another list of digest algorithms with {owner}")
+    if faults:
+        raise Conflict(f"{world.tenant} cannot be loaded: {'; '.join(sorted(faults))}")
+
+
+def _open_accounts(connection: sqlite3.Connection, world: World, *, at_ms: int) -> None:
+    """Open the account of every party with the one above it, and post what was paid in beforehand."""
+    openings = {opening.party: opening for opening in world.openings}
+    for party in world.parties:
+        if party.parent is None:
+            continue
+        opening, name = openings[party.name], customer(party.name, party.parent)
+        limit_account(connection, world.tenant, name, opening.currency, opening.credit_limit_micros)
+        if opening.opening_micros:
+            amount = Money(opening.opening_micros, opening.currency)
+            paid_in = moved(f"opening:{name}", TransferKind.OPENING, source=WORLD, account=name, amount=amount)
+            post(connection, world.tenant, (paid_in,), author="world", reason="", at_ms=at_ms)
 
 
 def _world_values(world: World) -> Iterator[tuple[str, list[Values]]]:
@@ -406,12 +500,12 @@ def _numbered(values: Iterator[Values]) -> list[Values]:
 async def _session(connection: aiosqlite.Connection, tenant: str, booth: str) -> tuple[BoothSession | None, str]:
     """Return a booth's unpaid session and the currency of its bills."""
     values = {"tenant": tenant, "booth": booth}
-    currencies = await _fetch(connection, queries.BOOTH_CURRENCY, values)
-    if not currencies:
+    found = await _fetch(connection, queries.BOOTH_SHOP, values)
+    if not found:
         raise UnknownBooth(f"there is no booth named {booth!r}")
     for row in await _fetch(connection, queries.UNPAID_SESSION, values):
-        return rows.booth_session(row), currencies[0]["currency"]
-    return None, currencies[0]["currency"]
+        return rows.booth_session(row), found[0]["currency"]
+    return None, found[0]["currency"]
 
 
 async def _fetch(connection: aiosqlite.Connection, query: Statement, values: Mapping[str, Any]) -> list[sqlite3.Row]:

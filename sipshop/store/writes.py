@@ -3,11 +3,15 @@
 They arrive in the order in which things happened, but a failed one may be tried again later, after others. So a call's
 row only ever goes forward: from nothing to `new`, to `answered`, to a CDR, and **a CDR ends it**: whatever comes for
 that call afterwards finds the CDR and does nothing.
+
+Money moves by transfers alone, each under a key that is one in the tenant, and each changes the balances of its two
+accounts in the transaction that writes it.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -15,14 +19,34 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from sipshop.billing.cdr import Cdr
-from sipshop.billing.desk import Bill, BoothSession, Payment, settle_bill
-from sipshop.billing.errors import UnknownParty
-from sipshop.billing.money import Money
+from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionTerms, settle_bill
+from sipshop.billing.errors import (
+    AccountInUse,
+    BadTerms,
+    BelowUsed,
+    DeskError,
+    LedgerError,
+    UnknownAccount,
+    UnknownParty,
+    WrongCurrency,
+)
+from sipshop.billing.ledger import (
+    WORLD,
+    Transfer,
+    TransferKind,
+    charge_transfers,
+    customer,
+    moved,
+    session_account,
+    till,
+)
+from sipshop.billing.money import Money, format_micros
 from sipshop.store import queries, rows
 from sipshop.store.errors import NothingToPay, UnknownBooth
-from sipshop.store.rows import LiveCall
+from sipshop.store.rows import AccountState, LiveCall, Moved, Row
 from sipshop.store.schema import (
     Statement,
+    accounts,
     booth_sessions,
     calls,
     cdrs,
@@ -33,7 +57,107 @@ from sipshop.store.schema import (
     payments,
     processes,
     tokens,
+    transfers,
 )
+
+# Money.
+
+_TRANSFER: Final = Statement(insert(transfers))
+
+_put = insert(accounts)
+_ADD: Final = Statement(
+    _put.on_conflict_do_update(
+        index_elements=list(accounts.primary_key),
+        set_={"balance_micros": accounts.c.balance_micros + _put.excluded.balance_micros},
+    )
+)
+_LIMIT: Final = Statement(
+    _put.on_conflict_do_update(
+        index_elements=list(accounts.primary_key),
+        set_={"credit_limit_micros": _put.excluded.credit_limit_micros},
+    )
+)
+_OVERDRAW: Final = Statement(
+    update(accounts)
+    .where(
+        accounts.c.tenant == bindparam("key_tenant"),
+        accounts.c.name == bindparam("key_name"),
+        accounts.c.currency == bindparam("key_currency"),
+    )
+    .values(overdrawn=bindparam("wanted"))
+)
+
+
+def post(
+    connection: sqlite3.Connection, tenant: str, made: Iterable[Transfer], *, author: str, reason: str, at_ms: int
+) -> None:
+    """Write transfers that are not there, and change the balances of their accounts; a new account has no limit."""
+    written = tuple(made)
+    _TRANSFER.run_many(
+        connection,
+        (rows.transfer_values(tenant, transfer, author=author, reason=reason, at_ms=at_ms) for transfer in written),
+    )
+    _ADD.run_many(
+        connection,
+        (
+            _account_values(tenant, name, transfer.amount.currency, balance_micros=micros)
+            for transfer in written
+            for name, micros in ((transfer.debit, -transfer.amount.micros), (transfer.credit, transfer.amount.micros))
+        ),
+    )
+
+
+def limit_account(
+    connection: sqlite3.Connection, tenant: str, name: str, currency: str, credit_limit: int | None
+) -> None:
+    """Set an account's credit limit in micro-units, None for none; one that is not there begins with nothing on it."""
+    values = _account_values(tenant, name, currency, balance_micros=0)
+    _LIMIT.run(connection, values | {"credit_limit_micros": credit_limit})
+
+
+def _account_values(tenant: str, name: str, currency: str, *, balance_micros: int) -> rows.Values:
+    return {
+        "tenant": tenant,
+        "name": name,
+        "currency": currency,
+        "balance_micros": balance_micros,
+        "credit_limit_micros": None,
+        "overdrawn": 0,
+    }
+
+
+def party_account(connection: sqlite3.Connection, tenant: str, party: str) -> AccountState:
+    """Return the account that a party is charged on.
+
+    Raises:
+        UnknownParty: the tenant has no such party.
+        UnknownAccount: it is the provider, or was never given an account.
+    """
+    name = account_name(queries.PARTY.run(connection, {"tenant": tenant, "party": party}).fetchone(), party)
+    return _account(connection, tenant, name)
+
+
+def account_name(row: Row | None, party: str) -> str:
+    """Return the name of the account that a party is charged on, from its row or from none; raises as above."""
+    if row is None:
+        raise UnknownParty(f"there is no party named {party!r}")
+    if row["parent"] is None:
+        raise UnknownAccount(f"{party} is the provider: nobody sells to it, so it has no account here")
+    return customer(party, row["parent"])
+
+
+def _account(connection: sqlite3.Connection, tenant: str, name: str) -> AccountState:
+    row = queries.ACCOUNT.run(connection, {"tenant": tenant, "account": name}).fetchone()
+    if row is None:
+        raise UnknownAccount(f"there is no account named {name!r}")
+    return rows.account_state(row)
+
+
+def _found(connection: sqlite3.Connection, tenant: str, key: str) -> sqlite3.Row | None:
+    """Return the transfer of this key, if it was made already."""
+    row: sqlite3.Row | None = queries.TRANSFER.run(connection, {"tenant": tenant, "key": key}).fetchone()
+    return row
+
 
 # The journal of calls.
 
@@ -50,13 +174,17 @@ def _unless_settled() -> Insert:
 
 
 def _answered() -> Insert:
-    """Put the whole row, but keep a start of talk time that is there: a late retry knows of none."""
+    """Put the whole row, but keep a start of talk time and a later grant: a late retry knows of none."""
     put = _unless_settled()
     forward: dict[str, ColumnElement[object]] = {
         column.name: put.excluded[column.name] for column in calls.c if not column.primary_key
     }
     for name in ("relayed_at_ms", "relayed_mono_ms"):
         forward[name] = func.coalesce(put.excluded[name], calls.c[name])
+    forward["granted_ms"] = func.max(
+        func.coalesce(put.excluded.granted_ms, calls.c.granted_ms),
+        func.coalesce(calls.c.granted_ms, put.excluded.granted_ms),
+    )
     return put.on_conflict_do_update(index_elements=list(calls.primary_key), set_=forward)
 
 
@@ -68,6 +196,11 @@ _RELAY: Final = Statement(
     update(calls)
     .where(*_IS_CALL)
     .values(relayed_at_ms=bindparam("relayed_at_ms"), relayed_mono_ms=bindparam("relayed_mono_ms"))
+)
+_GRANT: Final = Statement(
+    update(calls)
+    .where(*_IS_CALL)
+    .values(granted_ms=func.max(func.coalesce(calls.c.granted_ms, bindparam("granted_ms")), bindparam("granted_ms")))
 )
 _FORGET: Final = Statement(delete(calls).where(*_IS_CALL))
 _SETTLE: Final = Statement(insert(cdrs).on_conflict_do_nothing())
@@ -134,14 +267,28 @@ class CallRelayed:
 
 
 @dataclass(frozen=True, slots=True)
+class CallGranted:
+    """A call may talk this long, because that is what its levels can pay and hold for it: ms from its answer."""
+
+    waited_for: ClassVar[bool] = False
+    tenant: str
+    call_id: str
+    granted_ms: int
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Raise what the call's row says, if it has one still; what was granted is never taken back."""
+        _GRANT.run(connection, {"key_tenant": self.tenant, "key_call_id": self.call_id, "granted_ms": self.granted_ms})
+
+
+@dataclass(frozen=True, slots=True)
 class CallSettled:
-    """A call is over: its CDR and charges take the place of its row."""
+    """A call is over: its CDR, what every level pays, and the transfers of it take the place of its row."""
 
     waited_for: ClassVar[bool] = False
     cdr: Cdr
 
     def apply(self, connection: sqlite3.Connection) -> int | None:
-        """Write the CDR, once, and return the version that its booth session's bill has then (None: no session).
+        """Write the CDR and move its money, once, and return its booth session's bill version (None: no session).
 
         A charge raises that version, so that a bill that was read before is stale.
         """
@@ -152,6 +299,7 @@ class CallSettled:
             return self._version(connection)
         version = self._raised_version(connection)
         _CHARGE.run_many(connection, rows.charge_values(cdr, version))
+        post(connection, cdr.tenant, charge_transfers(cdr), author="switch", reason="", at_ms=cdr.ended_at_ms)
         return version
 
     def _raised_version(self, connection: sqlite3.Connection) -> int | None:
@@ -218,7 +366,14 @@ _IS_SESSION: Final = (booth_sessions.c.tenant == bindparam("key_tenant"), booth_
 
 _OPEN_SESSION: Final = Statement(insert(booth_sessions))
 _CHANGE_SESSION: Final = Statement(
-    update(booth_sessions).where(*_IS_SESSION).values(closed_at_ms=bindparam("closed_at_ms"), paid=bindparam("paid"))
+    update(booth_sessions)
+    .where(*_IS_SESSION)
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("closed_at_ms", "paid", "deposit_micros", "credit_limit_micros", "talk_limit_ms")
+        }
+    )
 )
 _PAY: Final = Statement(insert(payments))
 _SUSPEND: Final = Statement(
@@ -229,9 +384,6 @@ _SUSPEND: Final = Statement(
         parties.c.suspended != bindparam("wanted"),
     )
     .values(suspended=bindparam("wanted"))
-)
-_HAS_PARTY: Final = Statement(
-    select(parties.c.name).where(parties.c.tenant == bindparam("tenant"), parties.c.name == bindparam("party"))
 )
 _next_log_id = (
     select(func.coalesce(func.max(desk_log.c.id), 0) + 1).where(desk_log.c.tenant == bindparam("tenant"))
@@ -246,42 +398,152 @@ _ADD_TOKEN: Final = Statement(insert(tokens).on_conflict_do_nothing())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpened:
-    """The operator unlocks a booth: its unpaid session goes on, or a new one begins."""
+    """The operator unlocks a booth: its unpaid session goes on, or a new one begins.
+
+    By its `terms` a new session is bound to a deposit, a limit, minutes or nothing. One that goes on stays as it was
+    where there are none; a deposit is added to it, a limit or minutes take the place of those before.
+    """
 
     waited_for: ClassVar[bool] = True
     tenant: str
     booth: str
     author: str
     at_ms: int
+    terms: SessionTerms = POSTPAID
 
     def apply(self, connection: sqlite3.Connection) -> BoothSession:
         """Return the booth's open session.
 
         Raises:
             UnknownBooth: the tenant has no such booth.
+            WrongCurrency: the terms are in another currency than the shop's.
+            BadTerms: the booth is open already, and not by this command.
+            AccountInUse: a call goes on without a limit, so none can be set.
+            BelowUsed: more is owed already than the terms allow.
         """
+        shop = _shop(connection, self.tenant, self.booth)
+        for amount in (self.terms.deposit, self.terms.limit):
+            _check_currency(amount, shop["currency"])
         session = unpaid_session(connection, self.tenant, self.booth)
         if session is not None and session.is_open:
-            return session
-        if session is None:
-            session = self._begin(connection)
-        else:
-            session = _changed(connection, session, closed_at_ms=None, paid=False)
-        _log(connection, self, "unlock", self.booth, f"session {session.id}")
+            if self.terms.none or self._is_done(connection, session):
+                return session
+            raise BadTerms(f"booth {self.booth} is open already: top up its session instead")
+        session = self._begin(connection, shop) if session is None else self._go_on(connection, session, shop)
+        if self.terms.deposit is not None:
+            session = self._deposit(connection, session, shop, self.terms.deposit)
+        _log(connection, self, "unlock", self.booth, self._detail(session))
         return session
 
-    def _begin(self, connection: sqlite3.Connection) -> BoothSession:
+    def _begin(self, connection: sqlite3.Connection, shop: Row) -> BoothSession:
         session = BoothSession(
             tenant=self.tenant,
             id=queries.NEXT_SESSION_ID.run(connection, {"tenant": self.tenant}).fetchone()["id"],
             booth=self.booth,
+            owner=shop["owner"],
             opened_at_ms=self.at_ms,
             opened_by=self.author,
             version=0,
             closed_at_ms=None,
             paid=False,
+            credit_limit_micros=self._credit_limit(None),
+            talk_limit_ms=self.terms.talk_limit_ms,
         )
         _OPEN_SESSION.run(connection, rows.session_values(session))
+        _limit_session(connection, session, shop["currency"])
+        return session
+
+    def _go_on(self, connection: sqlite3.Connection, session: BoothSession, shop: Row) -> BoothSession:
+        credit_limit = self._credit_limit(session.credit_limit_micros)
+        if credit_limit != session.credit_limit_micros and credit_limit is not None:
+            self._check_limit(connection, session, Money(credit_limit, shop["currency"]))
+        talk_limit_ms = session.talk_limit_ms if self.terms.talk_limit_ms is None else self.terms.talk_limit_ms
+        session = replace(session, closed_at_ms=None, credit_limit_micros=credit_limit, talk_limit_ms=talk_limit_ms)
+        _keep(connection, session)
+        _limit_session(connection, session, shop["currency"])
+        return session
+
+    def _check_limit(self, connection: sqlite3.Connection, session: BoothSession, credit_limit: Money) -> None:
+        """Refuse a limit that the session is beyond, or that a call was never held to."""
+        if session.credit_limit_micros is None and _live_calls(connection, session):
+            raise AccountInUse("a call is going on without a limit: wait for its end or cut it, then unlock again")
+        account = _account(connection, self.tenant, session_account(session.id, session.owner))
+        added = self.terms.deposit or Money(0, account.currency)
+        if account.balance_micros + (credit_limit + added).micros < 0:
+            raise BelowUsed(credit_limit + added, Money(-account.balance_micros, account.currency))
+
+    def _credit_limit(self, before: int | None) -> int | None:
+        if self.terms.limit is not None:
+            return self.terms.limit.micros
+        return 0 if self.terms.deposit is not None and before is None else before
+
+    def _deposit(self, connection: sqlite3.Connection, session: BoothSession, shop: Row, amount: Money) -> BoothSession:
+        prefix = f"deposit:{session.id}:"
+        values = {"tenant": self.tenant, "first": prefix, "beyond": f"deposit:{session.id};"}  # ";" comes after ":"
+        number = queries.KEYS.run(connection, values).fetchone()["made"] + 1
+        return _deposited(connection, self, session, shop, amount, key=f"{prefix}{number}")
+
+    def _detail(self, session: BoothSession) -> str:
+        match self.terms:
+            case SessionTerms(deposit=Money() as amount):
+                return f"session {session.id}, deposit {amount}"
+            case SessionTerms(limit=Money() as amount):
+                return f"session {session.id}, limit {amount}"
+            case SessionTerms(talk_limit_ms=int() as talk_ms):
+                return f"session {session.id}, {talk_ms // 1000} s of talk"
+        return f"session {session.id}"
+
+    def _is_done(self, connection: sqlite3.Connection, session: BoothSession) -> bool:
+        """Whether this very command opened the session, so that a deposit is not taken twice."""
+        values = _log_values(self, "unlock", self.booth, self._detail(session))
+        return queries.LOGGED.run(connection, values).fetchone() is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionToppedUp:
+    """The customer pays in more beforehand, while the booth is open or locked; `key` names the command."""
+
+    waited_for: ClassVar[bool] = True
+    tenant: str
+    booth: str
+    amount: Money
+    author: str
+    at_ms: int
+    key: str
+
+    def apply(self, connection: sqlite3.Connection) -> BoothSession:
+        """Return the session with its deposit; a session without any limit stays without one.
+
+        The same command is found done, and gives the session even when it was paid meanwhile.
+
+        Raises:
+            UnknownBooth: the tenant has no such booth.
+            BadTerms: the amount is nothing, or less.
+            WrongCurrency: it is in another currency than the shop's.
+            NothingToPay: there is no unpaid session.
+            DeskError: another amount, or another session, was topped up under this key.
+        """
+        shop = _shop(connection, self.tenant, self.booth)
+        if self.amount.micros <= 0:
+            raise BadTerms("a deposit must be more than nothing")
+        _check_currency(self.amount, shop["currency"])
+        key = f"topup:{self.key}"
+        row = _found(connection, self.tenant, key)
+        if row is not None:
+            return self._done(connection, rows.transfer(row))
+        session = unpaid_session(connection, self.tenant, self.booth)
+        if session is None:
+            raise NothingToPay(f"booth {self.booth} has no session to top up")
+        session = _deposited(connection, self, session, shop, self.amount, key=key)
+        _log(connection, self, "topup", self.booth, f"session {session.id}, {self.amount}")
+        return session
+
+    def _done(self, connection: sqlite3.Connection, transfer: Transfer) -> BoothSession:
+        row = queries.LAST_SESSION.run(connection, {"tenant": self.tenant, "booth": self.booth}).fetchone()
+        session = None if row is None else rows.booth_session(row)
+        is_its = session is not None and transfer.credit == session_account(session.id, session.owner)
+        if session is None or not is_its or transfer.amount != self.amount:
+            raise DeskError(f"{transfer.amount} was taken under this key before: use a new key for a new deposit")
         return session
 
 
@@ -304,7 +566,8 @@ class SessionLocked:
         session = unpaid_session(connection, self.tenant, self.booth)
         if session is None or not session.is_open:
             return session
-        session = _changed(connection, session, closed_at_ms=self.at_ms, paid=False)
+        session = replace(session, closed_at_ms=self.at_ms)
+        _keep(connection, session)
         _log(connection, self, "lock", self.booth, f"session {session.id}")
         return session
 
@@ -322,7 +585,7 @@ class SessionPaid:
     at_ms: int
 
     def apply(self, connection: sqlite3.Connection) -> Payment:
-        """Draw up the bill as it stands in this transaction, and settle it.
+        """Draw up the bill as it stands in this transaction, and settle it: the session's account is at zero then.
 
         The same payment of a booth that has no unpaid session is found done, so a lost answer can be asked for again.
 
@@ -333,20 +596,37 @@ class SessionPaid:
         """
         session = unpaid_session(connection, self.tenant, self.booth)
         if session is None:
-            return self._found(connection)
-        live = queries.LIVE_CALLS.run(connection, {"tenant": self.tenant, "session_id": session.id}).fetchone()["live"]
+            return self._done(connection)
+        shop = _shop(connection, self.tenant, self.booth)
         payment = settle_bill(
-            drawn_bill(connection, session), version=self.version, tendered=self.tendered, live_calls=live
+            _drawn_bill(connection, session, shop),
+            version=self.version,
+            tendered=self.tendered,
+            live_calls=_live_calls(connection, session),
         )
         author = {"tenant": self.tenant, "author": self.author, "at_ms": self.at_ms}
         _PAY.run(connection, rows.payment_values(payment) | author)
+        self._check_out(connection, session, shop, payment)
         closed_at_ms = self.at_ms if session.closed_at_ms is None else session.closed_at_ms
-        _changed(connection, session, closed_at_ms=closed_at_ms, paid=True)
+        _keep(connection, replace(session, closed_at_ms=closed_at_ms, paid=True))
         detail = f"session {session.id}, {payment.total}, tendered {payment.tendered}"
         _log(connection, self, "pay", self.booth, detail)
         return payment
 
-    def _found(self, connection: sqlite3.Connection) -> Payment:
+    def _check_out(self, connection: sqlite3.Connection, session: BoothSession, shop: Row, payment: Payment) -> None:
+        """Move what is owed beyond the deposit into the till's debt, or what is over out of it."""
+        amount = payment.total - payment.deposit
+        if amount.micros:
+            paid = moved(
+                f"checkout:{session.id}",
+                TransferKind.CHECKOUT,
+                source=till(shop["name"]),
+                account=session_account(session.id, session.owner),
+                amount=amount,
+            )
+            post(connection, self.tenant, (paid,), author=self.author, reason="", at_ms=self.at_ms)
+
+    def _done(self, connection: sqlite3.Connection) -> Payment:
         row = queries.LAST_PAYMENT.run(connection, {"tenant": self.tenant, "booth": self.booth}).fetchone()
         if row is not None:
             payment = rows.payment(row)
@@ -372,12 +652,117 @@ class PartySuspended:
         Raises:
             UnknownParty: the tenant has no such party.
         """
-        if _HAS_PARTY.run(connection, {"tenant": self.tenant, "party": self.party}).fetchone() is None:
+        if queries.PARTY.run(connection, {"tenant": self.tenant, "party": self.party}).fetchone() is None:
             raise UnknownParty(f"there is no party named {self.party!r}")
         values = {"key_tenant": self.tenant, "key_name": self.party, "wanted": int(self.suspended)}
         if _SUSPEND.run(connection, values).rowcount:
             action = "suspend" if self.suspended else "resume"
             _log(connection, self, action, self.party, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountMoved:
+    """A party pays the one above it, or its account is adjusted; below zero the money goes the other way.
+
+    `key` names the command. `held_micros` is what live calls hold on the account: an adjustment that leaves less than
+    that overdraws it.
+    """
+
+    waited_for: ClassVar[bool] = True
+    tenant: str
+    party: str
+    kind: TransferKind
+    amount: Money
+    author: str
+    reason: str
+    at_ms: int
+    key: str
+    held_micros: int
+
+    def apply(self, connection: sqlite3.Connection) -> Moved:
+        """Move it, once.
+
+        Raises:
+            UnknownParty: the tenant has no such party.
+            UnknownAccount: it is the provider.
+            WrongCurrency: the account is in another currency.
+            LedgerError: it is an amount of nothing, or something else was moved under this key.
+        """
+        assert self.kind in {TransferKind.PAYMENT, TransferKind.ADJUSTMENT}, "nothing else is moved by hand"
+        account = party_account(connection, self.tenant, self.party)
+        _check_currency(self.amount, account.currency)
+        if not self.amount.micros:
+            raise LedgerError("an amount of nothing moves nothing")
+        transfer = moved(
+            f"{self.kind.value}:{self.key}", self.kind, source=WORLD, account=account.name, amount=self.amount
+        )
+        row = _found(connection, self.tenant, transfer.key)
+        if row is not None:
+            if rows.transfer(row) != transfer or row["reason"] != self.reason:
+                raise LedgerError("something else was moved under this key before: use a new key for a new movement")
+            return Moved(account=account, is_new=False)
+        post(connection, self.tenant, (transfer,), author=self.author, reason=self.reason, at_ms=self.at_ms)
+        _log(connection, self, self.kind.value, self.party, f"{self.amount}, {self.reason}")
+        balance_micros = account.balance_micros + self.amount.micros
+        account = self._judged(connection, replace(account, balance_micros=balance_micros))
+        return Moved(account=account, is_new=True)
+
+    def _judged(self, connection: sqlite3.Connection, account: AccountState) -> AccountState:
+        """Set or clear the flag of an account that has less than its calls hold."""
+        limit = account.credit_limit_micros
+        if limit is None or account.balance_micros + limit >= self.held_micros:
+            overdrawn = False
+        elif self.kind is TransferKind.ADJUSTMENT:
+            overdrawn = True
+        else:
+            return account
+        return _overdrawn(connection, self.tenant, account, overdrawn=overdrawn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSet:
+    """What a party may owe the one above it is changed: micro-units, None without end."""
+
+    waited_for: ClassVar[bool] = True
+    tenant: str
+    party: str
+    credit_limit: int | None
+    author: str
+    reason: str
+    at_ms: int
+
+    def apply(self, connection: sqlite3.Connection) -> AccountState:
+        """Set it.
+
+        Raises:
+            UnknownParty: the tenant has no such party.
+            UnknownAccount: it is the provider.
+            BelowUsed: it is lowered under what is owed.
+        """
+        account = party_account(connection, self.tenant, self.party)
+        before, after = account.credit_limit_micros, self.credit_limit
+        if before == after:
+            return account
+        is_lower = after is not None and (before is None or after < before)
+        if after is not None and is_lower and account.balance_micros + after < 0:
+            raise BelowUsed(Money(after, account.currency), Money(-account.balance_micros, account.currency))
+        limit_account(connection, self.tenant, account.name, account.currency, after)
+        account = replace(account, credit_limit_micros=after)
+        if after is None and account.overdrawn:
+            account = _overdrawn(connection, self.tenant, account, overdrawn=False)
+        _log(connection, self, "limit", self.party, f"{_limit_text(before)} -> {_limit_text(after)}, {self.reason}")
+        return account
+
+
+def _limit_text(credit_limit: int | None) -> str:
+    return "unlimited" if credit_limit is None else format_micros(credit_limit)
+
+
+def _overdrawn(connection: sqlite3.Connection, tenant: str, account: AccountState, *, overdrawn: bool) -> AccountState:
+    if account.overdrawn != overdrawn:
+        values = {"key_tenant": tenant, "key_name": account.name, "key_currency": account.currency}
+        _OVERDRAW.run(connection, values | {"wanted": int(overdrawn)})
+    return replace(account, overdrawn=overdrawn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,7 +790,7 @@ class TokenAdded:
         )
 
 
-_Command = SessionOpened | SessionLocked | SessionPaid | PartySuspended
+_Command = SessionOpened | SessionToppedUp | SessionLocked | SessionPaid | PartySuspended | AccountMoved | LimitSet
 
 
 def unpaid_session(connection: sqlite3.Connection, tenant: str, booth: str) -> BoothSession | None:
@@ -417,31 +802,71 @@ def unpaid_session(connection: sqlite3.Connection, tenant: str, booth: str) -> B
     row = queries.UNPAID_SESSION.run(connection, {"tenant": tenant, "booth": booth}).fetchone()
     if row is not None:
         return rows.booth_session(row)
-    _currency(connection, tenant, booth)
+    _shop(connection, tenant, booth)
     return None
 
 
-def drawn_bill(connection: sqlite3.Connection, session: BoothSession) -> Bill:
-    """Return the bill of a session as this connection sees it."""
-    found = queries.BILL_LINES.run(connection, {"tenant": session.tenant, "session_id": session.id})
-    return rows.bill(session, _currency(connection, session.tenant, session.booth), found)
-
-
-def _currency(connection: sqlite3.Connection, tenant: str, booth: str) -> str:
-    row = queries.BOOTH_CURRENCY.run(connection, {"tenant": tenant, "booth": booth}).fetchone()
+def _shop(connection: sqlite3.Connection, tenant: str, booth: str) -> Row:
+    """Return the name, owner and currency of a booth's shop."""
+    row: sqlite3.Row | None = queries.BOOTH_SHOP.run(connection, {"tenant": tenant, "booth": booth}).fetchone()
     if row is None:
         raise UnknownBooth(f"there is no booth named {booth!r}")
-    return str(row["currency"])
+    return row
 
 
-def _changed(
-    connection: sqlite3.Connection, session: BoothSession, *, closed_at_ms: int | None, paid: bool
+def _drawn_bill(connection: sqlite3.Connection, session: BoothSession, shop: Row) -> Bill:
+    found = queries.BILL_LINES.run(connection, {"tenant": session.tenant, "session_id": session.id})
+    return rows.bill(session, shop["currency"], found)
+
+
+def _live_calls(connection: sqlite3.Connection, session: BoothSession) -> int:
+    values = {"tenant": session.tenant, "session_id": session.id}
+    return int(queries.LIVE_CALLS.run(connection, values).fetchone()["live"])
+
+
+def _check_currency(amount: Money | None, currency: str) -> None:
+    if amount is not None and amount.currency != currency:
+        raise WrongCurrency(Money(0, currency), amount)
+
+
+def _keep(connection: sqlite3.Connection, session: BoothSession) -> None:
+    """Write all of a session that may change."""
+    values = rows.session_values(session)
+    _CHANGE_SESSION.run(connection, values | {"key_tenant": session.tenant, "key_id": session.id})
+
+
+def _limit_session(connection: sqlite3.Connection, session: BoothSession, currency: str) -> None:
+    name = session_account(session.id, session.owner)
+    limit_account(connection, session.tenant, name, currency, session.credit_limit_micros)
+
+
+def _deposited(
+    connection: sqlite3.Connection,
+    command: SessionOpened | SessionToppedUp,
+    session: BoothSession,
+    shop: Row,
+    amount: Money,
+    *,
+    key: str,
 ) -> BoothSession:
-    values = {"key_tenant": session.tenant, "key_id": session.id, "closed_at_ms": closed_at_ms, "paid": int(paid)}
-    _CHANGE_SESSION.run(connection, values)
-    return replace(session, closed_at_ms=closed_at_ms, paid=paid)
+    """Take a deposit into the till, and give it to the session."""
+    deposit = Transfer(
+        key=key,
+        kind=TransferKind.DEPOSIT,
+        debit=till(shop["name"]),
+        credit=session_account(session.id, session.owner),
+        amount=amount,
+    )
+    post(connection, command.tenant, (deposit,), author=command.author, reason="", at_ms=command.at_ms)
+    session = replace(session, deposit_micros=session.deposit_micros + amount.micros)
+    _keep(connection, session)
+    return session
+
+
+def _log_values(command: _Command, action: str, subject: str, detail: str) -> rows.Values:
+    values: rows.Values = {"tenant": command.tenant, "at_ms": command.at_ms, "author": command.author}
+    return values | {"action": action, "subject": subject, "detail": detail}
 
 
 def _log(connection: sqlite3.Connection, command: _Command, action: str, subject: str, detail: str) -> None:
-    values = {"tenant": command.tenant, "at_ms": command.at_ms, "author": command.author}
-    _LOG.run(connection, values | {"action": action, "subject": subject, "detail": detail})
+    _LOG.run(connection, _log_values(command, action, subject, detail))

@@ -1,10 +1,11 @@
 """The switch: holds the live calls, asks the pure rooms, does what they say; the one door for the desk's commands."""
 
 from sipshop.switch.clock import utc_ms
+from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
-from sipshop.switch.errors import CommandRefused, SwitchError, UnknownBooth
+from sipshop.switch.errors import CommandRefused, SwitchError, UnknownBooth, UnknownCall
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
-from sipshop.switch.status import BoothStatus, Health
+from sipshop.switch.status import BoothStatus, Health, PartyStatus
 from sipshop.switch.switch import Options, Switch
 
 __all__ = [
@@ -12,12 +13,15 @@ __all__ = [
     "REFUSALS",
     "BoothStatus",
     "CommandRefused",
+    "Desk",
     "Directory",
     "Health",
     "Options",
+    "PartyStatus",
     "Switch",
     "SwitchError",
     "UnknownBooth",
+    "UnknownCall",
     "refusal_series",
     "utc_ms",
 ]

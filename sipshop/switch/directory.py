@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from sipshop.billing.deck import RateDeck
-from sipshop.billing.parties import PartyTree
-from sipshop.proxy.admission import Auth, Booth, Shop
-from sipshop.proxy.routing import Routing
+from sipshop.billing.chain import Level
+from sipshop.billing.deck import RateDeck, Tariff
+from sipshop.billing.guard import GuardAction, LossGuard, losing_at
+from sipshop.billing.ledger import customer, session_account
+from sipshop.billing.parties import Party, PartyTree
+from sipshop.billing.rating import cost
+from sipshop.proxy.admission import Auth, Booth, Cause, Shop
+from sipshop.proxy.routing import Choice, Routing, Trunk, ordered
 from sipshop.sip.digest import Algorithm
 from sipshop.world import World
+
+#: Carriers of one priority are compared by what a call of this length costs.
+COMPARED_MS: Final = 60_000
+#: How many pairs of rates the loss guard remembers; then it forgets all of them and begins again.
+_MOST_JUDGED: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """How a call can be made: who pays for it, the trunks in their order, and what each of them would cost.
+
+    `losses` are the parties, and trunks (for the provider), where the loss guard only warns.
+    """
+
+    levels: tuple[Level, ...]
+    trunks: tuple[Trunk, ...]
+    buys: Mapping[str, Tariff]
+    losses: frozenset[str] = frozenset()
 
 
 class Directory:
@@ -32,6 +55,7 @@ class Directory:
         self._by_realm: dict[tuple[str, str], Booth] = {}
         self._digest_users: set[str] = set()
         self._by_ip: dict[str, list[Booth]] = {}
+        self._judged: dict[tuple[str, ...], bool] = {}
         for world in self.worlds:
             self._add(world)
 
@@ -54,6 +78,85 @@ class Directory:
     def shop_of(self, booth: Booth) -> Shop:
         """The shop of a booth."""
         return self.shops[booth.tenant, booth.shop]
+
+    def destination(self, shop: Shop, e164: str) -> str | None:
+        """What a shop's customers call the place of a number, None without a rate."""
+        tariff = self.decks[shop.tenant, shop.deck].match(e164)
+        return tariff.rate.destination if tariff is not None else None
+
+    def chain(self, shop: Shop) -> tuple[Party, ...]:
+        """The shop's owner and everybody above him, the provider last."""
+        return self.parties[shop.tenant].chain(shop.owner)
+
+    def passage(
+        self, shop: Shop, booth: str, session_id: int, e164: str, pick: Callable[[int], int]
+    ) -> Passage | Cause:
+        """How a number can be called from a booth session, or why it cannot; `pick(n)` draws among equal carriers."""
+        chain = self.chain(shop)
+        levels: list[Level] = []
+        account = session_account(session_id, shop.owner)
+        deck, buyer = shop.deck, booth
+        for party in chain:
+            tariff = self.decks[shop.tenant, deck].match(e164)
+            if tariff is None:
+                return Cause.NO_RATE_ABOVE if levels else Cause.NO_RATE
+            if tariff.rate.forbidden:
+                return Cause.FORBIDDEN_ABOVE if levels else Cause.FORBIDDEN
+            seller = party.name
+            levels.append(Level(seller=seller, buyer=buyer, account=account, tariff=tariff))
+            if party.parent is not None:
+                assert party.deck is not None, "only the provider buys from nobody"
+                deck, buyer, account = party.deck, party.name, customer(party.name, party.parent)
+        losses: set[str] = set()
+        for party, sold, bought in zip(chain, levels, levels[1:], strict=False):
+            if self._loses(shop.tenant, sold.tariff, bought.tariff, party.guard):
+                if party.guard.action is not GuardAction.WARN:
+                    return Cause.LOSS
+                losses.add(party.name)
+        carriers = self._carriers(shop.tenant, chain, levels[-1].tariff, e164, pick)
+        if isinstance(carriers, Cause):
+            return carriers
+        trunks, buys, losing = carriers
+        return Passage(levels=tuple(levels), trunks=trunks, buys=buys, losses=frozenset(losses | losing))
+
+    def _carriers(
+        self, tenant: str, chain: tuple[Party, ...], sold: Tariff, e164: str, pick: Callable[[int], int]
+    ) -> tuple[tuple[Trunk, ...], dict[str, Tariff], set[str]] | Cause:
+        """The trunks with a rate, in order, on which the provider does not lose more than his guard lets him.
+
+        With them what each asks, and the names of those on which he loses and is only warned.
+        """
+        choices = self.routings[tenant].route([party.name for party in chain[1:]], e164)
+        if not choices:
+            return Cause.NO_ROUTE
+        guard = chain[-1].guard
+        buys: dict[str, Tariff] = {}
+        for choice in choices:
+            buy = self.decks[tenant, choice.trunk.deck].match(e164)
+            if buy is not None and not buy.rate.forbidden:
+                buys[choice.trunk.name] = buy
+        losing = {name for name, buy in buys.items() if self._loses(tenant, sold, buy, guard)}
+        trunks = ordered(_priced(choices, buys), pick)
+        if not trunks:
+            return Cause.NO_RATE_ABOVE
+        if guard.action is GuardAction.WARN:
+            return trunks, buys, losing
+        safe = tuple(trunk for trunk in trunks if trunk.name not in losing)
+        is_refused = not safe or (guard.action is GuardAction.REFUSE and trunks[0].name in losing)
+        return Cause.LOSS if is_refused else (safe, buys, set())
+
+    def _loses(self, tenant: str, sell: Tariff, buy: Tariff, guard: LossGuard) -> bool:
+        """Whether a sale loses; decks do not change, so each pair of rates is worked out once."""
+        key = (
+            *(tenant, sell.deck, str(sell.version), sell.rate.prefix, buy.deck, str(buy.version), buy.rate.prefix),
+            *(str(guard.margin_ppm), str(guard.mean_s)),
+        )
+        judged = self._judged.get(key)
+        if judged is None:
+            if len(self._judged) >= _MOST_JUDGED:
+                self._judged.clear()
+            judged = self._judged[key] = losing_at(sell, buy, guard) is not None
+        return judged
 
     def is_emergency(self, dialled: str) -> bool:
         """Whether any shop's phones would reach an emergency service by these digits."""
@@ -97,3 +200,11 @@ class Directory:
     def suspend(self, tenant: str, party: str, suspended: bool) -> None:
         """Note that a party was suspended or resumed."""
         self.parties[tenant] = self.parties[tenant].with_suspended(party, suspended)
+
+
+def _priced(choices: Iterable[Choice], buys: Mapping[str, Tariff]) -> Iterator[tuple[Choice, int]]:
+    """The choices that have a rate, with what a call costs there; where there is but one, nobody asks."""
+    for choice in choices:
+        buy = buys.get(choice.trunk.name)
+        if buy is not None:
+            yield choice, cost(COMPARED_MS, buy).amount.micros if len(buys) > 1 else 0

@@ -11,5 +11,9 @@ class UnknownBooth(SwitchError):
     """The tenant has no such booth."""
 
 
+class UnknownCall(SwitchError):
+    """The tenant has no call of this name that has ended."""
+
+
 class CommandRefused(SwitchError):
     """The switch cannot take commands at this moment."""

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, HungUpBy, Result
+from sipshop.billing.chain import Payer
 from sipshop.billing.deck import Tariff
+from sipshop.billing.ledger import charge_accounts
 from sipshop.billing.rating import cost
 from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.call import Call, Fate
+from sipshop.proxy.routing import Trunk
 from sipshop.sip.leg import IncomingLeg, OutgoingLeg
 from sipshop.sip.timers import Timer
 from sipshop.sip.transaction import ServerTransaction
 from sipshop.store import LiveCall
+from sipshop.switch.directory import Passage
 from sipshop.switch.refusals import REFUSALS, Refusal
 
 #: What a call was that a crash cut short after its answer was made durable.
@@ -26,7 +30,8 @@ Parties = tuple[tuple[str, str, Tariff], ...]
 class Offer:
     """An INVITE of a booth that we know, and what was found out about it so far.
 
-    `session_id` is the booth session that was open at that instant; `e164` and `tariff` follow from the number.
+    `session_id` is the booth session that was open at that instant; `e164`, `destination` (the name of the booth's
+    rate) and `passage` follow from the number.
     """
 
     transaction: ServerTransaction
@@ -36,17 +41,8 @@ class Offer:
     session_id: int | None
     kind: CallKind = CallKind.CALL
     e164: str | None = None
-    tariff: Tariff | None = None
-
-    @property
-    def destination(self) -> str | None:
-        """The name of the number's rate."""
-        return self.tariff.rate.destination if self.tariff is not None else None
-
-    @property
-    def parties(self) -> Parties:
-        """(seller, buyer, tariff) of each level that pays, the booth first; nobody pays for an emergency call."""
-        return ((self.shop.owner, self.booth.name, self.tariff),) if self.tariff is not None else ()
+    destination: str | None = None
+    passage: Passage | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +50,8 @@ class Live:
     """One call that has no CDR yet.
 
     `setup_at_ms` is UTC, `setup_at_s` the same instant on the clock of the event loop; `added_s` is our own part of
-    the time that the caller waited.
+    the time that the caller waited. `payers` hold money for it; `line` is the trunk on which it counts;
+    `is_stored` says that its `new` row is on its way to the store.
     """
 
     call: Call
@@ -68,6 +65,29 @@ class Live:
     rang: bool = False
     added_s: float = 0.0
     timer: Timer | None = None
+    payers: tuple[Payer, ...] = ()
+    renewal: Timer | None = None
+    line: Trunk | None = None
+    is_stored: bool = False
+
+    @property
+    def tenant(self) -> str:
+        """Whose call it is."""
+        return self.offer.shop.tenant
+
+    @property
+    def parties(self) -> Parties:
+        """(seller, buyer, tariff) of each level that pays, the booth first, the carrier that was tried last at the end.
+
+        Nobody pays for an emergency call.
+        """
+        passage, trunk = self.offer.passage, self.call.trunk
+        if passage is None:
+            return ()
+        levels = tuple((level.seller, level.buyer, level.tariff) for level in passage.levels)
+        return (
+            levels if trunk is None else (*levels, (trunk.carrier, passage.levels[-1].seller, passage.buys[trunk.name]))
+        )
 
     @property
     def call_id(self) -> str:
@@ -112,12 +132,13 @@ def row_of(live: Live, process: str, *, answered: bool) -> LiveCall:
         attempts=live.attempts,
         leg_a_call_id=live.leg_a.call_id,
         leg_b_call_id=live.leg_b_call_id,
-        parties=live.offer.parties,
+        parties=live.parties,
         dialog_a=dialog_a.to_json() if answered and dialog_a is not None else None,
         dialog_b=dialog_b.to_json() if answered and dialog_b is not None else None,
         pdd_ms=live.pdd_ms,
         relayed_at_ms=None,
         relayed_mono_ms=None,
+        granted_ms=live.call.granted_ms,
     )
 
 
@@ -149,7 +170,7 @@ def cdr_of(live: Live, fate: Fate, talk_ms: int, now_ms: int) -> Cdr:
         attempts=live.attempts,
         leg_a_call_id=live.leg_a.call_id,
         leg_b_call_id=live.leg_b_call_id,
-        charges=charges_of(live.offer.parties, talk_ms) if answered_at_ms is not None else (),
+        charges=charges_of(live.parties, talk_ms) if answered_at_ms is not None else (),
     )
 
 
@@ -183,12 +204,14 @@ def cdr_of_refusal(offer: Offer, call_id: str, refusal: Refusal, now_ms: int) ->
 def cdr_of_dead(row: LiveCall, last_heartbeat_ms: int | None, now_ms: int) -> Cdr:
     """The CDR of a call that another process left behind.
 
-    Talk time runs to the dead process's last sign of life, never further: what is lost by a crash is ours. Without a
-    start of talk time it is zero, and the call counts as failed.
+    Talk time runs to the dead process's last sign of life and to what was granted, never further: what is lost by a
+    crash is ours. Without a start of talk time it is zero, and the call counts as failed.
     """
     talk_ms = 0
     if row.relayed_mono_ms is not None and last_heartbeat_ms is not None:
         talk_ms = max(0, last_heartbeat_ms - row.relayed_mono_ms)
+    if row.granted_ms is not None:
+        talk_ms = min(talk_ms, row.granted_ms)
     answered = row.relayed_at_ms is not None
     return Cdr(
         call_id=row.call_id,
@@ -229,3 +252,11 @@ def charges_of(parties: Parties, talk_ms: int) -> tuple[Charge, ...]:
 def status_of(fate: Fate) -> int:
     """The SIP status that the caller gets."""
     return REFUSALS[fate.cause].status if fate.cause is not None else fate.status
+
+
+def charged_accounts(cdr: Cdr) -> dict[str, int]:
+    """What a settled call takes from each account that can run dry, in micro-units."""
+    return {
+        account: charge.cost.amount.micros
+        for charge, (account, _) in zip(cdr.charges, charge_accounts(cdr), strict=True)
+    }

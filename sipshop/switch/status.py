@@ -11,7 +11,8 @@ class BoothStatus:
     """A booth at this instant.
 
     `registered` counts the bindings of its phone; `dialled` and `seconds` tell of its oldest live call, `seconds` None
-    until it is answered; `opened_at_ms` is UTC.
+    until it is answered; `opened_at_ms` is UTC. Of a deposit or a limit `available_micros` is free, of the session's
+    minutes `left_ms`: live calls hold the rest. What is without end is None.
     """
 
     booth: str
@@ -25,6 +26,34 @@ class BoothStatus:
     opened_by: str | None
     dialled: str | None
     seconds: int | None
+    live_calls: int
+    deposit_micros: int
+    credit_limit_micros: int | None
+    talk_limit_ms: int | None
+    available_micros: int | None
+    left_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartyStatus:
+    """A party at this instant, and its account with the party above it; the provider has none.
+
+    `suspended_by` is itself or a party above it. `available_micros` is balance and credit limit less what live calls
+    hold, None where it is `unlimited`; `overdrawn` says that an adjustment took more than there was.
+    """
+
+    party: str
+    kind: str
+    parent: str | None
+    suspended: bool
+    suspended_by: str | None
+    currency: str | None
+    balance_micros: int | None
+    credit_limit_micros: int | None
+    unlimited: bool
+    held_micros: int
+    available_micros: int | None
+    overdrawn: bool
     live_calls: int
 
 

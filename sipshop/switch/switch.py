@@ -11,20 +11,18 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from sipshop.billing.cdr import CallKind, Cdr
-from sipshop.billing.desk import Bill, BoothSession, Payment
-from sipshop.billing.errors import CallAlive
-from sipshop.billing.money import Money
 from sipshop.facts import (
     CallAnswered,
     CallAttempted,
     CallEnded,
     CallRang,
     Fact,
+    LossSeen,
     MessageDropped,
     RequestRefused,
 )
@@ -49,21 +47,19 @@ from sipshop.store import (
     CallRelayed,
     CallStarted,
     Heartbeat,
-    NothingToPay,
-    PartySuspended,
-    SessionLocked,
-    SessionOpened,
-    SessionPaid,
     Store,
 )
+from sipshop.switch.accounts import Accounts
 from sipshop.switch.clock import utc_ms
+from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
-from sipshop.switch.errors import UnknownBooth
-from sipshop.switch.records import Live, Offer, cdr_of, cdr_of_dead, cdr_of_refusal, row_of
+from sipshop.switch.live import LiveCalls
+from sipshop.switch.meter import SLICE_S, Meter
+from sipshop.switch.records import Live, Offer, cdr_of, cdr_of_dead, cdr_of_refusal, charged_accounts, row_of
 from sipshop.switch.refusals import REFUSALS
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import RETRY_S, Settler
-from sipshop.switch.status import BoothStatus, Health
+from sipshop.switch.status import Health
 
 log: Final = logging.getLogger("sipshop.switch")
 
@@ -72,21 +68,24 @@ HEARTBEAT_S: Final = 5.0
 #: How often the lag of the event loop is measured, and from which lag on new calls are refused.
 BEAT_S: Final = 0.5
 OVERLOAD_LAG_S: Final = 1.0
-
 BoothKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How the switch runs: `process` names this run, `max_calls` bounds its live calls, `max_call_s` each talk."""
+    """How the switch runs: `process` names this run, `max_calls` bounds its live calls, `max_call_s` each talk.
+
+    A talk is granted in slices of `slice_s` while somebody in its chain can run out of money.
+    """
 
     process: str
     max_calls: int
     max_call_s: int
+    slice_s: int = SLICE_S
 
 
 class Switch:
-    """The live calls of one process and the desk's one door to them.
+    """The live calls of one process; `desk` is the people's door to them, `accounts` what they may spend.
 
     Everything that touches calls runs in turns of the event loop, so that nothing here needs a lock. Facts go to each
     of `on_fact` in the order in which they came to be.
@@ -118,11 +117,31 @@ class Switch:
         self._sealer = hmac.new(store.secret, digestmod="sha256")
         self._digest = DigestServer(store.secret, random)
         self._registrations = Registrations(agent, directory, self._tell)
-        self._calls: dict[str, Live] = {}
-        self._by_leg: dict[Leg, tuple[Live, Side]] = {}
-        self._live_of: dict[BoothKey, dict[str, Live]] = {}
-        self._sessions: dict[BoothKey, BoothSession] = {}
+        self._calls = LiveCalls(directory)
+        self.accounts = Accounts(store.accounts(), store.unpaid_sessions())
         self._settler = Settler(store, agent.timers, self._turn)
+        self._meter = Meter(
+            accounts=self.accounts,
+            store=store,
+            timers=agent.timers,
+            run=self._run,
+            most_s=options.max_call_s,
+            slice_s=options.slice_s,
+        )
+        self.desk = Desk(
+            directory=directory,
+            store=store,
+            accounts=self.accounts,
+            calls=self._calls,
+            meter=self._meter,
+            settler=self._settler,
+            registrations=self._registrations,
+            turn=self._turn,
+            run=self._run,
+            health=self.health,
+            utc_ms=utc_ms,
+            clock=clock,
+        )
         self._endpoint: Endpoint | None = None
         self._lag_s = 0.0
         self._draining = False
@@ -134,8 +153,7 @@ class Switch:
     def begin(self, endpoint: Endpoint) -> None:
         """Take the store's sessions and unfinished calls, and send by `endpoint`, which hears nobody yet."""
         self._endpoint = endpoint
-        for session in self._store.open_sessions():
-            self._sessions[session.tenant, session.booth] = session
+        self.desk.begin()
         with endpoint.turn() as now:
             self._recover(now)
             self._heartbeat(now)
@@ -148,7 +166,7 @@ class Switch:
         """
         self._draining = True
         with self._turn() as now:
-            for live in list(self._calls.values()):
+            for live in self._calls:
                 if live.offer.kind is not CallKind.EMERGENCY:
                     self._run(live, live.call.hear(calls.Cut("the switch goes down"), now), now)
         left = await self._settler.drain(limit_s)
@@ -182,152 +200,13 @@ class Switch:
             **self._agent.tables(),
             "timers": max(0, len(self._agent.timers) - 2 - (self._registrations.size > 0)),
             "calls": len(self._calls),
-            "owned_legs": len(self._by_leg),
+            "owned_legs": self._calls.legs,
             "unsettled_calls": self._settler.unsettled,
             "unwritten_cdrs": self._settler.unwritten,
+            "holds": self.accounts.holds,
             "bindings": self._registrations.size,
             "nonces": self._digest.nonces,
         }
-
-    # The desk's commands.
-
-    def booths(self, tenant: str) -> list[BoothStatus]:
-        """Every booth of a tenant, in the order of its world."""
-        now = self._clock()
-        return [self._status(booth, now) for key, booth in self._directory.booths.items() if key[0] == tenant]
-
-    async def unlock(self, tenant: str, booth: str, author: str) -> BoothSession:
-        """Open a booth session, or go on with the booth's unpaid one; durable when it returns.
-
-        Raises:
-            UnknownBooth: there is no such booth.
-            StoreError: nothing was written, and the booth is as it was.
-        """
-        key = self._key(tenant, booth)
-        session = await self._store.commit(
-            SessionOpened(tenant=tenant, booth=booth, author=author, at_ms=self._utc_ms())
-        )
-        self._sessions[key] = session
-        return session
-
-    async def lock(self, tenant: str, booth: str, author: str, cut: bool = False) -> BoothSession | None:
-        """Stop new calls of a booth at once, and end the running ones if `cut`; durable when it returns.
-
-        Gives the unpaid session, None where there is none.
-
-        Raises:
-            UnknownBooth: there is no such booth.
-            StoreError: nothing was written; the booth is open again if it was, but what was cut stays cut.
-        """
-        key = self._key(tenant, booth)
-        before = self._sessions.pop(key, None)
-        if cut:
-            self._cut(key, f"cut by {printable(author)}")
-        try:
-            session = await self._store.commit(
-                SessionLocked(tenant=tenant, booth=booth, author=author, at_ms=self._utc_ms())
-            )
-        except Exception:
-            if before is not None:
-                self._sessions.setdefault(key, before)
-            raise
-        self._sessions.pop(key, None)
-        return session
-
-    async def bill(self, tenant: str, booth: str) -> Bill:
-        """The bill of a booth's unpaid session.
-
-        Raises:
-            UnknownBooth: there is no such booth.
-            NothingToPay: it has no unpaid session.
-        """
-        self._key(tenant, booth)
-        bill = await self._store.bill(tenant, booth)
-        if bill is None:
-            raise NothingToPay(f"booth {booth} has no unpaid session")
-        return bill
-
-    async def pay(self, tenant: str, booth: str, version: int, tendered: Money, author: str) -> Payment:
-        """Take the payment of the bill that was read at `version`, and lock the booth; durable when it returns.
-
-        Raises:
-            UnknownBooth: there is no such booth.
-            CallAlive: a call of the session is alive, or ended and not on disk yet.
-            DeskError: the bill changed meanwhile, or the tender does not pay it.
-            StoreError: nothing was written.
-        """
-        key = self._key(tenant, booth)
-        alive = self._settler.unsettled_of(key)
-        if alive:
-            raise CallAlive(alive)
-        before = self._sessions.pop(key, None)  # no call may land between the sum and the payment
-        try:
-            payment = await self._store.commit(
-                SessionPaid(
-                    tenant=tenant,
-                    booth=booth,
-                    version=version,
-                    tendered=tendered,
-                    author=author,
-                    at_ms=self._utc_ms(),
-                )
-            )
-        except Exception:
-            if before is not None:
-                self._sessions.setdefault(key, before)
-            raise
-        return payment
-
-    async def suspend(self, tenant: str, party: str, author: str) -> None:
-        """Let a party, and all below it, place no new calls; raises `UnknownParty` or `StoreError`."""
-        await self._set_suspended(tenant, party, author, suspended=True)
-
-    async def resume(self, tenant: str, party: str, author: str) -> None:
-        """Let a party place calls again; raises `UnknownParty` or `StoreError`."""
-        await self._set_suspended(tenant, party, author, suspended=False)
-
-    async def cdrs(self, tenant: str, limit: int, booth: str | None = None) -> list[dict[str, Any]]:
-        """The newest CDRs first, of one booth where it is named; raises `UnknownBooth` for one that is not there."""
-        if booth is not None:
-            self._key(tenant, booth)
-        return await self._store.cdrs(tenant, limit=limit, booth=booth)
-
-    async def _set_suspended(self, tenant: str, party: str, author: str, *, suspended: bool) -> None:
-        await self._store.commit(
-            PartySuspended(tenant=tenant, party=party, suspended=suspended, author=author, at_ms=self._utc_ms())
-        )
-        self._directory.suspend(tenant, party, suspended)
-
-    def _key(self, tenant: str, booth: str) -> BoothKey:
-        if (tenant, booth) not in self._directory.booths:
-            raise UnknownBooth(f"there is no booth named {booth!r}")
-        return tenant, booth
-
-    def _cut(self, key: BoothKey, detail: str) -> None:
-        with self._turn() as now:
-            for live in list(self._live_of.get(key, {}).values()):
-                if live.offer.kind is not CallKind.EMERGENCY:
-                    self._run(live, live.call.hear(calls.Cut(detail), now), now)
-
-    def _status(self, booth: Booth, now: float) -> BoothStatus:
-        key = booth.tenant, booth.name
-        session = self._sessions.get(key)
-        live = list(self._live_of.get(key, {}).values())
-        answered_at_s = live[0].call.answered_at_s if live else None
-        return BoothStatus(
-            booth=booth.name,
-            shop=booth.shop,
-            state="in call" if live else "open" if session is not None else "locked",
-            suspended=self._directory.suspended_above(booth) is not None,
-            registered=self._registrations.count(booth),
-            currency=self._directory.shop_of(booth).currency,
-            session_id=session.id if session is not None else None,
-            opened_at_ms=session.opened_at_ms if session is not None else None,
-            opened_by=session.opened_by if session is not None else None,
-            dialled=live[0].offer.dialled if live else None,
-            seconds=int(now - answered_at_s) if answered_at_s is not None else None,
-            live_calls=len(live),
-        )
 
     # What the SIP engine hands up.
 
@@ -366,10 +245,10 @@ class Switch:
         if booth is None:
             return
         shop, key = self._directory.shop_of(booth), (booth.tenant, booth.name)
-        session = self._sessions.get(key)
+        session = self.desk.open_session(key)
         state = BoothState(
             session_id=session.id if session is not None else None,
-            live_calls=len(self._live_of.get(key, ())),
+            live_calls=self._calls.count(key),
             suspended=self._directory.suspended_above(booth),
         )
         offer = partial(
@@ -379,8 +258,7 @@ class Switch:
             case Emergency():
                 self._admit_emergency(offer(kind=CallKind.EMERGENCY), now)
             case Admitted(e164=e164):
-                tariff = self._directory.decks[shop.tenant, shop.deck].match(e164)
-                self._admit(offer(e164=e164, tariff=tariff), now)
+                self._admit(offer(e164=e164), now)
             case Refused(cause=cause):
                 self._refuse_booth(offer(), cause, now)
 
@@ -420,17 +298,20 @@ class Switch:
         return None
 
     def _admit(self, offer: Offer, now: float) -> None:
-        """Begin the call of an admitted number, if it has a rate and a route."""
-        tenant, tariff = offer.shop.tenant, offer.tariff
-        if tariff is None:
-            self._refuse_booth(offer, Cause.NO_RATE, now)
+        """Begin the call of an admitted number, if every level sells it and a carrier takes it."""
+        shop, booth, e164, session_id = offer.shop, offer.booth, offer.e164, offer.session_id
+        assert e164 is not None, "the number was understood"
+        assert session_id is not None, "the booth is open"
+        passage = self._directory.passage(shop, booth.name, session_id, e164, self._agent.pick)
+        if isinstance(passage, Cause):
+            self._refuse_booth(replace(offer, destination=self._directory.destination(shop, e164)), passage, now)
             return
-        trunks = self._directory.routings[tenant].route(offer.e164 or "")
-        if tariff.rate.forbidden or not trunks:
-            self._refuse_booth(offer, Cause.FORBIDDEN if tariff.rate.forbidden else Cause.NO_ROUTE, now)
-            return
-        live = self._open(offer, trunks, now)
-        self._settler.expect((tenant, offer.booth.name), live.call_id)
+        offer = replace(offer, destination=passage.levels[0].tariff.rate.destination, passage=passage)
+        live = self._open(offer, passage.trunks, now)
+        live.payers = self.accounts.payers(shop.tenant, session_id, passage.levels)
+        self._settler.expect((shop.tenant, booth.name), live.call_id)
+        for party in passage.losses:
+            self._tell(LossSeen(tenant=shop.tenant, party=party, call_id=live.call_id))
         self._run(live, live.call.begin(now), now)
 
     def _admit_emergency(self, offer: Offer, now: float) -> None:
@@ -453,9 +334,7 @@ class Switch:
             setup_at_s=now,
             leg_a=self._agent.accept(offer.transaction, now),
         )
-        self._calls[call_id] = live
-        self._by_leg[live.leg_a] = (live, Side.CALLER)
-        self._live_of.setdefault((booth.tenant, booth.name), {})[call_id] = live
+        self._calls.add(live)
         self._tell(
             CallAttempted(
                 tenant=shop.tenant,
@@ -480,12 +359,12 @@ class Switch:
         self._settler.write(cdr_of_refusal(offer, self._random(8).hex(), REFUSALS[cause], self._utc_ms()))
 
     def _hear_leg(self, leg: Leg, event: Event, now: float) -> None:
-        found = self._by_leg.get(leg)
+        found = self._calls.of_leg(leg)
         if found is None:
             return  # given up: it finishes its own business
         live, side = found
         if isinstance(event, HungUp | Lost | Failed):
-            del self._by_leg[leg]
+            self._calls.let_go(leg)
         self._run(live, live.call.hear(event, now, side), now)
 
     # What calls want done.
@@ -510,15 +389,13 @@ class Switch:
     def _do(self, live: Live, command: Command, now: float) -> None:
         match command:
             case calls.Authorise():
-                # no level above the shop pays yet, and the shop's customer pays at the desk: only the length is bounded
-                granted = calls.Granted(self._options.max_call_s * 1000)
-                self._run(live, live.call.hear(granted, now), now)
+                self._run(live, live.call.hear(self._meter.authorise(live), now), now)
             case calls.Dial(trunk=trunk, attempt=attempt):
                 self._dial(live, trunk, attempt, now)
             case calls.GiveUp():
                 leg = live.leg_b
                 assert leg is not None, "what is given up was dialled"
-                self._by_leg.pop(leg, None)
+                self._calls.let_go(leg)
                 leg.give_up(now)
             case calls.Progress(status=status, content=content):
                 self._progress(live)
@@ -538,9 +415,10 @@ class Switch:
                 self._reject(live, fate, now)
             case calls.HangUp(side=side, q850=q850):
                 leg_to_end = self._leg(live, side)
-                self._by_leg.pop(leg_to_end, None)
+                self._calls.let_go(leg_to_end)
                 leg_to_end.hang_up(f"Q.850;cause={q850}", now)
             case calls.Settle(fate=fate, talk_ms=talk_ms):
+                self._meter.charge(live, talk_ms)
                 self._settle(live, cdr_of(live, fate, talk_ms, self._utc_ms()))
             case _:
                 self._pass(live, command, now)
@@ -567,6 +445,9 @@ class Switch:
 
     def _dial(self, live: Live, trunk: Trunk, attempt: int, now: float) -> None:
         """Send the INVITE of leg B; its Call-ID and tag are ours to recognise even after a restart."""
+        if not self._meter.take_line(live, trunk, now):
+            self._run(live, live.call.hear(calls.Blocked(), now), now)
+            return
         host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
         params: dict[str, str | None] = {} if trunk.transport == "udp" else {"transport": trunk.transport}
         user = live.offer.dialled if live.offer.e164 is None else f"+{live.offer.e164}"
@@ -585,8 +466,9 @@ class Switch:
             now=now,
         )
         live.leg_b, live.leg_b_call_id = leg, call_id
-        self._by_leg[leg] = (live, Side.CALLEE)
-        if attempt == 1:
+        self._calls.listen(leg, live)
+        if not live.is_stored:
+            live.is_stored = True
             row = row_of(live, self._options.process, answered=False)
             self._store.submit(CallStarted(live.offer.shop.tenant, live.call_id, row))
             live.added_s += self._clock() - now
@@ -606,6 +488,7 @@ class Switch:
     def _answered(self, live: Live, now: float) -> None:
         """The 2xx has gone to the caller: talk time runs from `now`."""
         live.relayed_at_ms = self._utc_ms()
+        self._meter.watch(live, now)
         tenant, trunk = live.offer.shop.tenant, live.call.trunk
         if live.offer.kind is CallKind.EMERGENCY:
             # nobody waited for this row; it is what ends the call after a crash
@@ -637,7 +520,7 @@ class Switch:
             self._store.submit(write, written)
 
     def _reject(self, live: Live, fate: calls.Fate, now: float) -> None:
-        self._by_leg.pop(live.leg_a, None)
+        self._calls.let_go(live.leg_a)
         if fate.cause is None:
             headers = [("reason", f"Q.850;cause={fate.q850}")] if fate.q850 is not None else []
             live.leg_a.reject(fate.status, None, headers, now)
@@ -648,15 +531,7 @@ class Switch:
 
     def _settle(self, live: Live, cdr: Cdr) -> None:
         """A call is over: forget it and write its CDR."""
-        del self._calls[live.call_id]
-        key = live.offer.booth.tenant, live.offer.booth.name
-        others = self._live_of[key]
-        del others[live.call_id]
-        if not others:
-            del self._live_of[key]
-        for leg in (live.leg_a, live.leg_b):
-            if leg is not None:
-                self._by_leg.pop(leg, None)
+        self._calls.remove(live)
         self._settler.write(cdr)
         self._tell(
             CallEnded(
@@ -688,9 +563,11 @@ class Switch:
                 if stored is not None:
                     dialog = Dialog.from_json(stored)
                     self._agent.end_dialog(dialog, 'SIP;cause=503;text="Restarted"', Unheard(), now)
+            cdr = cdr_of_dead(row, last_heartbeat_ms, now_ms)
             if row.session_id is not None:
                 self._settler.expect((row.tenant, row.booth), row.call_id)
-            self._settler.write(cdr_of_dead(row, last_heartbeat_ms, now_ms), self._recovered)
+                self.accounts.settle(row.tenant, row.call_id, row.session_id, charged_accounts(cdr), cdr.talk_ms)
+            self._settler.write(cdr, self._recovered)
         if left:
             # an INVITE that is still repeated must not place the call a second time
             self._agent.timers.start(now + GIVE_UP_S, lambda _now: self._interrupted.clear())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, HungUpBy, Result, utc_text
 from sipshop.billing.deck import Rate, RateDeck
 from sipshop.billing.errors import BadCdr
+from sipshop.billing.money import Money
 from sipshop.billing.rating import cost
 
 RATE = Rate(
@@ -116,9 +118,19 @@ def test_the_columns_of_an_answered_call() -> None:
                     {"kind": "first", "seconds": 60, "price": "0.12"},
                     {"kind": "next", "seconds": 6, "price": "0.12"},
                 ],
+                "margin": None,
             }
         ],
     }
+
+
+def test_each_buyer_keeps_what_he_sells_for_less_what_he_buys_for() -> None:
+    def charge(micros: int) -> Charge:
+        return replace(CHARGE, cost=replace(CHARGE.cost, amount=Money(micros, "EUR")))
+
+    cdr = Cdr(**ANSWERED | {"charges": (charge(870_000), charge(414_000), charge(319_667), charge(251_200))})
+    assert cdr.margins == (None, 456_000, 94_333, 68_467)
+    assert [shown["margin"] for shown in cdr.to_json()["charges"]] == [None, "0.456", "0.094333", "0.068467"]
 
 
 def test_a_refusal_has_the_same_columns_without_charges() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipshop.billing.desk import Bill, BillLine, BoothSession, Payment, settle_bill
+from sipshop.billing.desk import Bill, BillLine, BoothSession, Payment, SessionTerms, settle_bill
 from sipshop.billing.errors import (
     BadBill,
+    BadTerms,
     CallAlive,
     CurrencyMismatch,
     DeskError,
@@ -23,7 +26,7 @@ def eur(text: str) -> Money:
     return Money.parse(text, "EUR")
 
 
-def bill(*amounts: str, total: str | None = None, version: int | None = None) -> Bill:
+def bill(*amounts: str, total: str | None = None, version: int | None = None, deposit: str = "0") -> Bill:
     lines = tuple(
         BillLine(
             call_id=f"c{number}",
@@ -46,12 +49,49 @@ def bill(*amounts: str, total: str | None = None, version: int | None = None) ->
         version=len(lines) if version is None else version,
         lines=lines,
         total=owed,
+        deposit=eur(deposit),
     )
 
 
 def test_a_final_bill_is_paid_and_change_given() -> None:
     paid = settle_bill(bill("0.24", "1.40"), version=2, tendered=eur("5.00"), live_calls=0)
-    assert paid == Payment(session_id=7, version=2, total=eur("1.64"), tendered=eur("5.00"), change=eur("3.36"))
+    assert paid == Payment(
+        session_id=7, version=2, total=eur("1.64"), deposit=eur("0"), tendered=eur("5.00"), change=eur("3.36")
+    )
+
+
+@pytest.mark.parametrize(
+    ("deposit", "due", "tendered", "change"),
+    [
+        pytest.param("1.00", "0.64", "1.00", "0.36", id="it covers a part"),
+        pytest.param("1.64", "0", "0", "0", id="it covers all"),
+        pytest.param("5.00", "0", "0", "3.36", id="what is over goes back"),
+        pytest.param("5.00", "0", "1.00", "4.36", id="a coin more than was asked for goes back too"),
+    ],
+)
+def test_a_deposit_pays_first(deposit: str, due: str, tendered: str, change: str) -> None:
+    owed = bill("0.24", "1.40", deposit=deposit)
+    assert owed.due == eur(due)
+    assert settle_bill(owed, version=2, tendered=eur(tendered), live_calls=0).change == eur(change)
+
+
+def test_what_a_deposit_leaves_is_still_to_be_paid() -> None:
+    with pytest.raises(TenderTooSmall, match=r"0\.63 EUR does not pay 0\.64 EUR"):
+        settle_bill(bill("0.24", "1.40", deposit="1.00"), version=2, tendered=eur("0.63"), live_calls=0)
+
+
+@pytest.mark.parametrize(
+    ("terms", "text"),
+    [
+        pytest.param({"deposit": eur("1"), "talk_limit_ms": 1}, "give one of them", id="two of them"),
+        pytest.param({"deposit": eur("0")}, "more than nothing", id="a deposit of nothing"),
+        pytest.param({"limit": eur("-1")}, "more than nothing", id="a limit below zero"),
+        pytest.param({"talk_limit_ms": 0}, "more than nothing", id="no minutes"),
+    ],
+)
+def test_a_booth_is_unlocked_for_one_thing_that_is_something(terms: dict[str, Any], text: str) -> None:
+    with pytest.raises(BadTerms, match=text):
+        SessionTerms(**terms)
 
 
 def test_an_empty_bill_is_paid_with_nothing() -> None:
@@ -110,7 +150,15 @@ def test_a_bill_adds_up() -> None:
 def test_a_bill_has_one_currency() -> None:
     line = bill("0.24").lines[0]
     with pytest.raises(CurrencyMismatch):
-        Bill(tenant="Demo", session_id=7, booth="booth1", version=1, lines=(line,), total=Money(240_000, "USD"))
+        Bill(
+            tenant="Demo",
+            session_id=7,
+            booth="booth1",
+            version=1,
+            lines=(line,),
+            total=Money(240_000, "USD"),
+            deposit=eur("0"),
+        )
 
 
 CENTS = st.integers(0, 10**6).map(lambda cents: str(Money(cents * 10_000, "EUR")).removesuffix(" EUR"))
@@ -132,6 +180,7 @@ def test_a_booth_session_is_open_until_it_is_closed(closed_at_ms: int | None, pa
         tenant="Demo",
         id=7,
         booth="booth1",
+        owner="Ann",
         opened_at_ms=0,
         opened_by="anna",
         version=0,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sipshop.billing.errors import PartyError, UnknownParty
+from sipshop.billing.guard import WARN_OF_LOSSES, GuardAction, LossGuard
 from sipshop.billing.parties import Kind, Party, PartyTree
 
 
@@ -57,6 +60,18 @@ def test_the_nearest_suspended_party_is_named() -> None:
 def test_a_change_makes_a_new_tree() -> None:
     TREE.with_suspended("north", True)
     assert TREE.suspended("corner") is None
+
+
+def test_suspension_changes_nothing_else_about_a_party() -> None:
+    guard = LossGuard(action=GuardAction.REFUSE, margin_ppm=50_000)
+    north = replace(NORTH, deck="acme-sell", guard=guard)
+    tree = PartyTree([ACME, north]).with_suspended("north", True)
+    assert tree["north"] == replace(north, suspended=True)
+    assert tree.with_suspended("north", False)["north"] == north
+
+
+def test_a_party_only_warns_of_losses_unless_it_is_told_more() -> None:
+    assert NORTH.guard == WARN_OF_LOSSES
 
 
 @pytest.mark.parametrize("ask", [TREE.chain, TREE.suspended, lambda name: TREE.with_suspended(name, True)])

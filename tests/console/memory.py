@@ -17,15 +17,37 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sipshop.billing.desk import Bill, BillLine, BoothSession, Payment, settle_bill, sum_lines
-from sipshop.billing.errors import UnknownParty
-from sipshop.billing.money import Money
+from sipshop.billing.cdr import utc_text
+from sipshop.billing.desk import (
+    POSTPAID,
+    Bill,
+    BillLine,
+    BoothSession,
+    Payment,
+    SessionTerms,
+    settle_bill,
+    sum_lines,
+)
+from sipshop.billing.errors import BadTerms, LedgerError, UnknownAccount, UnknownParty
+from sipshop.billing.ledger import (
+    WORLD,
+    Account,
+    Ledger,
+    Transfer,
+    TransferKind,
+    customer,
+    moved,
+    session_account,
+    till,
+)
+from sipshop.billing.money import Money, format_micros
 from sipshop.billing.parties import Kind, Party, PartyTree
 from sipshop.console.api import make_api
 from sipshop.console.tokens import hash_token
 from sipshop.metrics import Metrics
+from sipshop.store.audit import Violation
 from sipshop.store.errors import NothingToPay
-from sipshop.switch import BoothStatus, Health, UnknownBooth
+from sipshop.switch import BoothStatus, Health, PartyStatus, UnknownBooth, UnknownCall
 
 TENANT = "acme"
 TOKEN = "sipshop_the-token-of-acme"
@@ -46,28 +68,39 @@ class Room:
 
 
 class MemoryDesk:
-    """One tenant with some booths, and a provider over an owner; every command raises `failure` while it is set."""
+    """One tenant with some booths, and a provider over a reseller and an owner.
+
+    The reseller rhea may owe without end, the owner olga 10.00. Every command raises `failure` while it is set.
+    """
 
     def __init__(self, *booths: str) -> None:
         self.rooms = {name: Room() for name in booths}
         self.paid: dict[str, Payment] = {}
         self.records: list[dict[str, Any]] = []
+        self.violations: list[Violation] = []
         self.log: list[tuple[str, ...]] = []
         self.failure: Exception | None = None
         self.state = READY
         self._sessions = 0
         self._parties = PartyTree(
             [
-                Party(tenant=TENANT, name="acme", kind=Kind.PROVIDER, parent=None, suspended=False),
-                Party(tenant=TENANT, name="olga", kind=Kind.OWNER, parent="acme", suspended=False),
+                Party(tenant=TENANT, name="acme", kind=Kind.PROVIDER, parent=None),
+                Party(tenant=TENANT, name="rhea", kind=Kind.RESELLER, parent="acme", deck="to-rhea"),
+                Party(tenant=TENANT, name="olga", kind=Kind.OWNER, parent="acme", deck="to-olga"),
             ]
         )
+        self._ledger = Ledger()
+        self._ledger.open(customer("rhea", "acme"), "EUR", balance=0, credit_limit=None)
+        self._ledger.open(customer("olga", "acme"), "EUR", balance=0, credit_limit=10_000_000)
+        self._transfers: list[tuple[Transfer, str, str]] = []  # with author and reason
+        self._done: dict[str, tuple[object, ...]] = {}  # what each key has done
 
     def charge(self, booth: str, micros: int, *, dialled: str = "003222222222") -> None:
         """End a call of the booth's session with this price."""
         room = self.rooms[booth]
         assert room.session is not None
         room.session = replace(room.session, version=room.session.version + 1)
+        self._account_of(room.session).balance -= micros
         room.lines.append(
             BillLine(
                 call_id=f"call-{len(room.lines)}",
@@ -82,11 +115,17 @@ class MemoryDesk:
             )
         )
 
+    def hold(self, party: str, micros: int) -> None:
+        """Let a live call hold so much on a party's account."""
+        assert self._ledger.hold("a live call", {customer(party, "acme"): micros})
+
     def booths(self, tenant: str) -> list[BoothStatus]:
         return [self._status(name, room) for name, room in self.rooms.items()] if tenant == TENANT else []
 
-    async def unlock(self, tenant: str, booth: str, author: str) -> BoothSession:
+    async def unlock(self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID) -> BoothSession:
         room = self._command(tenant, booth, "unlock", author)
+        if room.session is not None and room.session.is_open and not terms.none:
+            raise BadTerms(f"booth {booth} is open already: top up its session instead")
         if room.session is None:
             self._sessions += 1
             room.lines.clear()
@@ -94,13 +133,33 @@ class MemoryDesk:
                 tenant=tenant,
                 id=self._sessions,
                 booth=booth,
+                owner="olga",
                 opened_at_ms=OPENED_AT_MS,
                 opened_by=author,
                 version=0,
                 closed_at_ms=None,
                 paid=False,
             )
-        room.session = replace(room.session, closed_at_ms=None)
+            self._ledger.open(session_account(room.session.id, "olga"), "EUR", balance=0, credit_limit=None)
+        account = self._account_of(room.session)
+        if terms.deposit is not None:
+            self._deposit(room, terms.deposit, author)
+            account.credit_limit = 0
+        if terms.limit is not None:
+            account.credit_limit = terms.limit.micros
+        if terms.talk_limit_ms is not None:
+            room.session = replace(room.session, talk_limit_ms=terms.talk_limit_ms)
+        assert room.session is not None
+        room.session = replace(room.session, closed_at_ms=None, credit_limit_micros=account.credit_limit)
+        return room.session
+
+    async def top_up(self, tenant: str, booth: str, amount: Money, author: str, key: str) -> BoothSession:
+        room = self._command(tenant, booth, "topup", author)
+        if room.session is None:
+            raise NothingToPay(f"booth {booth} has no session to pay")
+        if self._is_new(f"topup:{key}", booth, amount):
+            self._deposit(room, amount, author)
+            self._done[f"topup:{key}"] = (booth, amount)
         return room.session
 
     async def lock(self, tenant: str, booth: str, author: str, cut: bool = False) -> BoothSession | None:
@@ -124,11 +183,64 @@ class MemoryDesk:
         room.session = None
         return payment
 
-    async def suspend(self, tenant: str, party: str, author: str) -> None:
+    def parties(self, tenant: str) -> list[PartyStatus]:
+        return [self._party_status(party) for party in self._parties] if tenant == TENANT else []
+
+    def party(self, tenant: str, name: str) -> PartyStatus:
+        return self._party_status(self._party(tenant, name))
+
+    async def suspend(self, tenant: str, party: str, author: str, cut: bool = False) -> None:
         self._suspend(tenant, party, author, suspended=True)
+        if cut:
+            for room in self.rooms.values():
+                room.live_calls = 0
 
     async def resume(self, tenant: str, party: str, author: str) -> None:
         self._suspend(tenant, party, author, suspended=False)
+
+    async def move(
+        self, tenant: str, party: str, kind: TransferKind, amount: Money, *, author: str, reason: str, key: str
+    ) -> PartyStatus:
+        account = self._change_account(tenant, party, kind.value, author)
+        if self._is_new(f"{kind}:{key}", party, amount, reason):
+            if kind is TransferKind.PAYMENT and amount.micros < 0:
+                self._ledger.take("paid back", account.name, -amount.micros)
+                self._ledger.void("paid back")
+            self._move(moved(f"{kind}:{key}", kind, source=WORLD, account=account.name, amount=amount), author, reason)
+            self._done[f"{kind}:{key}"] = (party, amount, reason)
+        return self.party(tenant, party)
+
+    async def set_limit(
+        self, tenant: str, party: str, credit_limit: int | None, author: str, reason: str
+    ) -> PartyStatus:
+        self._ledger.limit(self._change_account(tenant, party, "limit", author, reason).name, credit_limit)
+        return self.party(tenant, party)
+
+    async def transfers(self, tenant: str, party: str, limit: int) -> list[dict[str, Any]]:
+        account = self._party_account(self._party(tenant, party)).name
+        return [
+            {
+                "at": utc_text(OPENED_AT_MS),
+                "key": transfer.key,
+                "kind": transfer.kind.value,
+                "other": transfer.debit if transfer.credit == account else transfer.credit,
+                "amount": format_micros(transfer.amount.micros * (1 if transfer.credit == account else -1)),
+                "currency": transfer.amount.currency,
+                "author": author,
+                "reason": reason,
+            }
+            for transfer, author, reason in reversed(self._transfers)
+            if account in {transfer.debit, transfer.credit}
+        ][:limit]
+
+    async def audit(self) -> list[Violation]:
+        return self.violations
+
+    async def cdr(self, tenant: str, call_id: str) -> dict[str, Any]:
+        for record in self.records if tenant == TENANT else []:
+            if record["call_id"] == call_id:
+                return record
+        raise UnknownCall(f"there is no call named {call_id!r} that has ended")
 
     async def cdrs(self, tenant: str, limit: int, booth: str | None = None) -> list[dict[str, Any]]:
         wanted = self.records if tenant == TENANT else []
@@ -159,19 +271,77 @@ class MemoryDesk:
             version=room.session.version,
             lines=tuple(room.lines),
             total=sum_lines(room.lines, "EUR"),
+            deposit=Money(room.session.deposit_micros, "EUR"),
+        )
+
+    def _deposit(self, room: Room, amount: Money, author: str) -> None:
+        assert room.session is not None
+        account = self._account_of(room.session).name
+        key = f"deposit:{room.session.id}:{len(self._transfers)}"
+        self._move(moved(key, TransferKind.DEPOSIT, source=till("center"), account=account, amount=amount), author, "")
+        room.session = replace(room.session, deposit_micros=room.session.deposit_micros + amount.micros)
+
+    def _move(self, transfer: Transfer, author: str, reason: str) -> None:
+        self._ledger.apply(transfer)
+        self._transfers.append((transfer, author, reason))
+
+    def _is_new(self, key: str, *content: object) -> bool:
+        """Whether nothing was done by this key; raises LedgerError if it was something else."""
+        done = self._done.get(key)
+        if done not in {None, content}:
+            raise LedgerError(f"{key} was something else")
+        return done is None
+
+    def _account_of(self, session: BoothSession) -> Account:
+        return self._ledger[session_account(session.id, session.owner)]
+
+    def _change_account(self, tenant: str, party: str, command: str, *author_and_reason: str) -> Account:
+        if self.failure is not None:
+            raise self.failure
+        account = self._party_account(self._party(tenant, party))
+        self.log.append((command, party, *author_and_reason))
+        return account
+
+    def _party_account(self, party: Party) -> Account:
+        if party.parent is None:
+            raise UnknownAccount(f"{party.name} is the provider: nobody sells to it, so it has no account here")
+        return self._ledger[customer(party.name, party.parent)]
+
+    def _party(self, tenant: str, name: str) -> Party:
+        if tenant != TENANT:
+            raise UnknownParty(f"there is no party named {name!r}")
+        return self._parties[name]
+
+    def _party_status(self, party: Party) -> PartyStatus:
+        account = None if party.parent is None else self._party_account(party)
+        above = self._parties.suspended(party.name)
+        return PartyStatus(
+            party=party.name,
+            kind=party.kind.value,
+            parent=party.parent,
+            suspended=party.suspended,
+            suspended_by=None if above is None else above.name,
+            currency=None if account is None else account.currency,
+            balance_micros=None if account is None else account.balance,
+            credit_limit_micros=None if account is None else account.credit_limit,
+            unlimited=account is not None and account.credit_limit is None,
+            held_micros=0 if account is None else account.held,
+            available_micros=None if account is None else account.available,
+            overdrawn=account is not None and (account.available or 0) < 0,
+            live_calls=sum(room.live_calls for room in self.rooms.values()),
         )
 
     def _suspend(self, tenant: str, party: str, author: str, *, suspended: bool) -> None:
         if self.failure is not None:
             raise self.failure
-        if tenant != TENANT:
-            raise UnknownParty(f"there is no party named {party!r}")
-        self._parties = self._parties.with_suspended(party, suspended)
+        self._parties = self._parties.with_suspended(self._party(tenant, party).name, suspended)
         self.log.append(("suspend" if suspended else "resume", party, author))
 
     def _status(self, name: str, room: Room) -> BoothStatus:
         session = room.session
         is_open = session is not None and session.is_open
+        talk_limit_ms = None if session is None else session.talk_limit_ms
+        talked_ms = sum(line.talk_ms for line in room.lines)
         return BoothStatus(
             booth=name,
             shop="center",
@@ -185,6 +355,11 @@ class MemoryDesk:
             dialled="003222222222" if room.live_calls else None,
             seconds=None,
             live_calls=room.live_calls,
+            deposit_micros=0 if session is None else session.deposit_micros,
+            credit_limit_micros=None if session is None else session.credit_limit_micros,
+            talk_limit_ms=talk_limit_ms,
+            available_micros=None if session is None else self._account_of(session).available,
+            left_ms=None if talk_limit_ms is None else talk_limit_ms - talked_ms,
         )
 
 

@@ -16,6 +16,7 @@ from sipshop.proxy.call import (
     Acknowledge,
     Answer,
     Authorise,
+    Blocked,
     Call,
     Command,
     Commit,
@@ -23,6 +24,7 @@ from sipshop.proxy.call import (
     Cut,
     Denied,
     Dial,
+    Extended,
     Fate,
     GiveUp,
     Granted,
@@ -71,6 +73,8 @@ def trunk(name: str) -> Trunk:
         host="192.0.2.1",
         port=5060,
         transport="udp",
+        carrier=name,
+        deck="buy",
         emergency=True,
         answer_timeout_s=60,
         first_response_timeout_s=4,
@@ -85,6 +89,8 @@ TABLE = """
     AUTHORISING  DENIED               ENDED      Reject Settle
     AUTHORISING  CALLER_CANCELLED     ENDED      Reject Settle
     AUTHORISING  CUT                  ENDED      Reject Settle
+    DIALLING     BLOCKED_OVER         DIALLING   Dial
+    DIALLING     BLOCKED              ENDED      Reject Settle
     DIALLING     TRYING               DIALLING
     DIALLING     PROGRESSED           RINGING    Progress
     DIALLING     ANSWERED             ANSWERING  Commit
@@ -113,6 +119,7 @@ TABLE = """
     ANSWERING    CALLEE_GONE          ENDED      Reject Settle
     ANSWERING    CUT                  ENDED      HangUp:callee Reject Settle
     ANSWERING    ASKED                ANSWERING  PassReply
+    TALKING      EXTENDED             TALKING
     TALKING      CALLER_ACKNOWLEDGED  TALKING    Acknowledge
     TALKING      CALLER_GONE          ENDED      HangUp:callee Settle
     TALKING      CALLEE_GONE          ENDED      HangUp:caller Settle
@@ -129,6 +136,9 @@ ARROWS = {
 }
 EVENTS: dict[Input, tuple[Heard | None, Side]] = {
     Input.GRANTED: (Granted(60_000), Side.CALLER),
+    Input.EXTENDED: (Extended(90_000), Side.CALLER),
+    Input.BLOCKED_OVER: (Blocked(), Side.CALLER),
+    Input.BLOCKED: (Blocked(), Side.CALLER),
     Input.DENIED: (Denied(Cause.NO_RATE, "no rate"), Side.CALLER),
     Input.TRYING: (Progressed(100, None), Side.CALLEE),
     Input.PROGRESSED: (Progressed(183, EARLY), Side.CALLEE),
@@ -201,7 +211,7 @@ def test_every_input_in_every_state(state: State, happened: Input) -> None:
     [pytest.param(s, i, id=f"{s.name} {i.name}") for s, i in ARROWS if i not in CLOCK],
 )
 def test_every_event_is_sorted_to_its_input(state: State, happened: Input) -> None:
-    call = a_call(*WAYS[state])
+    call = a_call(*WAYS[state], trunks=(ONE,) if happened is Input.BLOCKED else (ONE, TWO))
     call.emergency = happened is Input.ANSWERED_EMERGENCY
     event, side = EVENTS[happened]
     assert event is not None
@@ -333,6 +343,26 @@ def test_the_granted_time_is_cut_off_and_no_more_of_it_is_billed() -> None:
     commands = call.tick(60.75)  # late by the lag of a busy machine
     assert commands[-1] == Settle(fate_of(commands), 60_000)
     assert fate_of(commands).hung_up_by == "switch"
+
+
+def test_what_is_granted_later_moves_the_cut_off() -> None:
+    call = a_call(Input.GRANTED, Input.ANSWERED, Input.COMMITTED)
+    assert call.hear(Extended(90_000), 50.0) == []
+    assert (call.deadline, call.tick(60.75)) == (90.0, [])
+    commands = call.tick(90.5)
+    assert commands[-1] == Settle(fate_of(commands), 90_000)
+
+
+def test_a_trunk_without_a_line_is_an_attempt_without_an_answer() -> None:
+    call = a_call(Input.GRANTED, trunks=(ONE, TWO))
+    assert named(call.hear(Blocked(), 0.0)) == "Dial"
+    commands = call.hear(Blocked(), 0.0)
+    assert named(commands) == "Reject Settle"
+    assert (fate_of(commands).cause, fate_of(commands).q850) == (Cause.TRUNKS_FAILED, 34)
+    assert [(attempt.trunk, attempt.status, attempt.q850) for attempt in call.attempts] == [
+        (ONE, None, 34),
+        (TWO, None, 34),
+    ]
 
 
 @pytest.mark.parametrize(

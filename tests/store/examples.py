@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, HungUpBy, Result
-from sipshop.billing.deck import DurationRound, Rate, RateDeck
-from sipshop.billing.money import Rounding, RoundMode
+from sipshop.billing.deck import DurationRound, Rate, RateDeck, Tariff
+from sipshop.billing.guard import GuardAction, LossGuard
+from sipshop.billing.ledger import customer
+from sipshop.billing.money import Money, Rounding, RoundMode
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.rating import cost
 from sipshop.proxy.admission import Auth, Booth, Shop
@@ -19,12 +21,14 @@ from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm
 from sipshop.store import LiveCall, Store
 from sipshop.store.schema import schema_statements
-from sipshop.world import World
+from sipshop.store.store import load_world
+from sipshop.world import Opening, World
 
 _SCHEMA: Final = schema_statements()
 
 TENANT: Final = "acme"
 OTHER: Final = "umbrella"
+_GATES: Final = {TENANT: "192.0.2.7", OTHER: "192.0.2.8"}
 BOOTH: Final = "booth1"
 NOON_MS: Final = 1_700_000_000_000
 
@@ -39,23 +43,51 @@ BERLIN: Final = Rate(
 )
 PREMIUM: Final = replace(BERLIN, prefix="49900", destination="Premium", forbidden=True)
 DECK: Final = RateDeck("walk-in", "EUR", (BERLIN, PREMIUM))
+OWNER_DECK: Final = RateDeck(
+    "owner", "EUR", (replace(BERLIN, connect_fee_nanos=0, first_s=30, next_s=6),), rounding=Rounding(places=6)
+)
 MILLS: Final = RateDeck(
     "mills",
     "EUR",
-    (BERLIN,),
+    (
+        replace(
+            BERLIN, connect_fee_nanos=0, first_s=1, first_price_nanos=90_000_000, next_s=1, next_price_nanos=90_000_000
+        ),
+    ),
     version=7,
     rounding=Rounding(RoundMode.UP, 4),
     duration_round=DurationRound.FLOOR,
 )
+CARRIER_DECK: Final = RateDeck(
+    "carrier",
+    "EUR",
+    (
+        replace(
+            BERLIN, connect_fee_nanos=0, first_s=1, first_price_nanos=70_000_000, next_s=1, next_price_nanos=70_000_000
+        ),
+    ),
+)
+OWNER: Final = customer("zoe", "rhea")
+RESELLER: Final = customer("rhea", TENANT)
 
 
 def world(tenant: str = TENANT) -> World:
-    """A provider with one owner, one shop with three booths (not in alphabetical order), two trunks, two decks."""
+    """A provider, a reseller and an owner, a shop with three booths (not in alphabetical order), two trunks.
+
+    The reseller has paid 100.00 in beforehand, the owner 20.00, and may owe 5.00.
+    """
     return World(
         tenant=tenant,
         parties=(
-            Party(tenant=tenant, name="zoe", kind=Kind.OWNER, parent=tenant, suspended=False),
-            Party(tenant=tenant, name=tenant, kind=Kind.PROVIDER, parent=None, suspended=False),
+            Party(tenant=tenant, name="zoe", kind=Kind.OWNER, parent="rhea", deck="owner"),
+            Party(
+                tenant=tenant,
+                name=tenant,
+                kind=Kind.PROVIDER,
+                parent=None,
+                guard=LossGuard(action=GuardAction.REFUSE, margin_ppm=50_000, mean_s=90),
+            ),
+            Party(tenant=tenant, name="rhea", kind=Kind.RESELLER, parent=tenant, deck="mills"),
         ),
         shops=(
             Shop(
@@ -64,7 +96,7 @@ def world(tenant: str = TENANT) -> World:
                 owner="zoe",
                 deck="walk-in",
                 currency="EUR",
-                realm="corner.example",
+                realm=f"corner.{tenant}.example",
                 digest=(Algorithm.SHA_256, Algorithm.MD5),
                 numbers=NumberRules(country_code="49", emergency=("112", "110")),
             ),
@@ -72,11 +104,21 @@ def world(tenant: str = TENANT) -> World:
         booths=(
             _booth(tenant, "booth2"),
             _booth(tenant, BOOTH),
-            replace(_booth(tenant, "gate"), auth=Auth.IP, ip="192.0.2.7", ha1={}, calls=4),
+            replace(_booth(tenant, "gate"), auth=Auth.IP, ip=_GATES[tenant], ha1={}, calls=4),
         ),
-        decks=(DECK, MILLS),
-        trunks=(_trunk(tenant, "second", emergency=True), _trunk(tenant, "first", emergency=False)),
-        routes=(Route(tenant=tenant, prefix="49", trunks=("second", "first")),),
+        decks=(DECK, MILLS, OWNER_DECK, CARRIER_DECK),
+        trunks=(
+            _trunk(tenant, "second", emergency=True),
+            replace(_trunk(tenant, "first", emergency=False), max_calls=30, cps=5),
+        ),
+        routes=(
+            Route(tenant=tenant, party=tenant, prefix="49", choices=(("second", 1, 1), ("first", 2, 3))),
+            Route(tenant=tenant, party="rhea", prefix="49", choices=(("first", 1, 1),)),
+        ),
+        openings=(
+            Opening(party="zoe", currency="EUR", credit_limit_micros=5_000_000, opening_micros=20_000_000),
+            Opening(party="rhea", currency="EUR", credit_limit_micros=0, opening_micros=100_000_000),
+        ),
         open_booths=frozenset(),
     )
 
@@ -91,6 +133,8 @@ def _trunk(tenant: str, name: str, *, emergency: bool) -> Trunk:
     return Trunk(
         tenant=tenant,
         name=name,
+        carrier="Mills",
+        deck="carrier",
         host="192.0.2.1",
         port=5060,
         transport="udp",
@@ -100,10 +144,28 @@ def _trunk(tenant: str, name: str, *, emergency: bool) -> Trunk:
     )
 
 
-def live_call(call_id: str = "c1", *, state: str = "new", session_id: int | None = 1) -> LiveCall:
+def euros(micros: int) -> Money:
+    """An amount in the currency of the example world."""
+    return Money(micros, "EUR")
+
+
+def relations() -> tuple[tuple[str, str, Tariff], ...]:
+    """Who sells to whom in a call from BOOTH to Berlin, and by which tariff: the carrier last."""
+    sellers = (
+        ("zoe", BOOTH, DECK),
+        ("rhea", "zoe", OWNER_DECK),
+        (TENANT, "rhea", MILLS),
+        ("Mills", TENANT, CARRIER_DECK),
+    )
+    return tuple(
+        (seller, buyer, tariff) for seller, buyer, deck in sellers if (tariff := deck.match("49301234567")) is not None
+    )
+
+
+def live_call(
+    call_id: str = "c1", *, state: str = "new", session_id: int | None = 1, granted_ms: int | None = None
+) -> LiveCall:
     """A call from BOOTH to Berlin, as its row stands when it is new or answered."""
-    tariff = DECK.match("49301234567")
-    assert tariff is not None
     is_answered = state == "answered"
     return LiveCall(
         tenant=TENANT,
@@ -122,19 +184,21 @@ def live_call(call_id: str = "c1", *, state: str = "new", session_id: int | None
         attempts=(Attempt(trunk="second", status=200, q850=None, pdd_ms=40),) if is_answered else (),
         leg_a_call_id=f"{call_id}-a",
         leg_b_call_id=f"{call_id}-b" if is_answered else None,
-        parties=(("zoe", BOOTH, tariff),),
+        parties=relations() if is_answered else relations()[:-1],
         dialog_a={"local_tag": "ü", "route_set": []},
         dialog_b={"cseq": 1} if is_answered else None,
         pdd_ms=40 if is_answered else None,
         relayed_at_ms=None,
         relayed_mono_ms=None,
+        granted_ms=granted_ms,
     )
 
 
 def cdr(call_id: str = "c1", *, talk_ms: int = 62_000, session_id: int | None = 1, booth: str = BOOTH) -> Cdr:
-    """The same call when it is over: charged if it was talked, cancelled if not."""
-    tariff = DECK.match("49301234567")
-    assert tariff is not None
+    """The same call when it is over: charged at every level if it was talked, cancelled if not.
+
+    At 62 s its booth pays 0.29, the owner 0.132, the reseller 0.093 and the provider 0.07.
+    """
     is_answered = talk_ms > 0
     return Cdr(
         call_id=call_id,
@@ -159,7 +223,12 @@ def cdr(call_id: str = "c1", *, talk_ms: int = 62_000, session_id: int | None = 
         attempts=(Attempt(trunk="first", status=503, q850=None, pdd_ms=None),),
         leg_a_call_id=f"{call_id}-a",
         leg_b_call_id=f"{call_id}-b",
-        charges=(Charge(seller="zoe", buyer=BOOTH, tariff=tariff, cost=cost(talk_ms, tariff)),) if is_answered else (),
+        charges=tuple(
+            Charge(seller=seller, buyer=buyer, tariff=tariff, cost=cost(talk_ms, tariff))
+            for seller, buyer, tariff in relations()
+        )
+        if is_answered
+        else (),
     )
 
 
@@ -171,6 +240,15 @@ def connection_in_memory() -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys=ON")
     for statement in _SCHEMA:
         connection.execute(statement)
+    return connection
+
+
+def world_in_memory() -> sqlite3.Connection:
+    """The example world, in a database that no disk knows of."""
+    connection = connection_in_memory()
+    connection.execute("BEGIN")
+    load_world(connection, world(), at_ms=NOON_MS)
+    connection.execute("COMMIT")
     return connection
 
 

@@ -154,7 +154,7 @@ def unchangeable(path: Path) -> Iterator[None]:
 def test_a_read_only_database_opens_and_is_read(tmp_path: Path) -> None:
     path = tmp_path / "db"
     with filled(path) as store:
-        running(store, lambda store: store.commit(CallSettled(cdr(session_id=None))))
+        running(store, lambda store: store.commit(CallSettled(cdr(session_id=7))))
     with unchangeable(path), filled(path) as store:
         assert not store.writable
         assert [world.tenant for world in store.worlds()] == [TENANT]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import resource
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -149,7 +150,7 @@ def test_a_refusal_is_its_own_alone_and_order_is_kept(tmp_path: Path) -> None:
     with filled(tmp_path / "db") as store:
 
         async def work(store: Store) -> None:
-            for write in (started("c1"), CallSettled(cdr("c0", session_id=None))):
+            for write in (started("c1"), CallSettled(cdr("c0", session_id=7))):
                 store.submit(write, outcomes.append)
             with pytest.raises(UnknownBooth, match="b9"):
                 await store.commit(NO_BOOTH)
@@ -295,6 +296,89 @@ def test_the_log_is_folded_into_the_database(tmp_path: Path) -> None:
     # folded after 4,000 writes at the latest, and over the loop's head whenever the writer has a moment
     assert sizes[-1] < 8 * sizes[0]
     assert not log.exists()
+
+
+# Nothing overtakes a failure.
+
+
+@dataclass(frozen=True)
+class Fails:
+    """A write whose disk fails once it has begun: the connection is spoilt, and the next one is good again."""
+
+    waited_for: ClassVar[bool] = True
+    has_begun: threading.Event = field(default_factory=threading.Event)
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        self.has_begun.set()
+        connection.execute("PRAGMA query_only=ON")
+        started("failed").apply(connection)
+
+
+def test_what_was_submitted_before_a_failure_was_heard_of_fails_with_it(tmp_path: Path) -> None:
+    """Else a heartbeat would be on the disk, and the end of a call before it would not."""
+    told, outcomes = Told(), list[object]()
+    with filled(tmp_path / "db", told) as store:
+
+        async def work(store: Store) -> None:
+            failing = Fails()
+            store.submit(failing, outcomes.append)
+            assert failing.has_begun.wait(10)  # its group is closed: the next write is in another one
+            store.submit(answered("queued"), outcomes.append)
+            store.submit(started("waits for company"), outcomes.append)
+            await store.commit(answered("in the same turn"))
+
+        with pytest.raises(Unwritable):
+            running(store, work)
+    assert [type(outcome) for outcome in outcomes] == [Unwritable] * 3
+    assert len({str(outcome) for outcome in outcomes}) == 1
+    assert count(tmp_path / "db", "calls") == 0
+    assert told.health == [False]
+
+
+def test_what_is_submitted_after_a_failure_was_heard_of_is_written(tmp_path: Path) -> None:
+    told, outcomes = Told(), list[object]()
+    with filled(tmp_path / "db", told) as store:
+
+        async def work(store: Store) -> None:
+            loop = asyncio.get_running_loop()
+            written = loop.create_future()
+            failing = Fails()
+
+            def heard(outcome: object) -> None:
+                outcomes.append(outcome)
+                store.submit(started("again"), outcomes.append)
+                store.submit(answered("new"), written.set_result)
+
+            store.submit(failing, heard)
+            assert failing.has_begun.wait(10)
+            store.submit(answered("queued"), outcomes.append)
+            assert await written is None
+            assert store.writable
+            with pytest.raises(Unwritable):
+                await store.commit(Fails())
+            await store.commit(answered("queued"))
+
+        running(store, work)
+    assert [type(outcome) for outcome in outcomes] == [Unwritable, Unwritable, type(None)]
+    assert count(tmp_path / "db", "calls") == 3
+    assert told.health == [False, True, False, True]
+
+
+def test_closing_after_a_failure_that_nobody_heard_of_writes_nothing_more(tmp_path: Path) -> None:
+    outcomes: list[object] = []
+    with filled(tmp_path / "db") as store:
+
+        async def work(store: Store) -> None:
+            failing = Fails()
+            store.submit(failing, outcomes.append)
+            assert failing.has_begun.wait(10)
+            store.submit(started("queued"), outcomes.append)
+            store.close()
+            await asyncio.sleep(0)
+
+        running(store, work)
+    assert [type(outcome) for outcome in outcomes] == [Unwritable, Unwritable]
+    assert count(tmp_path / "db", "calls") == 0
 
 
 # What the desk reads.

@@ -8,29 +8,40 @@ from pathlib import Path
 
 import pytest
 
+from sipshop.billing.desk import SessionTerms
+from sipshop.billing.errors import UnknownAccount, UnknownParty
+from sipshop.billing.ledger import customer, session_account
 from sipshop.billing.money import Money
+from sipshop.sip.digest import Algorithm
 from sipshop.store import (
+    AccountState,
     AlreadyRunning,
     CallAnswered,
     CallRelayed,
     CallSettled,
     CallStarted,
+    Conflict,
     Heartbeat,
+    LimitSet,
     NewerSchema,
     NotEmpty,
+    OlderSchema,
     PartySuspended,
     SessionLocked,
     SessionOpened,
     SessionPaid,
+    SessionToppedUp,
     Store,
     StoreError,
     UnknownBooth,
     Unusable,
     Unwritable,
 )
-from tests.store.examples import BOOTH, NOON_MS, OTHER, TENANT, cdr, filled, live_call, opened, running, world
+from sipshop.world import World
+from tests.store.examples import BOOTH, NOON_MS, OTHER, OWNER, TENANT, cdr, filled, live_call, opened, running, world
 
 OPENED = SessionOpened(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS)
+LOADED = replace(world(), openings=())
 LOCKED = SessionLocked(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS + 5)
 
 
@@ -89,7 +100,12 @@ def _lacks_its_secret(path: Path) -> None:
 
 def _is_from_the_future(path: Path) -> None:
     opened(path).close()
-    sql(path, "UPDATE meta SET value = CAST('2' AS BLOB) WHERE key = 'schema_version'")
+    sql(path, "UPDATE meta SET value = CAST('3' AS BLOB) WHERE key = 'schema_version'")
+
+
+def _is_of_old(path: Path) -> None:
+    opened(path).close()
+    sql(path, "UPDATE meta SET value = CAST('1' AS BLOB) WHERE key = 'schema_version'")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +116,8 @@ def _is_from_the_future(path: Path) -> None:
         pytest.param(_is_a_letter, Unusable, "not a database", id="the database is a letter"),
         pytest.param(_is_another_programs, Unusable, "another program", id="another program's database"),
         pytest.param(_lacks_its_secret, Unusable, "notes about itself", id="a database without its secret"),
-        pytest.param(_is_from_the_future, NewerSchema, "version 2, this sipshop knows up to 1", id="a newer schema"),
+        pytest.param(_is_from_the_future, NewerSchema, "version 3, this sipshop knows up to 2", id="a newer schema"),
+        pytest.param(_is_of_old, OlderSchema, "made by an older sipshop .* empty data folder", id="an older schema"),
     ],
 )
 def test_what_cannot_be_used_is_said_and_let_go(
@@ -127,13 +144,14 @@ def test_a_database_has_one_user(tmp_path: Path) -> None:
 
 def test_a_world_comes_back_as_it_was_loaded(tmp_path: Path) -> None:
     with filled(tmp_path / "db") as store:
-        assert store.worlds() == (world(),)
+        assert store.worlds() == (LOADED,)
 
 
 def test_two_worlds_stay_apart(tmp_path: Path) -> None:
     with filled(tmp_path / "db") as store:
         store.load(replace(world(OTHER), open_booths=frozenset({"gate"})), at_ms=NOON_MS)
-        assert store.worlds() == (world(), replace(world(OTHER), open_booths=frozenset({"gate"})))
+        other = replace(world(OTHER), openings=(), open_booths=frozenset({"gate"}))
+        assert store.worlds() == (LOADED, other)
         (session,) = store.open_sessions()
         assert (session.tenant, session.id, session.opened_by) == (OTHER, 1, "world")
 
@@ -142,7 +160,7 @@ def test_a_world_is_loaded_once(tmp_path: Path) -> None:
     with filled(tmp_path / "db") as store:
         with pytest.raises(NotEmpty, match=TENANT):
             store.load(world(), at_ms=NOON_MS)
-        assert store.worlds() == (world(),)
+        assert store.worlds() == (LOADED,)
 
 
 def test_a_world_that_does_not_hold_together_leaves_nothing(tmp_path: Path) -> None:
@@ -151,6 +169,143 @@ def test_a_world_that_does_not_hold_together_leaves_nothing(tmp_path: Path) -> N
         store.load(replace(world(), parties=()), at_ms=NOON_MS)
     assert store.is_empty()
     store.close()
+
+
+def _of_the_same_realm(other: World) -> World:
+    return replace(other, shops=(replace(other.shops[0], realm=world().shops[0].realm),))
+
+
+def _of_the_same_realm_with_another_digest(other: World) -> World:
+    shop = replace(_of_the_same_realm(other).shops[0], digest=(Algorithm.MD5,))
+    return replace(other, shops=(shop,), booths=tuple(replace(booth, name=f"x{booth.name}") for booth in other.booths))
+
+
+def _behind_the_same_address(other: World) -> World:
+    return replace(other, booths=tuple(replace(booth, ip=booth.ip and "192.0.2.7") for booth in other.booths))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        pytest.param(
+            _of_the_same_realm,
+            "umbrella cannot be loaded: booth booth1 in realm corner.acme.example is acme's already; booth booth2",
+            id="a user in a realm",
+        ),
+        pytest.param(
+            _of_the_same_realm_with_another_digest,
+            "realm corner.acme.example has another list of digest algorithms with acme",
+            id="the challenges of a realm",
+        ),
+        pytest.param(_behind_the_same_address, "address 192.0.2.7 lets in booth gate of acme already", id="an address"),
+    ],
+)
+def test_no_phone_can_be_taken_for_another_tenants(tmp_path: Path, change: Callable[[World], World], text: str) -> None:
+    with filled(tmp_path / "db") as store:
+        with pytest.raises(Conflict, match=text):
+            store.load(change(world(OTHER)), at_ms=NOON_MS)
+        assert store.worlds() == (LOADED,)
+        store.load(world(OTHER), at_ms=NOON_MS)
+
+
+# Money.
+
+TOPPED_UP = SessionToppedUp(
+    tenant=TENANT, booth=BOOTH, amount=Money(2_000_000, "EUR"), author="ana", at_ms=NOON_MS + 1, key="t1"
+)
+
+
+def test_a_start_finds_the_accounts_that_can_run_dry(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        deposit = SessionTerms(deposit=Money(5_000_000, "EUR"))
+        for write in (
+            replace(OPENED, booth="gate"),
+            replace(OPENED, terms=deposit),
+            LOCKED,
+            CallSettled(cdr(session_id=2)),
+        ):
+            await store.commit(write)
+        paid = SessionPaid(
+            tenant=TENANT, booth="gate", version=0, tendered=Money(0, "EUR"), author="ana", at_ms=NOON_MS
+        )
+        await store.commit(paid)
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+    with filled(tmp_path / "db") as store:
+        store.load(world(OTHER), at_ms=NOON_MS)
+        assert [
+            (tenant, state.name, state.balance_micros, state.credit_limit_micros) for tenant, state in store.accounts()
+        ] == [
+            (TENANT, customer("zoe", "rhea"), 19_868_000, 5_000_000),
+            (TENANT, customer("rhea", TENANT), 99_907_000, 0),
+            (OTHER, customer("zoe", "rhea"), 20_000_000, 5_000_000),
+            (OTHER, customer("rhea", OTHER), 100_000_000, 0),
+            (TENANT, session_account(2, "zoe"), 4_710_000, 0),
+        ]
+        assert [(session.id, session.is_open, talked_ms) for session, talked_ms in store.unpaid_sessions()] == [
+            (2, False, 62_000)
+        ]
+
+
+def test_talk_time_is_counted_once_whatever_was_corrected(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for write in (OPENED, CallSettled(cdr("c1")), CallSettled(cdr("c2", talk_ms=500))):
+            await store.commit(write)
+        await store.commit(CallSettled(replace(cdr("c1"), revision=1)))
+        assert [talked_ms for _, talked_ms in store.unpaid_sessions()] == [62_500]
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+
+
+def test_an_account_is_read_by_its_party(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        limit = LimitSet(tenant=TENANT, party="zoe", credit_limit=None, author="root", reason="trusted", at_ms=NOON_MS)
+        assert (
+            await store.commit(limit)
+            == await store.account(TENANT, "zoe")
+            == AccountState(
+                name=OWNER, currency="EUR", balance_micros=20_000_000, credit_limit_micros=None, overdrawn=False
+            )
+        )
+        with pytest.raises(UnknownParty):
+            await store.account(TENANT, "nobody")
+        with pytest.raises(UnknownAccount):
+            await store.account(TENANT, TENANT)
+        with pytest.raises(UnknownParty):
+            await store.account(OTHER, "zoe")
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+
+
+def test_transfers_come_newest_first_and_signed_as_their_account_sees_them(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for write in (OPENED, TOPPED_UP, replace(TOPPED_UP, key="t2"), CallSettled(cdr())):
+            await store.commit(write)
+        charged, *deposits = await store.transfers(TENANT, "session:1@zoe", 9)
+        assert charged == {
+            "key": "c1:0:0",
+            "kind": "charge",
+            "amount": "-0.29",
+            "currency": "EUR",
+            "other": "revenue:zoe",
+            "author": "switch",
+            "reason": "",
+            "at": "2023-11-14T22:14:22.900Z",
+        }
+        assert [(row["key"], row["amount"], row["other"]) for row in deposits] == [
+            ("topup:t2", "2.00", "till:corner"),
+            ("topup:t1", "2.00", "till:corner"),
+        ]
+        assert [row["key"] for row in await store.transfers(TENANT, "session:1@zoe", 2)] == ["c1:0:0", "topup:t2"]
+        assert [row["amount"] for row in await store.transfers(TENANT, "revenue:zoe", 9)] == ["0.29"]
+        assert await store.transfers(OTHER, "session:1@zoe", 9) == []
+        assert await store.transfers(TENANT, "' OR 1=1 --", 9) == []
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
 
 
 # Across a restart.
@@ -191,7 +346,7 @@ def test_dead_calls_come_with_the_last_heartbeat_of_their_process(tmp_path: Path
         running(store, work)
     with filled(tmp_path / "db", process="run-2") as store:
         assert store.dead_calls("run-2") == [(relayed, 5_000), (silent, None)]
-        running(store, lambda store: store.commit(CallSettled(cdr("c1", session_id=None))))
+        running(store, lambda store: store.commit(CallSettled(cdr("c1", session_id=7))))
     with filled(tmp_path / "db", process="run-3") as store:
         assert store.dead_calls("run-3") == [(silent, None)]
 
@@ -215,7 +370,7 @@ def test_a_booth_session_from_unlock_to_payment(tmp_path: Path) -> None:
         assert await store.session(TENANT, BOOTH) == session
         for number, talk_ms in ((1, 62_000), (2, 0), (3, 1_000)):
             store.submit(CallSettled(cdr(f"c{number}", talk_ms=talk_ms)))
-        store.submit(CallSettled(cdr("stranger", session_id=None)))
+        store.submit(CallSettled(cdr("stranger", session_id=7)))
         bill = await store.bill(TENANT, BOOTH)
         assert bill is not None
         assert [line.call_id for line in bill.lines] == ["c1", "c3"]
@@ -258,6 +413,20 @@ def test_cdrs_come_newest_first_and_as_they_were(tmp_path: Path) -> None:
         assert await store.cdrs(TENANT, limit=9, shop="kiosk") == [of_gate.to_json()]
         assert await store.cdrs(TENANT, limit=9, shop="kiosk", booth=BOOTH) == []
         assert await store.cdrs(OTHER, limit=9) == []
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+
+
+def test_a_cdr_is_found_by_its_call_and_in_its_latest_revision(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        corrected = replace(cdr("c1", talk_ms=1_000), revision=1)
+        for settled in (cdr("c1"), corrected, cdr("c2", talk_ms=0)):
+            store.submit(CallSettled(settled))
+        assert await store.cdr(TENANT, "c1") == corrected.to_json()
+        assert await store.cdr(TENANT, "c2") == cdr("c2", talk_ms=0).to_json()
+        assert await store.cdr(TENANT, "c3") is None
+        assert await store.cdr(OTHER, "c1") is None
 
     with filled(tmp_path / "db") as store:
         running(store, work)

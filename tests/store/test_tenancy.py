@@ -34,6 +34,9 @@ METHODS_OF_NOBODY: Final = {
     "is_empty": "the start, for all tenants",
     "worlds": "the start, for all tenants",
     "open_sessions": "the start, for all tenants",
+    "unpaid_sessions": "the start, for all tenants",
+    "accounts": "the start, for all tenants",
+    "audit": "the books of all tenants",
     "dead_calls": "the start, for all tenants",
     "token": "the token tells the tenant",
 }

@@ -28,7 +28,7 @@ async def _serve(store: Store) -> None:
             _flood(store, 0)
         else:
             outcome = loop.create_future()
-            store.submit(CallSettled(cdr(line, session_id=None)), outcome.set_result)
+            store.submit(CallSettled(cdr(line, session_id=7)), outcome.set_result)
             _say(line, await outcome)
     store.close()
 
@@ -37,8 +37,8 @@ def _flood(store: Store, number: int) -> None:
     """Settle a call, and another one when it is written; some at once, so that commits have groups."""
     for step in range(5):
         call_id = f"c{number + step}"
-        store.submit(CallSettled(cdr(call_id, session_id=None)), partial(_say, call_id))
-    store.submit(CallSettled(cdr(f"c{number + 5}", session_id=None)), lambda _: _flood(store, number + 6))
+        store.submit(CallSettled(cdr(call_id, session_id=7)), partial(_say, call_id))
+    store.submit(CallSettled(cdr(f"c{number + 5}", session_id=7)), lambda _: _flood(store, number + 6))
     store.flush()
 
 

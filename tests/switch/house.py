@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import sqlite3
 import weakref
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -21,7 +21,7 @@ from sipshop.sip.flow import Address
 from sipshop.sip.leg import Content, IncomingLeg, OutgoingLeg, State
 from sipshop.sip.message import Request
 from sipshop.sip.useragent import Output
-from sipshop.store import CallSettled, LiveCall, Store, StoreError, Unwritable, queries, rows
+from sipshop.store import AccountState, CallSettled, LiveCall, Store, StoreError, Unwritable, queries, rows
 from sipshop.store.connect import connect_writer
 from sipshop.store.journal import Done, Write
 from sipshop.store.store import load_world
@@ -40,7 +40,7 @@ BERLIN: Final = "0301234567"
 WORLD_TEXT: Final = """\
 provider: {name: Tel}
 owners:
-  - {name: Ann}
+  - {name: Ann, deck: wholesale, unlimited: true}
 decks:
   - name: sell
     currency: EUR
@@ -48,9 +48,19 @@ decks:
       - {prefix: "49", destination: Germany, connect_fee: "0.05", first_s: 60, first_price: "0.12", next_s: 6}
       - {prefix: "49900", destination: Premium, forbidden: true}
       - {prefix: "44", destination: United Kingdom, first_s: 60, first_price: "0.30", next_s: 60}
+  - name: wholesale
+    currency: EUR
+    round: {places: 6}
+    rates:
+      - {prefix: "4", destination: Europe, first_s: 1, first_price: "0.06", next_s: 1}
+  - name: carrier
+    currency: EUR
+    round: {places: 4}
+    rates:
+      - {prefix: "4", destination: Europe, first_s: 1, first_price: "0.03", next_s: 1}
 trunks:
-  - {name: one, host: 192.0.2.20, emergency: true}
-  - {name: two, host: 192.0.2.21, emergency: true}
+  - {name: one, host: 192.0.2.20, emergency: true, carrier: Carrier, deck: carrier}
+  - {name: two, host: 192.0.2.21, emergency: true, carrier: Carrier, deck: carrier}
 routes:
   - {prefix: "49", trunks: [one, two]}
 shops:
@@ -85,26 +95,36 @@ class MemoryStore:
 
     secret = bytes(32)
 
-    def __init__(self, network: Network, world: World = WORLD) -> None:
+    def __init__(self, network: Network, worlds: Sequence[World] = (WORLD,)) -> None:
         self.network = network
         self.delay_s = 0.0
         self.broken = False
         self.cdrs: list[Cdr] = []
+        self._lives = 0
         self.connection = connection_in_memory()
         weakref.finalize(self, self.connection.close)
-        load_world(self.connection, world, at_ms=NOON_MS)
+        for world in worlds:
+            load_world(self.connection, world, at_ms=NOON_MS)
 
     @property
     def writable(self) -> bool:
         return not self.broken
 
     def submit(self, write: Write[object], done: Done | None = None) -> None:
+        life = self._lives
+
         def due() -> None:
+            if life != self._lives:
+                return
             result = self._apply(write)
             if done is not None:
                 done(result)
 
         self.network.at(self.network.now + self.delay_s, due)
+
+    def die(self) -> None:
+        """The process that wrote here is gone: what it had not committed never comes."""
+        self._lives += 1
 
     async def commit(self, write: Write[Result]) -> Result:
         result = self._apply(write)
@@ -126,9 +146,24 @@ class MemoryStore:
     def open_sessions(self) -> list[BoothSession]:
         return [rows.booth_session(row) for row in self._read(queries.OPEN_SESSIONS)]
 
+    async def has_moved(self, tenant: str, key: str) -> bool:
+        return bool(self._read(queries.TRANSFER, tenant=tenant, key=key))
+
+    def unpaid_sessions(self) -> list[tuple[BoothSession, int]]:
+        return [(rows.booth_session(row), row["talked_ms"]) for row in self._read(queries.UNPAID_SESSIONS)]
+
+    def accounts(self) -> list[tuple[str, AccountState]]:
+        found = [*self._read(queries.PARTY_ACCOUNTS), *self._read(queries.SESSION_ACCOUNTS)]
+        return [(row["tenant"], rows.account_state(row)) for row in found]
+
     def dead_calls(self, process: str) -> list[tuple[LiveCall, int | None]]:
         found = self._read(queries.DEAD_CALLS, process=process)
         return [(rows.live_call(row), row["mono_ms"]) for row in found]
+
+    def version(self, session_id: int) -> int:
+        """The version of a booth session's bill."""
+        ((version,),) = self._read(queries.SESSION_VERSION, tenant=TENANT, session_id=session_id)
+        return int(version)
 
     def count(self, table: str) -> int:
         return int(self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
@@ -148,13 +183,13 @@ class SwitchPeer(Peer):
         *,
         process: str = "run-1",
         max_calls: int = 100,
-        world: World = WORLD,
+        worlds: Sequence[World] = (WORLD,),
     ) -> None:
         super().__init__(network, SWITCH, ours=self._is_ours)
         self.facts: list[Fact] = []
         numbers = itertools.count()
         self.switch = Switch(
-            directory=Directory([world], default_realm="sipshop"),
+            directory=Directory(worlds, default_realm="sipshop"),
             store=cast("Store", store),  # a double of the IO boundary, where it is one
             agent=self.agent,
             options=Options(process=process, max_calls=max_calls, max_call_s=7200),
@@ -201,14 +236,16 @@ class House:
 
     def __init__(
         self,
-        store: Callable[[Network], Store | MemoryStore] = MemoryStore,
+        store: Callable[[Network, Sequence[World]], Store | MemoryStore] = MemoryStore,
         *,
         max_calls: int = 100,
         world: World = WORLD,
+        more: Sequence[World] = (),
     ) -> None:
         self.network = Network()
-        self.store = store(self.network)
-        self.switch_peer = SwitchPeer(self.network, self.store, max_calls=max_calls, world=world)
+        self.worlds = (world, *more)
+        self.store = store(self.network, self.worlds)
+        self.switch_peer = SwitchPeer(self.network, self.store, max_calls=max_calls, worlds=self.worlds)
         self.phone = Phone(self.network, GATE, user="gate")
         self.carrier = Phone(self.network, CARRIER_ONE, user="one")
         self.second = Phone(self.network, CARRIER_TWO, user="two")
@@ -230,7 +267,9 @@ class House:
     def restart(self, *, process: str = "run-2") -> SwitchPeer:
         """The process dies at once, and another one starts on the same database."""
         self.network.leave(self.switch_peer)
-        self.switch_peer = SwitchPeer(self.network, self.store, process=process)
+        if isinstance(self.store, MemoryStore):
+            self.store.die()
+        self.switch_peer = SwitchPeer(self.network, self.store, process=process, worlds=self.worlds)
         self.switch_peer.begin()
         return self.switch_peer
 
@@ -240,7 +279,7 @@ class House:
         self.network.advance(seconds)
 
     def unlock(self, booth: str = "gate") -> None:
-        at_once(self.switch.unlock(TENANT, booth, "ana"))
+        at_once(self.switch.desk.unlock(TENANT, booth, "ana"))
 
     def calling(self, number: str = BERLIN, *, content: Content | None = OFFER) -> tuple[OutgoingLeg, IncomingLeg]:
         leg = self.phone.call(SWITCH, number, content=content)
@@ -359,12 +398,12 @@ class DiskHouse(House):
         self._disk = store
         self.disk = disk
         store.start(asyncio.get_running_loop())
-        super().__init__(lambda _network: store, max_calls=max_calls)
+        super().__init__(lambda _network, _worlds: store, max_calls=max_calls)
         self.booth = BoothPhone(self.network, BOOTH)
 
     async def cdrs(self) -> list[dict[str, Any]]:
         await self.written()
-        return await self.switch.cdrs(TENANT, 100)
+        return await self.switch.desk.cdrs(TENANT, 100)
 
     async def dial(
         self, number: str = BERLIN, *, content: Content | None = OFFER

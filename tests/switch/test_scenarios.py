@@ -602,6 +602,6 @@ def test_a_call_that_was_only_ringing_at_a_crash_costs_nothing_and_a_late_answer
 def test_a_command_needs_a_store_and_changes_nothing_without_one(house: House) -> None:
     house.memory.broken = True
     with pytest.raises(Exception, match="disk I/O error"):
-        at_once(house.switch.lock("Tel", "gate", "ana"))
+        at_once(house.switch.desk.lock("Tel", "gate", "ana"))
     leg, _ = house.calling()
     assert house.phone.story(leg) == "Progressed"

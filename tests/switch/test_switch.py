@@ -54,7 +54,7 @@ def play(tmp_path: Path) -> Callable[..., None]:
         async def main() -> None:
             async with house_on(tmp_path / "db", disk or Disk(), max_calls=max_calls) as house:
                 if unlocked:
-                    await house.switch.unlock(TENANT, "gate", "ana")
+                    await house.switch.desk.unlock(TENANT, "gate", "ana")
                 await scene(house)
                 house.disk.heal()
                 for phone in house.phones:
@@ -90,10 +90,10 @@ def test_a_phone_registers_with_its_password(play: Callable[..., None]) -> None:
         await house.run()
         assert second.statuses == [200]
         assert second.last.get("contact") == "<sip:booth1@192.0.2.10:5060>;expires=600"
-        status = house.switch.booths(TENANT)[0]
+        status = house.switch.desk.booths(TENANT)[0]
         assert (status.booth, status.registered, status.state) == ("booth1", 1, "locked")
         await house.run(601.0)
-        assert house.switch.booths(TENANT)[0].registered == 0
+        assert house.switch.desk.booths(TENANT)[0].registered == 0
         told = [f.bindings for f in house.switch_peer.facts if isinstance(f, RegistrationChanged)]
         assert told == [1, 0]
 
@@ -175,15 +175,15 @@ def test_options_are_answered_without_a_challenge(play: Callable[..., None]) -> 
 
 
 async def suspend(house: DiskHouse) -> None:
-    await house.switch.suspend(TENANT, "Ann", "ana")
+    await house.switch.desk.suspend(TENANT, "Ann", "ana")
 
 
 async def suspend_all(house: DiskHouse) -> None:
-    await house.switch.suspend(TENANT, "Tel", "ana")
+    await house.switch.desk.suspend(TENANT, "Tel", "ana")
 
 
 async def lock(house: DiskHouse) -> None:
-    await house.switch.lock(TENANT, "gate", "ana")
+    await house.switch.desk.lock(TENANT, "gate", "ana")
 
 
 async def suspend_and_lock(house: DiskHouse) -> None:
@@ -250,7 +250,7 @@ def test_a_stranger_is_challenged_and_leaves_no_cdr(play: Callable[..., None]) -
 
 def test_a_booth_calls_with_its_password_and_its_next_call_reuses_the_nonce(play: Callable[..., None]) -> None:
     async def scene(house: DiskHouse) -> None:
-        await house.switch.unlock(TENANT, "booth1", "ana")
+        await house.switch.desk.unlock(TENANT, "booth1", "ana")
         house.booth.call(SWITCH, BERLIN)
         await house.run()
         for nc in (1, 2):
@@ -304,7 +304,7 @@ def test_an_emergency_call_from_a_locked_booth_of_a_suspended_owner(
         invite = next(d.message for d in house.network.log if d.destination == CARRIER_ONE)
         assert isinstance(invite, Request)
         assert invite.uri.user == "112"
-        await house.switch.lock(TENANT, "gate", "ana", cut=True) if disk_works else None
+        await house.switch.desk.lock(TENANT, "gate", "ana", cut=True) if disk_works else None
         assert leg.state is State.CONFIRMED  # no command cuts it
         house.phone.hang_up(leg)
         house.disk.heal()
@@ -342,8 +342,8 @@ def test_a_call_is_rated_billed_and_paid(play: Callable[..., None]) -> None:
         await house.run()
         await house.run(61.25)
         with pytest.raises(CallAlive):
-            await house.switch.pay(TENANT, "gate", 0, Money(500_000_000, "EUR"), "ana")
-        status = next(booth for booth in house.switch.booths(TENANT) if booth.booth == "gate")
+            await house.switch.desk.pay(TENANT, "gate", 0, Money(500_000_000, "EUR"), "ana")
+        status = next(booth for booth in house.switch.desk.booths(TENANT) if booth.booth == "gate")
         assert (status.state, status.dialled, status.seconds, status.live_calls) == ("in call", BERLIN, 61, 1)
         house.phone.hang_up(leg)
         await house.run()
@@ -351,22 +351,23 @@ def test_a_call_is_rated_billed_and_paid(play: Callable[..., None]) -> None:
         (record,) = await house.cdrs()
         # 61.5 s is 62 s; 60 s and one increment of 6 s at 0.12 a minute, 0.05 to connect: 0.182, to the cent
         assert (record["talk_ms"], record["result"], record["hung_up_by"]) == (61_500, "answered", "caller")
-        (charge,) = record["charges"]
+        charge, *above = record["charges"]
+        assert [(level["seller"], level["buyer"]) for level in above] == [("Tel", "Ann"), ("Carrier", "Tel")]
         assert (charge["seller"], charge["buyer"]) == ("Ann", "gate")
         assert (charge["billed_s"], charge["amount"], charge["currency"]) == (66, "0.18", "EUR")
         assert (record["e164"], record["destination"], record["trunk"]) == ("49301234567", "Germany", "one")
         assert (record["pdd_ms"], record["sip_status"]) == (1_250, 200)
 
-        bill = await house.switch.bill(TENANT, "gate")
+        bill = await house.switch.desk.bill(TENANT, "gate")
         assert (bill.total, bill.version, len(bill.lines)) == (Money(180_000, "EUR"), 1, 1)
         with pytest.raises(StaleBill):
-            await house.switch.pay(TENANT, "gate", 0, Money(500_000, "EUR"), "ana")
-        payment = await house.switch.pay(TENANT, "gate", 1, Money(500_000, "EUR"), "ana")
+            await house.switch.desk.pay(TENANT, "gate", 0, Money(500_000, "EUR"), "ana")
+        payment = await house.switch.desk.pay(TENANT, "gate", 1, Money(500_000, "EUR"), "ana")
         assert payment.change == Money(320_000, "EUR")
         again, _ = await house.dial()
         assert refused(house.phone, again).status == 403
         with pytest.raises(NothingToPay):
-            await house.switch.bill(TENANT, "gate")
+            await house.switch.desk.bill(TENANT, "gate")
 
     play(scene)
 
@@ -401,13 +402,13 @@ def test_the_facts_of_a_call_are_told_in_order_and_agree(play: Callable[..., Non
 def test_lock_lets_the_call_go_on_and_takes_no_new_one(play: Callable[..., None]) -> None:
     async def scene(house: DiskHouse) -> None:
         leg, _ = await house.talk()
-        session = await house.switch.lock(TENANT, "gate", "ana")
+        session = await house.switch.desk.lock(TENANT, "gate", "ana")
         assert session is not None
         await house.run(5.0)
         assert leg.state is State.CONFIRMED
         house.phone.hang_up(leg)
         await house.run()
-        assert (await house.switch.bill(TENANT, "gate")).session_id == session.id
+        assert (await house.switch.desk.bill(TENANT, "gate")).session_id == session.id
 
     play(scene)
 
@@ -416,7 +417,7 @@ def test_lock_lets_the_call_go_on_and_takes_no_new_one(play: Callable[..., None]
 def test_lock_and_cut_ends_the_call(play: Callable[..., None], answered: bool) -> None:
     async def scene(house: DiskHouse) -> None:
         leg, incoming = await (house.talk() if answered else house.dial())
-        await house.switch.lock(TENANT, "gate", "ana", cut=True)
+        await house.switch.desk.lock(TENANT, "gate", "ana", cut=True)
         await house.run()
         assert incoming is not None
         if answered:
@@ -439,7 +440,7 @@ def test_suspension_ends_no_call_and_is_lifted_again(play: Callable[..., None]) 
         assert leg.state is State.CONFIRMED
         house.phone.hang_up(leg)
         await house.run()
-        await house.switch.resume(TENANT, "Ann", "ana")
+        await house.switch.desk.resume(TENANT, "Ann", "ana")
         await house.talk()
 
     play(scene)
@@ -449,27 +450,27 @@ def test_commands_for_what_is_not_there(play: Callable[..., None]) -> None:
     async def scene(house: DiskHouse) -> None:
         switch, money = house.switch, Money(0, "EUR")
         commands: list[Callable[[], Awaitable[Any]]] = [
-            lambda: switch.unlock(TENANT, "nowhere", "ana"),
-            lambda: switch.lock(TENANT, "nowhere", "ana"),
-            lambda: switch.bill("other", "gate"),
-            lambda: switch.pay("other", "gate", 0, money, "ana"),
-            lambda: switch.cdrs(TENANT, 10, "nowhere"),
+            lambda: switch.desk.unlock(TENANT, "nowhere", "ana"),
+            lambda: switch.desk.lock(TENANT, "nowhere", "ana"),
+            lambda: switch.desk.bill("other", "gate"),
+            lambda: switch.desk.pay("other", "gate", 0, money, "ana"),
+            lambda: switch.desk.cdrs(TENANT, 10, "nowhere"),
         ]
         for command in commands:
             with pytest.raises(UnknownBooth):
                 await command()
         with pytest.raises(UnknownParty):
-            await switch.suspend(TENANT, "nobody", "ana")
-        assert switch.booths("other") == []
+            await switch.desk.suspend(TENANT, "nobody", "ana")
+        assert switch.desk.booths("other") == []
 
     play(scene)
 
 
 def test_unlock_is_idempotent_and_goes_on_with_the_unpaid_session(play: Callable[..., None]) -> None:
     async def scene(house: DiskHouse) -> None:
-        first = await house.switch.unlock(TENANT, "gate", "ana")
-        await house.switch.lock(TENANT, "gate", "ana")
-        again = await house.switch.unlock(TENANT, "gate", "bob")
+        first = await house.switch.desk.unlock(TENANT, "gate", "ana")
+        await house.switch.desk.lock(TENANT, "gate", "ana")
+        again = await house.switch.desk.unlock(TENANT, "gate", "bob")
         assert (again.id, again.paid) == (first.id, False)
 
     play(scene)
@@ -494,7 +495,7 @@ def test_an_answer_that_cannot_be_written_is_hung_up_on_and_its_cdr_is_written_l
         assert (health.ready, health.writable, health.why) == (False, False, "the database cannot be written")
         # an unwritable database alone refuses nobody beforehand, and the desk is told
         with pytest.raises(Unwritable):
-            await house.switch.unlock(TENANT, "booth1", "ana")
+            await house.switch.desk.unlock(TENANT, "booth1", "ana")
         second, called = await house.dial()
         assert (second.state, called is incoming) == (State.PROCEEDING, False)
         house.disk.heal()
@@ -510,8 +511,8 @@ def test_a_lock_that_cannot_be_written_leaves_the_booth_open(play: Callable[...,
     async def scene(house: DiskHouse) -> None:
         house.disk.fail()
         with pytest.raises(Unwritable):
-            await house.switch.lock(TENANT, "gate", "ana")
-        assert next(b for b in house.switch.booths(TENANT) if b.booth == "gate").state == "open"
+            await house.switch.desk.lock(TENANT, "gate", "ana")
+        assert next(b for b in house.switch.desk.booths(TENANT) if b.booth == "gate").state == "open"
 
     play(scene)
 
@@ -539,9 +540,9 @@ def test_after_a_crash_the_calls_are_ended_and_the_booths_are_as_they_were(tmp_p
 
     async def first_life() -> tuple[list[bytes], DiskHouse]:
         async with house_on(path, Disk()) as house:
-            await house.switch.unlock(TENANT, "gate", "ana")
-            await house.switch.unlock(TENANT, "booth1", "ana")
-            await house.switch.lock(TENANT, "booth1", "ana")
+            await house.switch.desk.unlock(TENANT, "gate", "ana")
+            await house.switch.desk.unlock(TENANT, "booth1", "ana")
+            await house.switch.desk.lock(TENANT, "booth1", "ana")
             await house.talk()
             await house.run(12.0)
             return [datagram.data for datagram in house.network.log], house
@@ -555,11 +556,11 @@ def test_after_a_crash_the_calls_are_ended_and_the_booths_are_as_they_were(tmp_p
             network.leave(house.switch_peer)
             house.switch_peer = SwitchPeer(network, store, process="run-2")
             house.switch_peer.begin()
-            states = {booth.booth: booth.state for booth in house.switch.booths(TENANT)}
+            states = {booth.booth: booth.state for booth in house.switch.desk.booths(TENANT)}
             assert states == {"booth1": "locked", "gate": "open"}
             assert house.switch.health().recovering
             with pytest.raises(CallAlive):
-                await house.switch.pay(TENANT, "gate", 0, Money(1_000_000, "EUR"), "ana")
+                await house.switch.desk.pay(TENANT, "gate", 0, Money(1_000_000, "EUR"), "ana")
             await house.run()
             for phone in (house.phone, house.carrier):
                 assert phone.last(phone.legs[0]) == HungUp('SIP;cause=503;text="Restarted"')
@@ -598,7 +599,7 @@ def test_draining_does_not_wait_for_ever_for_a_disk(
 def test_overload_is_refused_with_a_time_to_try_again(play: Callable[..., None]) -> None:
     async def scene(house: DiskHouse) -> None:
         await house.talk()
-        await house.switch.unlock(TENANT, "booth1", "ana")
+        await house.switch.desk.unlock(TENANT, "booth1", "ana")
         leg = house.booth.call(SWITCH, BERLIN)
         await house.run()
         failed = refused(house.booth, leg)

@@ -51,7 +51,7 @@ class Play:
             house.memory.broken = what == "breaks"
             house.memory.delay_s = {"is slow": 0.5, "is stuck": 4.0}.get(what, 0.0)
         elif who == "desk" and not house.memory.broken:
-            at_once(house.switch.lock(TENANT, "gate", "ana", cut=True))
+            at_once(house.switch.desk.lock(TENANT, "gate", "ana", cut=True))
         elif who != "desk":
             self.act({"caller": house.phone, "one": house.carrier, "two": house.second}[who], what)
 

@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 
@@ -125,21 +126,33 @@ class Program:
         self.kill()
 
 
+#: How `sipshop` is started, unless a test starts it in another way.
+SIPSHOP: Final = (sys.executable, "-m", "sipshop")
+
+
 class Server(Program):
-    """`sipshop demo` on free ports, with a data folder and a world of its own."""
+    """`sipshop demo` on free ports, with a data folder and a world of its own, or several worlds."""
 
     def __init__(
-        self, folder: Path, world: str, *, sip_port: int | None = None, carrier_port: int | None = None
+        self,
+        folder: Path,
+        *worlds: str,
+        sip_port: int | None = None,
+        http_port: int | None = None,
+        carrier_port: int | None = None,
+        program: Sequence[str | Path] = SIPSHOP,
     ) -> None:
         """Start it; with `carrier_port` it starts the demo carrier there, without one it starts none."""
         folder.mkdir(parents=True, exist_ok=True)
         self.sip = sip_port or free_port()
-        self.http = free_port()
+        self.http = http_port or free_port()
         self.data = folder / "data"
         self._has_carrier = carrier_port is not None
-        path = folder / "world.yaml"
-        path.write_text(world)
-        command: list[str | Path] = [sys.executable, "-m", "sipshop", "demo", "--world", path, "--data", self.data]
+        command: list[str | Path] = [*program, "demo", "--data", self.data]
+        for number, world in enumerate(worlds):
+            path = folder / f"world{number or ''}.yaml"
+            path.write_text(world)
+            command += ["--world", path]
         command += ["--listen", f"{HOST}:{self.sip}", "--http", f"{HOST}:{self.http}"]
         command += ["--carrier-listen", f"{HOST}:{carrier_port}"] if carrier_port else ["--no-carrier"]
         super().__init__(command, folder / "server.log")
@@ -160,17 +173,32 @@ class Server(Program):
             self.saw("carrier: SIP on")
         return self
 
-    def api(self, method: str, path: str, body: object = None) -> httpx.Response:
-        """Ask the API with the token that the server wrote."""
-        token = (self.data / "token").read_text().strip()
-        return self.client.request(method, f"/api/v1{path}", json=body, headers={"authorization": f"Bearer {token}"})
+    def api(
+        self, method: str, path: str, body: object = None, *, tenant: str | None = None, key: str | None = None
+    ) -> httpx.Response:
+        """Ask the API with the token that the server wrote, another provider's where a `tenant` is named.
 
-    def command(self, path: str, body: object = None) -> dict[str, Any]:
+        `key` is the name of a command that is done once, however often it is asked for.
+        """
+        token = (self.data / ("token" if tenant is None else f"token.{tenant}")).read_text().strip()
+        headers = {"authorization": f"Bearer {token}"}
+        if key is not None:
+            headers["idempotency-key"] = key
+        return self.client.request(method, f"/api/v1{path}", json=body, headers=headers)
+
+    def command(self, path: str, body: object = None, *, key: str | None = None) -> dict[str, Any]:
         """Give a command of the desk, which must be done."""
-        answer = self.api("POST", path, body)
+        answer = self.api("POST", path, body, key=key)
         assert answer.status_code == 200, answer.text
         done: dict[str, Any] = answer.json()
         return done
+
+    def look(self, path: str) -> dict[str, Any]:
+        """Read what is at a path, which must be there."""
+        answer = self.api("GET", path)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
 
     def unlock(self, *booths: str) -> None:
         """Open booths for customers."""
@@ -181,6 +209,20 @@ class Server(Program):
         """A booth's status."""
         booths: list[dict[str, Any]] = self.api("GET", "/booths").json()["booths"]
         return next(booth for booth in booths if booth["booth"] == name)
+
+    def party(self, name: str) -> dict[str, Any]:
+        """A party's status, and its account with the one above it."""
+        return self.look(f"/parties/{quote(name)}")
+
+    def parties(self) -> list[dict[str, Any]]:
+        """Every party's status."""
+        parties: list[dict[str, Any]] = self.look("/parties")["parties"]
+        return parties
+
+    def transfers(self, party: str) -> list[dict[str, Any]]:
+        """What moved on a party's account, the newest first."""
+        found: list[dict[str, Any]] = self.look(f"/parties/{quote(party)}/transfers?limit=1000")["transfers"]
+        return found
 
     def cdrs(self, booth: str) -> list[dict[str, Any]]:
         """A booth's CDRs, the newest first."""
@@ -263,7 +305,7 @@ class Sipp(Program):
 
     def __init__(
         self,
-        scenario: str,
+        scenario: str | Path,
         folder: Path,
         *,
         to: int | None = None,
@@ -279,10 +321,11 @@ class Sipp(Program):
         within_s: int = 20,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{scenario}-{booth or listen}-{len(list(folder.iterdir()))}"
+        file = scenario if isinstance(scenario, Path) else SCENARIOS / f"{scenario}.xml"
+        name = f"{file.stem}-{booth or listen}-{len(list(folder.iterdir()))}"
         self.messages_log = folder / f"{name}.messages"
         self.errors_log = folder / f"{name}.errors"
-        command: list[str | Path] = ["sipp", "-sf", SCENARIOS / f"{scenario}.xml", "-i", host, "-t", transport]
+        command: list[str | Path] = ["sipp", "-sf", file, "-i", host, "-t", transport]
         command += ["-m", str(calls), "-r", str(rate), "-d", str(pause_ms), "-nostdin"]
         command += ["-recv_timeout", str(within_s * 1000), "-timeout", str(within_s), "-timeout_error"]
         command += ["-trace_msg", "-message_file", self.messages_log, "-trace_err", "-error_file", self.errors_log]
@@ -321,10 +364,10 @@ class Sipp(Program):
 
 
 @contextmanager
-def strace(server: Server, folder: Path, inject: str) -> Iterator[None]:
-    """Tamper with a running server's fsyncs, as `inject` says in strace's words, for the time of the block."""
+def strace(server: Server, folder: Path, inject: str, syscalls: str = "fdatasync,fsync") -> Iterator[None]:
+    """Tamper with a running server's fsyncs or other `syscalls`, as `inject` says in strace's words, for the block."""
     command = ["strace", "-f", "-p", str(server.process.pid), "-o", str(folder / "strace.out")]
-    command += ["-e", "trace=fdatasync,fsync", "-e", f"inject=fdatasync,fsync:{inject}"]
+    command += ["-e", f"trace={syscalls}", "-e", f"inject={syscalls}:{inject}"]
     with Program(command, folder / "strace.log") as tracer:
         tracer.saw(" attached")
         yield
@@ -341,10 +384,15 @@ class World:
     other_booths: Sequence[str] = ()
 
     def yaml(self) -> str:
-        """The file. DE is 0.12 a minute and 0.05 to connect, by 60 s; GB is 0.60 a minute by the second."""
+        """The file. DE is 0.12 a minute and 0.05 to connect, by 60 s; GB is 0.60 a minute by the second.
+
+        Everybody sells by this deck, so that all levels of a call pay the same.
+        """
         lines = [
             "provider: {name: Wire Telecom}",
-            "owners: [{name: Good Payer}, {name: Bad Payer}]",
+            "owners:",
+            "  - {name: Good Payer, deck: sell, unlimited: true}",
+            "  - {name: Bad Payer, deck: sell, unlimited: true}",
             "decks:",
             "  - name: sell",
             "    currency: EUR",
@@ -361,7 +409,7 @@ class World:
                 )
             ),
             "trunks:",
-            *(f"  - {{name: {name}, host: {HOST}, {rest}}}" for name, rest in self.trunks.items()),
+            *(f"  - {{name: {name}, deck: sell, host: {HOST}, {rest}}}" for name, rest in self.trunks.items()),
             "routes:",
             *(f'  - {{prefix: "{prefix}", trunks: [{", ".join(trunks)}]}}' for prefix, trunks in self.routes.items()),
             "shops:",

@@ -283,7 +283,7 @@ def seen(cdr: dict[str, Any]) -> Record:
         tried=tuple((attempt["trunk"], attempt["status"]) for attempt in cdr["attempts"]),
         e164=cdr["e164"],
         kind=cdr["kind"],
-        amounts=tuple(f"{charge['amount']} {charge['currency']}" for charge in cdr["charges"]),
+        amounts=tuple(f"{charge['amount']} {charge['currency']}" for charge in cdr["charges"][:1]),
     )
 
 

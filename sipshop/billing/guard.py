@@ -1,0 +1,53 @@
+"""The loss guard: whether a call that is sold here loses money, at any of the lengths that calls have.
+
+A positive margin a minute can still lose on a short call, so total costs are compared, at several durations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sipshop.billing.deck import Tariff
+from sipshop.billing.rating import cost
+
+PPM: Final = 1_000_000
+MEAN_S: Final = 180
+
+
+class GuardAction(StrEnum):
+    """What is done about a call that would lose money."""
+
+    WARN = "warn"  # it is made, and counted
+    REROUTE = "reroute"  # it is made by a trunk on which it does not lose; without one it is refused
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossGuard:
+    """How a party guards its margin: `margin_ppm` is the least mark-up on cost, in millionths.
+
+    `mean_s` is how long its calls are on average, one of the durations that are looked at.
+    """
+
+    action: GuardAction = GuardAction.WARN
+    margin_ppm: int = 0
+    mean_s: int = MEAN_S
+
+
+WARN_OF_LOSSES: Final = LossGuard()
+
+
+def losing_at(sell: Tariff, buy: Tariff, guard: LossGuard) -> int | None:
+    """The first duration, in seconds, at which the sale does not bring its cost and the margin; None if it always does.
+
+    Looked at are 1 s, the first increment of either side, 60 s and the mean. Both sides are in one currency.
+    """
+    durations = {1, sell.rate.first_s, buy.rate.first_s, 60, guard.mean_s}
+    for duration_s in sorted(durations):
+        sold, bought = cost(duration_s * 1000, sell).amount, cost(duration_s * 1000, buy).amount
+        assert sold.currency == bought.currency, "a chain is in one currency"
+        if sold.micros * PPM < bought.micros * (PPM + guard.margin_ppm):
+            return duration_s
+    return None

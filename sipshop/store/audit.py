@@ -1,0 +1,447 @@
+"""The audit: the laws of the books, each asked of the whole database at one instant.
+
+A law is a question for what breaks it; a database that keeps it gives nothing back. What two laws would both see is
+left to the one that says more. Holds live in the switch's memory, but what a live call holds can be worked out from its
+row: the cost of the talk that it was granted.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import text
+
+from sipshop.billing.errors import BillingError
+from sipshop.billing.ledger import WORLD, customer, session_account
+from sipshop.billing.money import format_micros
+from sipshop.billing.rating import cost
+from sipshop.store import queries, rows
+from sipshop.store.connect import connect_reader, secret_of
+from sipshop.store.errors import Unusable
+from sipshop.store.rows import Row
+from sipshop.store.schema import TRIGGERS, Statement
+
+LAWS: Final[Mapping[str, str]] = {
+    "I1": "An attempt has one CDR at most, and no call is alive that has one.",
+    "I2": "A talked call is charged at every level from its booth to the carrier; nothing else is charged.",
+    "I3": "A balance is the sum of the account's transfers, and every charge has its transfer.",
+    "I4": "What live calls hold, they hold on accounts that are there.",
+    "I5": "No account is owed more, with what live calls hold on it, than its credit limit allows.",
+    "I6": "All balances of a currency come to nothing together.",
+    "I7": "A charge is what the call's talk time costs by the tariff that the call kept.",
+    "I8": "A transfer has a key that says what it is for, once in the tenant, and stays as it was written.",
+    "I9": "The margins of all levels of a call come to what its booth paid less what its carrier gets.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A law that does not hold: `subject` is the call, account or transfer of a tenant ("" for the database itself)."""
+
+    law: str
+    tenant: str
+    subject: str
+    text: str
+
+
+def audit_file(path: Path) -> list[Violation]:
+    """Audit a database, whether a server runs on it or not.
+
+    Raises:
+        NewerSchema, OlderSchema: another sipshop made it.
+        Unusable: it is not there, damaged, or no database of ours.
+    """
+    try:
+        with closing(connect_reader(path)) as connection:
+            if secret_of(connection, path) is None:
+                raise Unusable(path, "there is nothing in it")
+            return audit(connection)
+    except sqlite3.Error as error:
+        raise Unusable(path, str(error)) from error
+
+
+def audit(connection: sqlite3.Connection) -> list[Violation]:
+    """Return every breach, in the order of the laws; all questions see the same commit."""
+    connection.execute("BEGIN")
+    try:
+        return [
+            Violation(law, tenant, subject, found)
+            for law, check in _CHECKS
+            for tenant, subject, found in check(connection)
+        ]
+    finally:
+        connection.execute("ROLLBACK")
+
+
+_Breach = tuple[str, str, str]
+_Check = Callable[[sqlite3.Connection], Iterator[_Breach]]
+
+
+def _question(sql: str, *, given: str = "") -> Statement:
+    """A statement of SQL that stands here; `given` is what it has in common with others."""
+    return Statement(text(given + sql))
+
+
+def _ask(question: Statement, found: Callable[[Row], str], **values: object) -> _Check:
+    """The check that asks for `tenant` and `subject` of what breaks a law, and tells it by the row."""
+
+    def check(connection: sqlite3.Connection) -> Iterator[_Breach]:
+        for row in question.run(connection, values):
+            yield row["tenant"], row["subject"], found(row)
+
+    return check
+
+
+def _is(what: str) -> Callable[[Row], str]:
+    """What is told of every row in the same words."""
+    return lambda _row: what
+
+
+def _amount(micros: int, currency: str) -> str:
+    return f"{format_micros(micros)} {currency}"
+
+
+# I1: one CDR.
+
+_ALIVE_AND_SETTLED: Final = _question(
+    """
+    SELECT DISTINCT calls.tenant, calls.call_id AS subject
+    FROM calls JOIN cdrs ON cdrs.tenant = calls.tenant AND cdrs.call_id = calls.call_id
+    """
+)
+_REVISIONS: Final = _question(
+    """
+    SELECT tenant, call_id AS subject FROM cdrs
+    GROUP BY tenant, call_id HAVING min(revision) <> 0 OR max(revision) + 1 <> count(*)
+    """
+)
+_TWO_FOR_ONE: Final = _question(
+    """
+    SELECT tenant, min(call_id) AS subject, max(call_id) AS other FROM cdrs WHERE leg_b_call_id IS NOT NULL
+    GROUP BY tenant, leg_b_call_id HAVING min(call_id) <> max(call_id)
+    """
+)
+
+# I2: the chain of charges.
+
+_CHARGED_FOR_NOTHING: Final = _question(
+    """
+    SELECT DISTINCT charges.tenant, charges.call_id AS subject
+    FROM charges LEFT JOIN cdrs
+      ON cdrs.tenant = charges.tenant AND cdrs.call_id = charges.call_id AND cdrs.revision = charges.revision
+    WHERE cdrs.answered_at_ms IS NULL OR cdrs.kind = 'emergency' OR cdrs.direction <> 'outbound'
+    """
+)
+_TALKED_FOR_NOTHING: Final = _question(
+    """
+    SELECT tenant, call_id AS subject, talk_ms FROM cdrs
+    WHERE kind = 'call' AND direction = 'outbound' AND answered_at_ms IS NOT NULL AND talk_ms > 0
+      AND NOT EXISTS (
+        SELECT 1 FROM charges
+        WHERE charges.tenant = cdrs.tenant AND charges.call_id = cdrs.call_id AND charges.revision = cdrs.revision
+      )
+    """
+)
+_LEVELS: Final = _question(
+    """
+    SELECT tenant, call_id AS subject FROM charges
+    GROUP BY tenant, call_id, revision HAVING min(level) <> 0 OR max(level) + 1 <> count(*)
+    """
+)
+_BROKEN_CHAIN: Final = _question(
+    """
+    SELECT low.tenant, low.call_id AS subject, low.level, low.seller, high.buyer
+    FROM charges AS low JOIN charges AS high
+      ON high.tenant = low.tenant AND high.call_id = low.call_id AND high.revision = low.revision
+        AND high.level = low.level + 1
+    WHERE low.seller <> high.buyer
+    """
+)
+_CHAIN_ENDS: Final = _question(
+    """
+    SELECT ends.tenant, ends.call_id AS subject, first.buyer AS first_buyer, last.buyer AS last_buyer
+    FROM (
+      SELECT tenant, call_id, revision, min(level) AS lowest, max(level) AS highest FROM charges
+      GROUP BY tenant, call_id, revision
+    ) AS ends
+    JOIN charges AS first
+      ON first.tenant = ends.tenant AND first.call_id = ends.call_id AND first.revision = ends.revision
+        AND first.level = ends.lowest
+    JOIN charges AS last
+      ON last.tenant = ends.tenant AND last.call_id = ends.call_id AND last.revision = ends.revision
+        AND last.level = ends.highest
+    JOIN cdrs ON cdrs.tenant = ends.tenant AND cdrs.call_id = ends.call_id AND cdrs.revision = ends.revision
+    LEFT JOIN parties ON parties.tenant = last.tenant AND parties.name = last.buyer AND parties.kind = 'provider'
+    WHERE first.buyer <> cdrs.booth OR parties.name IS NULL
+    """
+)
+
+# I3: balances and transfers. Where the money comes from and goes to is the rest of all accounts: I6 sees it.
+
+_BALANCES: Final = _question(
+    """
+    WITH sums AS (
+      SELECT tenant, name, currency, sum(micros) AS micros
+      FROM (
+        SELECT tenant, credit AS name, currency, amount_micros AS micros FROM transfers
+        UNION ALL
+        SELECT tenant, debit AS name, currency, -amount_micros AS micros FROM transfers
+      ) AS moves
+      WHERE name <> :world
+      GROUP BY tenant, name, currency
+    )
+    SELECT accounts.tenant, accounts.name AS subject, accounts.currency, accounts.balance_micros,
+      coalesce(sums.micros, 0) AS micros
+    FROM accounts LEFT JOIN sums
+      ON sums.tenant = accounts.tenant AND sums.name = accounts.name AND sums.currency = accounts.currency
+    WHERE accounts.name <> :world AND accounts.balance_micros <> coalesce(sums.micros, 0)
+    UNION ALL
+    SELECT sums.tenant, sums.name AS subject, sums.currency, 0 AS balance_micros, sums.micros
+    FROM sums LEFT JOIN accounts
+      ON accounts.tenant = sums.tenant AND accounts.name = sums.name AND accounts.currency = sums.currency
+    WHERE accounts.name IS NULL
+    """
+)
+
+# The transfer that each charge must have, by the names that billing.ledger gives keys and accounts.
+_DUE: Final = """
+    WITH due AS (
+      SELECT charges.tenant, charges.call_id, charges.revision, charges.level, charges.currency, charges.amount_micros,
+        charges.call_id || ':' || charges.level || ':' || charges.revision AS key,
+        CASE
+          WHEN level = highest THEN 'carrier_cost:' || buyer
+          WHEN level = 0 THEN 'session:' || cdrs.session_id || '@' || seller
+          ELSE 'customer:' || buyer || '@' || seller
+        END AS debit,
+        CASE WHEN level = highest THEN 'payable:' ELSE 'revenue:' END || seller AS credit,
+        highest
+      FROM charges
+      JOIN (
+        SELECT tenant, call_id, revision, max(level) AS highest FROM charges GROUP BY tenant, call_id, revision
+      ) AS ends
+        ON ends.tenant = charges.tenant AND ends.call_id = charges.call_id AND ends.revision = charges.revision
+      LEFT JOIN cdrs
+        ON cdrs.tenant = charges.tenant AND cdrs.call_id = charges.call_id AND cdrs.revision = charges.revision
+    )
+"""
+_UNPAID_CHARGES: Final = _question(
+    """
+    SELECT due.tenant, due.key AS subject, due.debit, due.credit, due.currency, due.amount_micros
+    FROM due LEFT JOIN transfers ON transfers.tenant = due.tenant AND transfers.key = due.key
+      AND transfers.kind = 'charge' AND transfers.debit = due.debit AND transfers.credit = due.credit
+      AND transfers.currency = due.currency AND transfers.amount_micros = due.amount_micros
+    WHERE due.amount_micros <> 0 AND transfers.key IS NULL
+    """,
+    given=_DUE,
+)
+_CHARGED_TWICE: Final = _question(
+    """
+    SELECT tenant, key AS subject FROM transfers WHERE kind = 'charge'
+    EXCEPT SELECT tenant, key AS subject FROM due WHERE amount_micros <> 0
+    """,
+    given=_DUE,
+)
+
+# I4 and I5: holds and limits.
+
+_LIVE: Final = _question(
+    """
+    SELECT calls.tenant, calls.call_id, calls.session_id, calls.trunk, calls.parties, calls.granted_ms,
+      coalesce(booth_sessions.paid, 1) AS paid
+    FROM calls LEFT JOIN booth_sessions
+      ON booth_sessions.tenant = calls.tenant AND booth_sessions.id = calls.session_id
+    WHERE calls.granted_ms IS NOT NULL
+    """
+)
+_LIMITED: Final = _question(
+    """
+    SELECT tenant, name, currency, balance_micros, credit_limit_micros FROM accounts
+    WHERE credit_limit_micros IS NOT NULL AND overdrawn = 0 AND balance_micros + credit_limit_micros < :held
+    """
+)
+
+# I6: the whole.
+
+_NOT_IN_BALANCE: Final = _question(
+    """
+    SELECT tenant, currency AS subject, sum(balance_micros) AS micros FROM accounts
+    GROUP BY tenant, currency HAVING sum(balance_micros) <> 0
+    """
+)
+
+# I7: prices.
+
+_CHARGED: Final = _question(
+    """
+    SELECT charges.tenant, charges.call_id || ' level ' || charges.level AS subject, charges.currency,
+      charges.amount_micros, charges.duration_s, charges.billed_s, charges.tariff, charges.lines, cdrs.talk_ms
+    FROM charges JOIN cdrs
+      ON cdrs.tenant = charges.tenant AND cdrs.call_id = charges.call_id AND cdrs.revision = charges.revision
+    """
+)
+
+# I8: keys.
+
+_BAD_KEYS: Final = _question(
+    r"""
+    SELECT tenant, key AS subject, kind FROM transfers
+    WHERE NOT CASE kind
+      WHEN 'charge' THEN key LIKE '_%\:_%\:_%'
+      WHEN 'deposit' THEN key LIKE 'deposit:_%' OR key LIKE 'topup:_%'
+      WHEN 'opening' THEN key LIKE 'opening:_%'
+      WHEN 'checkout' THEN key LIKE 'checkout:_%'
+      WHEN 'payment' THEN key LIKE 'payment:_%'
+      WHEN 'adjustment' THEN key LIKE 'adjustment:_%'
+      ELSE 0
+    END
+    """
+)
+_TRIGGERS_FOUND: Final = _question("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+
+# I9: what came in to all parties less what went out, by their transfers, against the two ends of the chain.
+
+_MARGINS: Final = _question(
+    """
+    SELECT due.tenant, due.call_id AS subject, min(due.currency) AS one_currency, max(due.currency) AS other_currency,
+      sum(CASE WHEN due.level < due.highest THEN coalesce(transfers.amount_micros, 0) ELSE 0 END)
+        - sum(CASE WHEN due.level > 0 THEN coalesce(transfers.amount_micros, 0) ELSE 0 END) AS margins,
+      sum(CASE WHEN due.level = 0 THEN due.amount_micros ELSE 0 END)
+        - sum(CASE WHEN due.level = due.highest THEN due.amount_micros ELSE 0 END) AS spread
+    FROM due LEFT JOIN transfers ON transfers.tenant = due.tenant AND transfers.key = due.key
+    GROUP BY due.tenant, due.call_id, due.revision
+    HAVING one_currency <> other_currency OR margins <> spread
+    """,
+    given=_DUE,
+)
+
+
+def _accounts_held_on(connection: sqlite3.Connection) -> tuple[dict[tuple[str, str, str], int], list[_Breach]]:
+    """Work out what live calls hold, by tenant, account and currency; and which of them cannot hold what they do."""
+    held: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+    breaches: list[_Breach] = []
+    for row in _LIVE.run(connection, {}).fetchall():
+        tenant, call_id = row["tenant"], row["call_id"]
+        try:
+            parties = rows.call_parties(row["parties"])
+        except (BillingError, ValueError) as error:
+            breaches.append((tenant, call_id, f"who pays for it cannot be read: {error}"))
+            continue
+        payers = parties if row["trunk"] is None else parties[:-1]  # the carrier is paid when it is over
+        if payers and row["paid"]:
+            breaches.append((tenant, call_id, "it is granted talk time, but its booth session is paid or not there"))
+            continue
+        for level, (seller, buyer, tariff) in enumerate(payers):
+            name = customer(buyer, seller) if level else session_account(row["session_id"], seller)
+            if queries.ACCOUNT.run(connection, {"tenant": tenant, "account": name}).fetchone() is None:
+                breaches.append((tenant, call_id, f"it holds money on {name}, which is not there"))
+            held[tenant, name, tariff.currency] += cost(row["granted_ms"], tariff).amount.micros
+    return held, breaches
+
+
+def _held_nowhere(connection: sqlite3.Connection) -> Iterator[_Breach]:
+    """I4: holds without an account."""
+    yield from _accounts_held_on(connection)[1]
+
+
+def _beyond_their_limit(connection: sqlite3.Connection) -> Iterator[_Breach]:
+    """I5: less than nothing available, but for what an adjustment took."""
+    held, _ = _accounts_held_on(connection)
+    for row in _LIMITED.run(connection, {"held": max(held.values(), default=0)}).fetchall():
+        balance, limit, currency = row["balance_micros"], row["credit_limit_micros"], row["currency"]
+        on_hold = held.get((row["tenant"], row["name"], currency), 0)
+        if balance + limit < on_hold:
+            told = f"has {_amount(balance, currency)}, may owe {_amount(limit, currency)}"
+            yield row["tenant"], row["name"], f"{told}, and {_amount(on_hold, currency)} of it is on hold"
+
+
+def _wrongly_priced(connection: sqlite3.Connection) -> Iterator[_Breach]:
+    """I7: what is not the cost of its talk."""
+    for row in _CHARGED.run(connection, {}):
+        try:
+            tariff = rows.tariff(row["tariff"])
+            due = _price(tariff.duration_round.seconds(row["talk_ms"]), row["tariff"])
+        except (BillingError, ValueError) as error:
+            yield row["tenant"], row["subject"], f"its price cannot be worked out: {error}"
+            continue
+        found = row["amount_micros"], row["currency"], row["duration_s"], row["billed_s"], row["lines"]
+        if found != due:
+            due_text, found_text = _amount(due[0], due[1]), _amount(found[0], found[1])
+            yield row["tenant"], row["subject"], f"is {due_text} by its tariff, and stands as {found_text}"
+
+
+@lru_cache(maxsize=65_536)
+def _price(duration_s: int, tariff: str) -> tuple[int, str, int, int, str]:
+    """Amount, currency, duration, billed seconds and terms of a talk, as a charge's row has them: most talks recur."""
+    due = cost(duration_s * 1000, rows.tariff(tariff))
+    return due.amount.micros, due.amount.currency, due.duration_s, due.billed_s, rows.lines_text(due)
+
+
+def _changeable(connection: sqlite3.Connection) -> Iterator[_Breach]:
+    """I8: what should keep transfers as they were written, and is not there."""
+    found = {row["name"]: row["sql"] for row in _TRIGGERS_FOUND.run(connection, {})}
+    for name, sql in TRIGGERS.items():
+        if found.get(name) != sql:
+            yield "", name, "transfers are not protected by this trigger any more"
+
+
+def _margins_text(row: Row) -> str:
+    if row["one_currency"] != row["other_currency"]:
+        return f"its levels are charged in {row['one_currency']} and {row['other_currency']}"
+    margins, spread = _amount(row["margins"], row["one_currency"]), _amount(row["spread"], row["one_currency"])
+    return f"its margins come to {margins}, its two ends are {spread} apart"
+
+
+_CHECKS: Final[tuple[tuple[str, _Check], ...]] = (
+    ("I1", _ask(_ALIVE_AND_SETTLED, _is("is alive still, but has a CDR"))),
+    ("I1", _ask(_REVISIONS, _is("its CDR's revisions are not one after the other, from 0"))),
+    ("I1", _ask(_TWO_FOR_ONE, lambda row: f"is one call to the carrier with {row['other']}, which has a CDR too")),
+    ("I2", _ask(_CHARGED_FOR_NOTHING, _is("is charged, but no CDR of an answered call to a carrier says why"))),
+    ("I2", _ask(_TALKED_FOR_NOTHING, lambda row: f"talked {row['talk_ms']} ms, and nobody is charged")),
+    ("I2", _ask(_LEVELS, _is("its levels are not one after the other, from 0"))),
+    (
+        "I2",
+        _ask(_BROKEN_CHAIN, lambda row: f"{row['seller']} sells at level {row['level']}, {row['buyer']} buys above"),
+    ),
+    (
+        "I2",
+        _ask(
+            _CHAIN_ENDS, lambda row: f"is paid from {row['first_buyer']} to {row['last_buyer']}, not booth to carrier"
+        ),
+    ),
+    (
+        "I3",
+        _ask(
+            _BALANCES,
+            lambda row: (
+                f"has {_amount(row['balance_micros'], row['currency'])}, "
+                f"its transfers come to {_amount(row['micros'], row['currency'])}"
+            ),
+            world=WORLD,
+        ),
+    ),
+    (
+        "I3",
+        _ask(
+            _UNPAID_CHARGES,
+            lambda row: (
+                f"{_amount(row['amount_micros'], row['currency'])} was charged, "
+                f"but not moved from {row['debit']} to {row['credit']}"
+            ),
+        ),
+    ),
+    ("I3", _ask(_CHARGED_TWICE, _is("moves money for a charge that is not there"))),
+    ("I4", _held_nowhere),
+    ("I5", _beyond_their_limit),
+    ("I6", _ask(_NOT_IN_BALANCE, lambda row: f"all balances come to {_amount(row['micros'], row['subject'])}")),
+    ("I7", _wrongly_priced),
+    ("I8", _ask(_BAD_KEYS, lambda row: f"is no key of a transfer of kind {row['kind']!r}")),
+    ("I8", _changeable),
+    ("I9", _ask(_MARGINS, _margins_text)),
+)

@@ -1,0 +1,150 @@
+"""What the parties and booth sessions of every tenant may spend: the ledgers in memory, as the switch uses them.
+
+The store is told of every change and has the last word at a start; in between, these decide. Talk time that a booth
+session has bought is an account too, in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sipshop.billing.chain import Level, Payer, TalkTime, grant
+from sipshop.billing.desk import BoothSession, SessionTerms
+from sipshop.billing.errors import AccountInUse, BelowUsed
+from sipshop.billing.ledger import Account, Ledger, session_account
+from sipshop.billing.money import Money
+from sipshop.store import AccountState
+
+
+def _talk_account(session_id: int) -> str:
+    return f"talk:{session_id}"
+
+
+class Accounts:
+    """The accounts that can be charged, by tenant."""
+
+    def __init__(
+        self,
+        states: Iterable[tuple[str, AccountState]],
+        sessions: Iterable[tuple[BoothSession, int]],
+    ) -> None:
+        self._ledgers: dict[str, Ledger] = {}
+        self._sessions: dict[tuple[str, int], BoothSession] = {}  # those that are not paid
+        self._of_booth: dict[tuple[str, str], BoothSession] = {}
+        self._talked_ms: dict[tuple[str, int], int] = {}
+        for tenant, state in states:
+            self.ledger(tenant).open(
+                state.name, state.currency, balance=state.balance_micros, credit_limit=state.credit_limit_micros
+            )
+        for session, talked_ms in sessions:
+            self._sessions[session.tenant, session.id] = session
+            self._of_booth[session.tenant, session.booth] = session
+            self._talked_ms[session.tenant, session.id] = talked_ms
+            self._bound_talk(session)
+
+    @property
+    def holds(self) -> int:
+        """How many calls hold money or talk time."""
+        return sum(ledger.holds for ledger in self._ledgers.values())
+
+    def ledger(self, tenant: str) -> Ledger:
+        """The ledger of a tenant."""
+        return self._ledgers.setdefault(tenant, Ledger())
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Where what is held is not what the live calls hold, by tenant."""
+        return [(tenant, fault) for tenant, ledger in self._ledgers.items() for fault in ledger.faults()]
+
+    # Booth sessions.
+
+    def check_terms(self, session: BoothSession, terms: SessionTerms, live_calls: int) -> None:
+        """Whether an unpaid session may go on by these terms.
+
+        Raises:
+            BelowUsed: more is spent and held than they allow.
+            AccountInUse: calls are live for which nothing is held.
+        """
+        if terms.none:
+            return
+        account, talk = self._account(session), self.ledger(session.tenant).accounts.get(_talk_account(session.id))
+        is_bound = talk is not None if terms.talk_limit_ms is not None else account.credit_limit is not None
+        if live_calls and not is_bound:
+            raise AccountInUse("a call is going on without such a limit: wait for its end or cut it, then unlock again")
+        if terms.limit is not None and account.balance + terms.limit.micros < account.held:
+            raise BelowUsed(terms.limit, Money(account.held - account.balance, account.currency))
+        if terms.deposit is not None and account.credit_limit is None and account.balance + terms.deposit.micros < 0:
+            raise BelowUsed(terms.deposit, Money(-account.balance, account.currency))
+        used_ms = self._talked_ms[session.tenant, session.id] + (talk.held if talk is not None else 0)
+        if terms.talk_limit_ms is not None and terms.talk_limit_ms < used_ms:
+            raise AccountInUse(f"{-(-used_ms // 1000)} s of talk are used or promised already: give more minutes")
+
+    def keep(self, session: BoothSession, currency: str) -> None:
+        """Take an unpaid session as the store has it now: new, with another limit, or with more deposit than before."""
+        key = session.tenant, session.id
+        before = self._sessions.get(key)
+        self._sessions[key] = self._of_booth[session.tenant, session.booth] = session
+        self._talked_ms.setdefault(key, 0)
+        account = self.ledger(session.tenant).open(
+            session_account(session.id, session.owner), currency, balance=0, credit_limit=None
+        )
+        account.balance += session.deposit_micros - (before.deposit_micros if before is not None else 0)
+        account.credit_limit = session.credit_limit_micros
+        self._bound_talk(session)
+
+    def forget(self, tenant: str, session_id: int) -> None:
+        """A session was paid: nothing is charged on it any more; it may be forgotten already."""
+        session = self._sessions.pop((tenant, session_id), None)
+        if session is None:
+            return
+        del self._talked_ms[tenant, session_id]
+        if self._of_booth.get((tenant, session.booth)) is session:  # the next customer's may be there by now
+            del self._of_booth[tenant, session.booth]
+        ledger = self.ledger(tenant)
+        ledger.close(session_account(session.id, session.owner))
+        ledger.close(_talk_account(session.id))
+
+    def unpaid_of(self, booth: tuple[str, str]) -> BoothSession | None:
+        """The session of a booth, as (tenant, name), that is not paid: open or locked."""
+        return self._of_booth.get(booth)
+
+    def free(self, session: BoothSession) -> tuple[int | None, int | None]:
+        """What a session has left, in micro-units and in milliseconds of talk; None where it is bound by neither."""
+        talk = self.ledger(session.tenant).accounts.get(_talk_account(session.id))
+        return self._account(session).available, talk.available if talk is not None else None
+
+    # Calls.
+
+    def payers(self, tenant: str, session_id: int, levels: Sequence[Level]) -> tuple[Payer, ...]:
+        """All that must be able to pay for a call of a booth session, its talk time included."""
+        talk = _talk_account(session_id)
+        return (*levels, TalkTime(talk)) if talk in self.ledger(tenant).accounts else tuple(levels)
+
+    def grant(self, tenant: str, call_id: str, payers: Sequence[Payer], *, floor_s: int, wish_s: int) -> int | None:
+        """Hold what a longer talk costs at every level; its seconds, None where not one more can be paid."""
+        return grant(self.ledger(tenant), call_id, payers, floor_s=floor_s, wish_s=wish_s)
+
+    def is_limited(self, tenant: str, payers: Iterable[Payer]) -> bool:
+        """Whether any of them can run out of money or time."""
+        ledger = self.ledger(tenant)
+        return any(ledger[payer.account].credit_limit is not None for payer in payers)
+
+    def settle(
+        self, tenant: str, call_id: str, session_id: int | None, charges: Mapping[str, int], talk_ms: int
+    ) -> None:
+        """Charge a call that is over, by account, and free what it held."""
+        if session_id is None:
+            self.ledger(tenant).void(call_id)
+            return
+        if (tenant, session_id) in self._talked_ms:
+            self._talked_ms[tenant, session_id] += talk_ms
+        self.ledger(tenant).post(call_id, {**charges, _talk_account(session_id): talk_ms})
+
+    def _account(self, session: BoothSession) -> Account:
+        return self.ledger(session.tenant)[session_account(session.id, session.owner)]
+
+    def _bound_talk(self, session: BoothSession) -> None:
+        """Open the talk account of a session that has minutes, or set it anew."""
+        if session.talk_limit_ms is None:
+            return
+        account = self.ledger(session.tenant).open(_talk_account(session.id), "ms", balance=0, credit_limit=0)
+        account.balance = session.talk_limit_ms - self._talked_ms[session.tenant, session.id]

@@ -1,0 +1,409 @@
+"""The desk's one door: commands of operators and owners, and what they see (IO).
+
+What a command changes is on the disk before it is acknowledged, and holds in memory from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from sipshop.billing.cdr import CallKind
+from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionTerms
+from sipshop.billing.errors import AccountInUse, CallAlive, UnknownAccount
+from sipshop.billing.ledger import WORLD, TransferKind, customer, moved
+from sipshop.billing.money import Money
+from sipshop.billing.parties import Party
+from sipshop.proxy import call as calls
+from sipshop.proxy.admission import Booth
+from sipshop.proxy.call import Command
+from sipshop.sip.message import printable
+from sipshop.store import (
+    AccountMoved,
+    LimitSet,
+    NothingToPay,
+    PartySuspended,
+    SessionLocked,
+    SessionOpened,
+    SessionPaid,
+    SessionToppedUp,
+    Store,
+)
+from sipshop.store.audit import Violation
+from sipshop.switch.accounts import Accounts
+from sipshop.switch.directory import Directory
+from sipshop.switch.errors import UnknownBooth, UnknownCall
+from sipshop.switch.live import BoothKey, LiveCalls
+from sipshop.switch.meter import Meter
+from sipshop.switch.records import Live
+from sipshop.switch.registrations import Registrations
+from sipshop.switch.settler import Settler
+from sipshop.switch.status import BoothStatus, Health, PartyStatus
+
+
+class Desk:
+    """The booth sessions, and every command that a person may give.
+
+    `turn` gives the time and does what calls put out, `run` does what a call wants done; `health` says whether commands
+    can be taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        store: Store,
+        accounts: Accounts,
+        calls: LiveCalls,
+        meter: Meter,
+        settler: Settler,
+        registrations: Registrations,
+        turn: Callable[[], AbstractContextManager[float]],
+        run: Callable[[Live, list[Command], float], None],
+        health: Callable[[], Health],
+        utc_ms: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._directory = directory
+        self._store = store
+        self._accounts = accounts
+        self._calls = calls
+        self._meter = meter
+        self._settler = settler
+        self._registrations = registrations
+        self._turn = turn
+        self._run = run
+        self.health = health
+        self._utc_ms = utc_ms
+        self._clock = clock
+        self._open: dict[BoothKey, BoothSession] = {}
+
+    def begin(self) -> None:
+        """Take the sessions that were open when the store was closed."""
+        for session in self._store.open_sessions():
+            self._open[session.tenant, session.booth] = session
+
+    def open_session(self, booth: BoothKey) -> BoothSession | None:
+        """The session that a booth may call in, None where it is locked."""
+        return self._open.get(booth)
+
+    def booths(self, tenant: str) -> list[BoothStatus]:
+        """Every booth of a tenant, in the order of its world."""
+        now = self._clock()
+        return [self._status(booth, now) for key, booth in self._directory.booths.items() if key[0] == tenant]
+
+    async def unlock(self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID) -> BoothSession:
+        """Open a booth session, or go on with the booth's unpaid one; durable when it returns.
+
+        Raises:
+            UnknownBooth: there is no such booth.
+            DeskError, LedgerError: the unpaid session cannot go on by these terms.
+            StoreError: nothing was written, and the booth is as it was.
+        """
+        key = self._key(tenant, booth)
+        unpaid = self._accounts.unpaid_of(key)
+        if unpaid is not None:
+            self._accounts.check_terms(unpaid, terms, self._calls.count(key))
+        session = await self._store.commit(
+            SessionOpened(tenant=tenant, booth=booth, author=author, at_ms=self._utc_ms(), terms=terms)
+        )
+        self._open[key] = session
+        self._keep(session)
+        return session
+
+    async def top_up(self, tenant: str, booth: str, amount: Money, author: str, key: str) -> BoothSession:
+        """Take more of a deposit for a booth's unpaid session; its running calls may go on for it at once.
+
+        `key` names the command: given again with the same amount, it is found done.
+
+        Raises:
+            UnknownBooth: there is no such booth.
+            NothingToPay: it has no unpaid session.
+            DeskError: the amount is nothing, in another currency, or another one under the same key.
+            StoreError: nothing was written.
+        """
+        self._key(tenant, booth)
+        session = await self._store.commit(
+            SessionToppedUp(tenant=tenant, booth=booth, amount=amount, author=author, at_ms=self._utc_ms(), key=key)
+        )
+        if not session.paid:  # a command that is repeated after the checkout is found done, and changes nothing
+            self._keep(session)
+        return session
+
+    def _keep(self, session: BoothSession) -> None:
+        """Take a session as the store has it now, and let its calls use what was added."""
+        booth = self._directory.booths[session.tenant, session.booth]
+        self._accounts.keep(session, self._directory.shop_of(booth).currency)
+        with self._turn() as now:
+            for live in self._calls.of_booth((session.tenant, session.booth)):
+                self._meter.renew(live, now)
+
+    async def lock(self, tenant: str, booth: str, author: str, cut: bool = False) -> BoothSession | None:
+        """Stop new calls of a booth at once, and end the running ones if `cut`; durable when it returns.
+
+        Gives the unpaid session, None where there is none.
+
+        Raises:
+            UnknownBooth: there is no such booth.
+            StoreError: nothing was written; the booth is open again if it was, but what was cut stays cut.
+        """
+        key = self._key(tenant, booth)
+        before = self._open.pop(key, None)
+        if cut:
+            self._cut(self._calls.of_booth(key), f"cut by {printable(author)}")
+        try:
+            session = await self._store.commit(
+                SessionLocked(tenant=tenant, booth=booth, author=author, at_ms=self._utc_ms())
+            )
+        except Exception:
+            if before is not None:
+                self._open.setdefault(key, before)
+            raise
+        self._open.pop(key, None)
+        return session
+
+    async def bill(self, tenant: str, booth: str) -> Bill:
+        """The bill of a booth's unpaid session.
+
+        Raises:
+            UnknownBooth: there is no such booth.
+            NothingToPay: it has no unpaid session.
+        """
+        self._key(tenant, booth)
+        bill = await self._store.bill(tenant, booth)
+        if bill is None:
+            raise NothingToPay(f"booth {booth} has no unpaid session")
+        return bill
+
+    async def pay(self, tenant: str, booth: str, version: int, tendered: Money, author: str) -> Payment:
+        """Take the payment of the bill that was read at `version`, and lock the booth; durable when it returns.
+
+        Raises:
+            UnknownBooth: there is no such booth.
+            CallAlive: a call of the session is alive, or ended and not on disk yet.
+            DeskError: the bill changed meanwhile, or the tender does not pay it.
+            StoreError: nothing was written.
+        """
+        key = self._key(tenant, booth)
+        alive = self._settler.unsettled_of(key)
+        if alive:
+            raise CallAlive(alive)
+        before = self._open.pop(key, None)  # no call may land between the sum and the payment
+        try:
+            payment = await self._store.commit(
+                SessionPaid(
+                    tenant=tenant,
+                    booth=booth,
+                    version=version,
+                    tendered=tendered,
+                    author=author,
+                    at_ms=self._utc_ms(),
+                )
+            )
+        except Exception:
+            if before is not None:
+                self._open.setdefault(key, before)
+            raise
+        self._accounts.forget(tenant, payment.session_id)
+        return payment
+
+    async def suspend(self, tenant: str, party: str, author: str, cut: bool = False) -> None:
+        """Let a party, and all below it, place no new calls, and end the running ones if `cut`.
+
+        Emergency calls go on.
+
+        Raises:
+            UnknownParty: there is no such party.
+            StoreError: nothing was written, nobody is suspended and nothing cut.
+        """
+        await self._set_suspended(tenant, party, author, suspended=True)
+        if cut:
+            self._cut(self._calls.below(tenant, party), f"suspended by {printable(author)}")
+
+    async def resume(self, tenant: str, party: str, author: str) -> None:
+        """Let a party place calls again; raises `UnknownParty` or `StoreError`."""
+        await self._set_suspended(tenant, party, author, suspended=False)
+
+    def parties(self, tenant: str) -> list[PartyStatus]:
+        """Every party of a tenant, in the order of its world."""
+        return [self._party_status(tenant, party) for party in self._directory.parties[tenant]]
+
+    def party(self, tenant: str, name: str) -> PartyStatus:
+        """One party; raises `UnknownParty`."""
+        return self._party_status(tenant, self._directory.parties[tenant][name])
+
+    async def move(
+        self, tenant: str, party: str, kind: TransferKind, amount: Money, *, author: str, reason: str, key: str
+    ) -> PartyStatus:
+        """Book a payment of a party to the one above it, or an adjustment of its account; durable when it returns.
+
+        An amount below zero goes the other way: a payment back takes only what is available, an adjustment may
+        overdraw the account. `key` names the command: given again alike, it is found done.
+
+        Raises:
+            UnknownParty: there is no such party.
+            UnknownAccount: it is the provider, whom nobody sells to.
+            LedgerError: it is more than what is available, or another movement under the same key.
+            WrongCurrency: the account is in another one.
+            StoreError: nothing was written.
+        """
+        ledger, account = self._accounts.ledger(tenant), self._account_of(tenant, party)
+        is_payout = kind is TransferKind.PAYMENT and amount.micros < 0
+        hold = f"{kind.value}:{key}"
+        if is_payout and not await self._store.has_moved(tenant, hold):
+            ledger.take(hold, account, -amount.micros)
+        try:
+            result = await self._store.commit(
+                AccountMoved(
+                    tenant=tenant,
+                    party=party,
+                    kind=kind,
+                    amount=amount,
+                    author=author,
+                    reason=reason,
+                    at_ms=self._utc_ms(),
+                    key=key,
+                    held_micros=ledger[account].held - ledger.held_by(hold).get(account, 0),
+                )
+            )
+        finally:
+            ledger.void(hold)
+        if result.is_new:
+            ledger.apply(moved(hold, kind, source=WORLD, account=account, amount=amount))
+            self._renew_below(tenant, party)
+        return self.party(tenant, party)
+
+    async def set_limit(
+        self, tenant: str, party: str, credit_limit: int | None, author: str, reason: str
+    ) -> PartyStatus:
+        """Change what a party may owe the one above it (micro-units; None is no limit); durable when it returns.
+
+        Raises:
+            UnknownParty, UnknownAccount: as for `move`.
+            BelowUsed: it is lowered under what is spent and held.
+            AccountInUse: a party without a limit gets one while calls are live for which nothing is held.
+            StoreError: nothing was written.
+        """
+        ledger, account = self._accounts.ledger(tenant), self._account_of(tenant, party)
+        live = len(self._calls.below(tenant, party))
+        if live and credit_limit is not None and ledger[account].credit_limit is None:
+            raise AccountInUse(f"{live} calls below {party} are live without a limit: wait for their end or cut them")
+        before = ledger.limit(account, credit_limit)  # from now on nobody is granted more than will be allowed
+        try:
+            await self._store.commit(
+                LimitSet(
+                    tenant=tenant,
+                    party=party,
+                    credit_limit=credit_limit,
+                    author=author,
+                    reason=reason,
+                    at_ms=self._utc_ms(),
+                )
+            )
+        except Exception:
+            ledger[account].credit_limit = before
+            raise
+        self._renew_below(tenant, party)
+        return self.party(tenant, party)
+
+    async def transfers(self, tenant: str, party: str, limit: int) -> list[dict[str, Any]]:
+        """The newest movements of a party's account first; raises `UnknownParty` or `UnknownAccount`."""
+        return await self._store.transfers(tenant, self._account_of(tenant, party), limit)
+
+    async def audit(self) -> list[Violation]:
+        """Every breach of the laws of the ledger, in the database and in what is held in memory."""
+        found = await self._store.audit()
+        held = [Violation("I4", tenant, "ledger", fault) for tenant, fault in self._accounts.faults()]
+        return [*found, *held]
+
+    async def cdr(self, tenant: str, call_id: str) -> dict[str, Any]:
+        """The CDR of a call, its latest revision; raises `UnknownCall`."""
+        found = await self._store.cdr(tenant, call_id)
+        if found is None:
+            raise UnknownCall(f"there is no call named {call_id!r} that has ended")
+        return found
+
+    async def cdrs(self, tenant: str, limit: int, booth: str | None = None) -> list[dict[str, Any]]:
+        """The newest CDRs first, of one booth where it is named; raises `UnknownBooth` for one that is not there."""
+        if booth is not None:
+            self._key(tenant, booth)
+        return await self._store.cdrs(tenant, limit=limit, booth=booth)
+
+    async def _set_suspended(self, tenant: str, party: str, author: str, *, suspended: bool) -> None:
+        await self._store.commit(
+            PartySuspended(tenant=tenant, party=party, suspended=suspended, author=author, at_ms=self._utc_ms())
+        )
+        self._directory.suspend(tenant, party, suspended)
+
+    def _account_of(self, tenant: str, party: str) -> str:
+        """The account that a party is charged on."""
+        parent = self._directory.parties[tenant][party].parent
+        if parent is None:
+            raise UnknownAccount(f"{party} is the provider: nobody sells to it, so it has no account here")
+        return customer(party, parent)
+
+    def _renew_below(self, tenant: str, party: str) -> None:
+        """Let calls that were short of a party's money go on at once."""
+        with self._turn() as now:
+            for live in self._calls.below(tenant, party):
+                self._meter.renew(live, now)
+
+    def _party_status(self, tenant: str, party: Party) -> PartyStatus:
+        tree = self._directory.parties[tenant]
+        account = None if party.parent is None else self._accounts.ledger(tenant)[customer(party.name, party.parent)]
+        above = tree.suspended(party.name)
+        return PartyStatus(
+            party=party.name,
+            kind=party.kind.value,
+            parent=party.parent,
+            suspended=party.suspended,
+            suspended_by=above.name if above is not None else None,
+            currency=account.currency if account is not None else None,
+            balance_micros=account.balance if account is not None else None,
+            credit_limit_micros=account.credit_limit if account is not None else None,
+            unlimited=account is not None and account.credit_limit is None,
+            held_micros=account.held if account is not None else 0,
+            available_micros=account.available if account is not None else None,
+            overdrawn=account is not None and (account.available or 0) < 0,
+            live_calls=len(self._calls.below(tenant, party.name)),
+        )
+
+    def _key(self, tenant: str, booth: str) -> BoothKey:
+        if (tenant, booth) not in self._directory.booths:
+            raise UnknownBooth(f"there is no booth named {booth!r}")
+        return tenant, booth
+
+    def _cut(self, lives: list[Live], detail: str) -> None:
+        """End calls, but for emergency calls."""
+        with self._turn() as now:
+            for live in lives:
+                if live.offer.kind is not CallKind.EMERGENCY:
+                    self._run(live, live.call.hear(calls.Cut(detail), now), now)
+
+    def _status(self, booth: Booth, now: float) -> BoothStatus:
+        key = booth.tenant, booth.name
+        session = self._open.get(key)
+        live = self._calls.of_booth(key)
+        answered_at_s = live[0].call.answered_at_s if live else None
+        unpaid = self._accounts.unpaid_of(key)
+        available, left_ms = self._accounts.free(unpaid) if unpaid is not None else (None, None)
+        return BoothStatus(
+            booth=booth.name,
+            shop=booth.shop,
+            state="in call" if live else "open" if session is not None else "locked",
+            suspended=self._directory.suspended_above(booth) is not None,
+            registered=self._registrations.count(booth),
+            currency=self._directory.shop_of(booth).currency,
+            session_id=session.id if session is not None else None,
+            opened_at_ms=session.opened_at_ms if session is not None else None,
+            opened_by=session.opened_by if session is not None else None,
+            dialled=live[0].offer.dialled if live else None,
+            seconds=int(now - answered_at_s) if answered_at_s is not None else None,
+            live_calls=len(live),
+            deposit_micros=unpaid.deposit_micros if unpaid is not None else 0,
+            credit_limit_micros=unpaid.credit_limit_micros if unpaid is not None else None,
+            talk_limit_ms=unpaid.talk_limit_ms if unpaid is not None else None,
+            available_micros=available,
+            left_ms=left_ms,
+        )

@@ -1,0 +1,111 @@
+"""The meter: grants a call its talk time slice by slice, and charges every level when it is over (IO)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sipshop.billing.cdr import CallKind
+from sipshop.proxy import call as calls
+from sipshop.proxy.admission import Cause
+from sipshop.proxy.call import Command
+from sipshop.proxy.routing import Caps, Trunk
+from sipshop.sip.timers import Timers
+from sipshop.store import CallGranted, Store
+from sipshop.switch.accounts import Accounts
+from sipshop.switch.records import Live
+
+#: A call is granted talk time in slices of this, while money lasts, and a longer one this much before its end.
+SLICE_S: Final = 60
+RENEWAL_LEAD_S: Final = 10.0
+#: Nearer than this to the end of what is granted, no more is asked for.
+LAST_CALL_S: Final = 0.25
+
+
+class Meter:
+    """What calls may spend, and what they have spent.
+
+    A talk lasts `most_s` at most, and is granted in slices of `slice_s` while somebody in its chain can run out of
+    money. `run` does what a call wants done.
+    """
+
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        store: Store,
+        timers: Timers,
+        run: Callable[[Live, list[Command], float], None],
+        most_s: int,
+        slice_s: int,
+    ) -> None:
+        self._accounts = accounts
+        self._store = store
+        self._timers = timers
+        self._run = run
+        self._most_s = most_s
+        self._slice_s = slice_s
+        self._caps = Caps()
+
+    def authorise(self, live: Live) -> calls.Granted | calls.Denied:
+        """Have every level hold what the first slice costs."""
+        most_s = self._most_s
+        if not self._accounts.is_limited(live.tenant, live.payers):
+            return calls.Granted(most_s * 1000)
+        talk_s = self._accounts.grant(
+            live.tenant, live.call_id, live.payers, floor_s=0, wish_s=min(self._slice_s, most_s)
+        )
+        if talk_s is None:
+            return calls.Denied(Cause.NO_FUNDS, "a level of the chain has no funds for a first second")
+        return calls.Granted(talk_s * 1000)
+
+    def renew(self, live: Live, now: float) -> None:
+        """Grant a talking call another slice, where every level can pay for it, and look again before that ends."""
+        answered_at_s, granted_ms = live.call.answered_at_s, live.call.granted_ms
+        if live.call.ended or answered_at_s is None or granted_ms is None:
+            return
+        wish_s = min(int(now - answered_at_s) + self._slice_s, self._most_s)
+        talk_s = self._accounts.grant(live.tenant, live.call_id, live.payers, floor_s=granted_ms // 1000, wish_s=wish_s)
+        if talk_s is not None:
+            self._run(live, live.call.hear(calls.Extended(talk_s * 1000), now), now)
+            self._store.submit(CallGranted(live.tenant, live.call_id, talk_s * 1000))
+        self.watch(live, now)
+
+    def watch(self, live: Live, now: float) -> None:
+        """Look again at what can be granted, the nearer the end the more often: money may come in meanwhile."""
+        if live.renewal is not None:
+            live.renewal.stop()
+            live.renewal = None
+        answered_at_s, granted_ms = live.call.answered_at_s, live.call.granted_ms
+        if answered_at_s is None or granted_ms is None or granted_ms >= self._most_s * 1000:
+            return
+        left_s = answered_at_s + granted_ms / 1000 - now
+        if left_s > LAST_CALL_S:
+            at_s = now + max(left_s / 2, left_s - RENEWAL_LEAD_S)
+            live.renewal = self._timers.start(at_s, lambda then: self.renew(live, then))
+
+    def charge(self, live: Live, talk_ms: int) -> None:
+        """A call is over: charge every level in memory, free what was held and its carrier's line."""
+        if live.renewal is not None:
+            live.renewal.stop()
+            live.renewal = None
+        self._free_line(live)
+        passage = live.offer.passage
+        if passage is not None:
+            charges = {level.account: level.price(talk_ms) for level in passage.levels} if talk_ms else {}
+            self._accounts.settle(live.tenant, live.call_id, live.offer.session_id, charges, talk_ms)
+
+    def take_line(self, live: Live, trunk: Trunk, now: float) -> bool:
+        """Count a call on a trunk, if it has a line left; an emergency call is never counted."""
+        self._free_line(live)
+        if live.offer.kind is CallKind.EMERGENCY:
+            return True
+        if not self._caps.take(trunk, now):
+            return False
+        live.line = trunk
+        return True
+
+    def _free_line(self, live: Live) -> None:
+        if live.line is not None:
+            self._caps.release(live.line)
+            live.line = None

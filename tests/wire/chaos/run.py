@@ -1,0 +1,548 @@
+"""The chaos run itself: one life of the server after the other, each ended by a SIGKILL, with calls all the time."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from itertools import chain
+from pathlib import Path
+from typing import Final, Self
+
+import httpx
+
+from tests.wire.chaos import checks
+from tests.wire.chaos.scenarios import booth_scenario, carrier_scenario
+from tests.wire.chaos.scene import (
+    CARRIERS,
+    EMERGENCY,
+    OWNERS,
+    RESELLERS,
+    TALKS_MS,
+    Booth,
+    Foreigner,
+    booths,
+    crowd,
+    world,
+)
+from tests.wire.harness import HOST, SIPSHOP, Server, free_port, strace, until
+from tests.wire.test_durability import read_only
+
+_SABOTEUR: Final = Path(__file__).with_name("saboteur.py")
+_MICROS: Final = 1_000_000
+_LOOK_EVERY_S: Final = 0.25
+_BUSINESS_EVERY_S: Final = 0.1
+NUMBER: Final = "030123456"
+#: What a customer of a booth may be unlocked for.
+_TERMS: Final[Sequence[Mapping[str, object]]] = ({}, {"deposit": "0.08"}, {"limit": "0.30"}, {"minutes": 1})
+Say = Callable[[str], None]
+
+
+class Weather(StrEnum):
+    """What happens to the server in one life."""
+
+    CALM = "killed at a random moment"
+    EARLY = "killed while it starts and recovers"
+    SETTLING = "killed between two statements of a settlement"
+    FULL = "disk full (ENOSPC), then killed"
+    BROKEN = "disk broken (EIO), then killed"
+    READ_ONLY = "database read-only from its start, then killed"
+    JUMPY = "wall clock jumps by an hour, then killed"
+
+
+#: What strace does to which calls of the kernel.
+_DISK_FAULTS: Final[Mapping[Weather, tuple[str, str]]] = {
+    Weather.FULL: ("error=ENOSPC", "pwrite64"),
+    Weather.BROKEN: ("error=EIO", "fdatasync,fsync"),
+}
+#: Of a full run, how often each weather comes; the rest is calm.
+SHARES: Final[Mapping[Weather, int]] = {
+    Weather.SETTLING: 30,
+    Weather.EARLY: 12,
+    Weather.JUMPY: 10,
+    Weather.FULL: 6,
+    Weather.BROKEN: 6,
+    Weather.READ_ONLY: 4,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be done: `calls` at once at most, `weathers` one a life, and a `longest_s` that a life lasts."""
+
+    seed: int
+    calls: int
+    weathers: tuple[Weather, ...]
+    longest_s: float
+    audits_every: int  # lives
+    first_statement: int = 1  # of a settlement to die before
+
+    @property
+    def opening(self) -> Decimal:
+        """What an owner begins with: enough for every call of his to begin, and for little more."""
+        return Decimal(self.calls) / 100
+
+    @property
+    def payment_micros(self) -> int:
+        """What an owner pays at a time."""
+        return self.calls * 4_000
+
+    @classmethod
+    def full(cls, seed: int, *, kills: int, calls: int) -> Self:
+        """The run that `make chaos` makes."""
+        dice = random.Random(seed)
+        share = {weather: max(1, count * kills // 120) for weather, count in SHARES.items()}
+        weathers = [weather for weather, count in share.items() for _ in range(count)]
+        weathers += [Weather.CALM] * (kills - len(weathers))
+        dice.shuffle(weathers)
+        return cls(seed=seed, calls=calls, weathers=tuple(weathers), longest_s=8.0, audits_every=10)
+
+    @classmethod
+    def short(cls, seed: int) -> Self:
+        """5 kills and 20 calls: the run that the tests make."""
+        dice = random.Random(seed)
+        broken = dice.choice((Weather.FULL, Weather.BROKEN, Weather.READ_ONLY))
+        return cls(
+            seed=seed,
+            calls=20,
+            weathers=(Weather.JUMPY, Weather.SETTLING, Weather.SETTLING, Weather.EARLY, broken),
+            longest_s=2.0,
+            audits_every=5,
+            first_statement=dice.randrange(1, 25),
+        )
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a run: figures to print, and what is wrong by check."""
+
+    figures: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> list[str]:
+        """Everything that is wrong."""
+        return [f"{check}: {text}" for check, texts in self.wrong.items() for text in texts]
+
+
+@dataclass(slots=True)
+class Desk:
+    """The people at the desks and the parties who pay: what they asked for, and what they were told is done.
+
+    Who gets no answer asks again with the same key, in the next life if need be.
+    """
+
+    dice: random.Random
+    asked: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # by key: path, whose transfer, micro-units
+    acknowledged: dict[str, int] = field(default_factory=dict)  # by the key of the transfer
+    paid: dict[int, int] = field(default_factory=dict)  # by session
+    is_open: dict[str, bool] = field(default_factory=dict)  # by booth; who got no answer does not know
+    serial: int = 0
+
+    def opens(self, server: Server, booth: Booth) -> None:
+        """Unlock a booth, for one kind of terms or another."""
+        self.is_open.pop(booth.name, None)
+        answer = server.api("POST", f"/booths/{booth.name}/unlock", self.dice.choice(_TERMS))
+        if answer.status_code == httpx.codes.OK:
+            self.is_open[booth.name] = True
+
+    def pays_in(self, server: Server, micros: int, party: str) -> None:
+        """A party pays."""
+        self._ask(server, f"/parties/{party}/payments", "payment", micros)
+
+    def tops_up(self, server: Server, booth: Booth, micros: int) -> None:
+        """A customer pays more of a deposit."""
+        self._ask(server, f"/booths/{booth.name}/topup", "topup", micros)
+
+    def asks_again(self, server: Server) -> None:
+        """Ask for everything again that nobody answered."""
+        for key in list(self.asked):
+            self._send(server, key)
+
+    def checks_out(self, server: Server, booth: Booth) -> None:
+        """A customer pays and leaves, if no call is going on, and the next one comes; also into a booth left locked."""
+        bill = server.api("GET", f"/booths/{booth.name}/bill")
+        if bill.status_code == httpx.codes.OK:
+            tender = {"version": bill.json()["version"], "tendered": bill.json()["due"]}
+            was_open = self.is_open.pop(booth.name, None)
+            payment = server.api("POST", f"/booths/{booth.name}/pay", tender)
+            if payment.status_code == httpx.codes.OK:
+                self.is_open[booth.name] = False
+                self.paid[payment.json()["session_id"]] = _micros(payment.json()["total"])
+                self.opens(server, booth)
+            elif was_open is not None and payment.status_code == httpx.codes.CONFLICT:
+                self.is_open[booth.name] = was_open
+        elif bill.status_code == httpx.codes.NOT_FOUND:
+            self.opens(server, booth)
+
+    def _ask(self, server: Server, path: str, kind: str, micros: int) -> None:
+        self.serial += 1
+        key = f"chaos-{self.serial}"
+        self.asked[key] = path, f"{kind}:{key}", micros
+        self._send(server, key)
+
+    def _send(self, server: Server, key: str) -> None:
+        path, transfer, micros = self.asked[key]
+        body = {"amount": f"{Decimal(micros) / _MICROS:f}"} | ({"reason": "chaos"} if "/parties/" in path else {})
+        answer = server.api("POST", path, body, key=key)
+        if answer.status_code == httpx.codes.OK:
+            self.acknowledged[transfer] = micros
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            del self.asked[key]
+
+
+class Watcher(threading.Thread):
+    """Looks at every account through the API, again and again, in all lives."""
+
+    def __init__(self, http: int, token: Path) -> None:
+        super().__init__(daemon=True)
+        self.wrong: list[str] = []
+        self.looks = 0
+        self.most_calls = 0
+        self._url = f"http://{HOST}:{http}/api/v1"
+        self._token = token
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Look until told to stop; a server that is down is no news."""
+        while not self._over.wait(_LOOK_EVERY_S):
+            with suppress(httpx.HTTPError, OSError, KeyError):
+                self._look()
+
+    def stop(self) -> None:
+        """Have the last look."""
+        self._over.set()
+        self.join()
+
+    def _look(self) -> None:
+        headers = {"authorization": f"Bearer {self._token.read_text().strip()}"}
+        with httpx.Client(base_url=self._url, headers=headers, timeout=5) as client:
+            parties = client.get("/parties").raise_for_status().json()["parties"]
+            there = client.get("/booths").raise_for_status().json()["booths"]
+        self.looks += 1
+        self.most_calls = max(self.most_calls, sum(booth["live_calls"] for booth in there))
+        for party in parties:
+            if party["available"] is not None and Decimal(party["available"]) < 0:
+                self.wrong.append(f"party {party['party']} has {party['available']} available")
+        for booth in there:
+            if booth["available"] is not None and Decimal(booth["available"]) < 0:
+                self.wrong.append(f"the session of {booth['booth']} has {booth['available']} available")
+            if booth["left_ms"] is not None and booth["left_ms"] < 0:
+                self.wrong.append(f"the session of {booth['booth']} has {booth['left_ms']} ms left")
+
+
+class Run:
+    """A run on a folder of its own; `say` is told of every life."""
+
+    def __init__(self, plan: Plan, folder: Path, say: Say) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.say = say
+        self.dice = random.Random(plan.seed)
+        self.desk = Desk(random.Random(plan.seed))
+        self.sip, self.http = free_port(), free_port()
+        self.booths = booths(2 * plan.calls + len(OWNERS))
+        self.carriers: list[Foreigner] = []
+        self.crowds: list[Foreigner] = []
+        self.world = ""
+        self.kills: Counter[Weather] = Counter()
+        self.audits = 0
+        self.outcome = Outcome()
+
+    def made(self) -> Outcome:
+        """Run it all, and look at what is left."""
+        began = time.monotonic()
+        with ExitStack() as stack:
+            self._raise_carriers(stack)
+            with self._server() as server:
+                self._open_all(server.ready())
+                server.stop()
+            watcher = Watcher(self.http, server.data / "token")
+            watcher.start()
+            stack.callback(watcher.stop)
+            self._raise_crowds(stack)
+            for number, weather in enumerate(self.plan.weathers, start=1):
+                self._live(number, weather)
+                if number % self.plan.audits_every == 0:
+                    self._audit_dead(number)
+            self._end()
+            watcher.stop()
+            with self._server() as last:
+                self._look(last.ready(), watcher)
+                last.stop()
+        self.outcome.figures["wall time"] = f"{time.monotonic() - began:.0f} s"
+        return self.outcome
+
+    # The scene.
+
+    def _raise_carriers(self, stack: ExitStack) -> None:
+        ports = {name: free_port() for name in CARRIERS}
+        for name, (ring_ms, talk_ms) in CARRIERS.items():
+            carrier = Foreigner(
+                f"carrier-{name}", carrier_scenario(ring_ms, talk_ms), self.folder, "-p", f"{ports[name]}"
+            )
+            self.carriers.append(stack.enter_context(carrier))
+        self.world = world(self.booths, ports, self.plan.opening)
+
+    def _raise_crowds(self, stack: ExitStack) -> None:
+        """The booths are dealt to crowds, one for each length of a talk; a small one calls 112 again and again.
+
+        They call half as often again as is planned: some wait for answers that a crash has swallowed.
+        """
+        emergency, others = self.booths[: len(OWNERS)], self.booths[len(OWNERS) :]
+        share = -(-3 * self.plan.calls // (2 * len(TALKS_MS)))
+        for number, talk_ms in enumerate(TALKS_MS):
+            there = others[number :: len(TALKS_MS)]
+            self._raise_crowd(stack, f"booths-{talk_ms}", there, talk_ms, share, max(10, share // 2), NUMBER)
+        self._raise_crowd(stack, "emergencies", emergency, TALKS_MS[0], len(emergency), 2, EMERGENCY)
+
+    def _raise_crowd(
+        self, stack: ExitStack, name: str, there: Sequence[Booth], talk_ms: int, calls: int, rate: int, number: str
+    ) -> None:
+        people = crowd(
+            *(name, booth_scenario(talk_ms), self.folder, there),
+            to=self.sip,
+            calls=calls,
+            rate=rate,
+            number=number,
+        )
+        self.crowds.append(stack.enter_context(people))
+
+    def _open_all(self, server: Server) -> None:
+        for booth in self.booths[len(OWNERS) :]:  # 112 is called from locked ones
+            self.desk.opens(server, booth)
+
+    @contextmanager
+    def _server(self, *trap: str) -> Iterator[Server]:
+        """The server on the ports and the data of all lives, sabotaged if a `trap` is set."""
+        program: tuple[str | Path, ...] = (sys.executable, _SABOTEUR, *trap, "--") if trap else SIPSHOP
+        server = Server(self.folder, self.world, sip_port=self.sip, http_port=self.http, program=program)
+        try:
+            yield server
+        finally:
+            server.client.close()
+            server.kill()
+
+    # The lives.
+
+    def _live(self, number: int, weather: Weather) -> None:
+        """One life of the server, to its violent end."""
+        with ExitStack() as stack:
+            if weather is Weather.READ_ONLY:
+                stack.enter_context(read_only(self.folder / "data"))
+            server = stack.enter_context(self._server(*self._trap(weather)))
+            if weather is Weather.EARLY:
+                self._wait(server, self.dice.uniform(0.2, 2.0))
+            elif self._is_up(server, path="/healthz" if weather is Weather.READ_ONLY else "/readyz"):
+                self._suffer(weather, server, stack)
+            server.process.send_signal(signal.SIGKILL)
+            is_killed = server.process.wait() == -signal.SIGKILL
+        self.kills[weather] += is_killed
+        if not is_killed:
+            self._wrong("every life ends by SIGKILL", [f"life {number}: {weather}: status {server.process.returncode}"])
+        self.say(f"{number:4}/{len(self.plan.weathers)}  {weather}")
+
+    def _trap(self, weather: Weather) -> tuple[str, ...]:
+        match weather:
+            case Weather.SETTLING:
+                return (
+                    "--die-at",
+                    str(self._next_statement()),
+                    "--die-after",
+                    str(self.dice.randrange(10)),
+                    *self._note,
+                )
+            case Weather.JUMPY:
+                return ("--jump", str(self.dice.randrange(1_000_000)))
+            case _:
+                return ()
+
+    @property
+    def _note(self) -> tuple[str, str]:
+        return ("--note", str(self.folder / "saboteur.json"))
+
+    def _next_statement(self) -> int:
+        """The statement of a settlement to die before: each in turn, and again from the first after the last."""
+        stops = checks.stops_of(Path(self._note[1]))
+        if not stops:
+            return self.plan.first_statement
+        return 1 if stops[-1].before is None else stops[-1].at + 1
+
+    def _suffer(self, weather: Weather, server: Server, stack: ExitStack) -> None:
+        lasts_s = self.dice.uniform(0.2, self.plan.longest_s)
+        match weather:
+            case Weather.SETTLING:
+                self._wait(server, 4 * self.plan.longest_s, doing=self._business)
+            case Weather.FULL | Weather.BROKEN:
+                self._wait(server, 0.5, doing=self._business)
+                with strace(server, self.folder, *_DISK_FAULTS[weather]):
+                    self._wait(server, min(lasts_s, 2.0), doing=self._business)
+                    if self.dice.random() < 0.5:
+                        return  # it dies on the broken disk
+                self._is_up(server)
+                self._wait(server, 1.0, doing=self._business)
+            case _:
+                self._wait(server, lasts_s, doing=self._business)
+
+    def _is_up(self, server: Server, path: str = "/readyz") -> bool:
+        """Wait until it takes work; False if it died of a trap."""
+
+        def look() -> str | None:
+            if server.process.poll() is not None:
+                return "dead"
+            with suppress(httpx.TransportError):
+                return "up" if server.client.get(path).status_code == httpx.codes.OK else None
+            return None
+
+        return until(look, f"200 from {path}") == "up"
+
+    def _wait(self, server: Server, seconds: float, doing: Callable[[Server], None] = lambda _server: None) -> None:
+        """Let a time pass while the server lives, and business go on."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and server.process.poll() is None:
+            with suppress(httpx.TransportError):
+                doing(server)
+            time.sleep(min(_BUSINESS_EVERY_S, max(0.0, end - time.monotonic())))
+
+    def _business(self, server: Server) -> None:
+        """Somebody pays, tops up or checks out."""
+        self.desk.asks_again(server)
+        booth = self.dice.choice(self.booths[len(OWNERS) :])
+        match self.dice.randrange(6):
+            case 0 | 1:
+                self.desk.pays_in(server, self.plan.payment_micros, self.dice.choice(list(OWNERS)))
+            case 2:
+                self.desk.pays_in(server, 2 * self.plan.payment_micros, self.dice.choice(RESELLERS))
+            case 3:
+                self.desk.tops_up(server, booth, 50_000)
+            case _:
+                self.desk.checks_out(server, booth)
+
+    def _audit_dead(self, number: int) -> None:
+        """Audit a copy of the database as the kill has left it."""
+        copy = self.folder / "copy"
+        copy.mkdir(exist_ok=True)
+        for file in self.database.parent.glob("sipshop.db*"):
+            shutil.copy(file, copy)
+        self._note_audit(f"after life {number}", "--database", str(copy / self.database.name))
+        shutil.rmtree(copy)
+
+    def _note_audit(self, when: str, *words: str | Path, server: Server | None = None) -> None:
+        command = [*SIPSHOP, "audit", *words]
+        if server is not None:
+            done = server.cli("audit")
+        else:
+            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+        self.audits += 1
+        self._wrong("the books audit clean", [] if done.returncode == 0 else [f"{when}: {done.stdout}{done.stderr}"])
+
+    def _end(self) -> None:
+        """Let all calls come to their end in peace."""
+        with self._server() as server:
+            server.ready()
+            for people in self.crowds:
+                people.begin_no_more()
+            for people in self.crowds:
+                people.wait(60)
+            until(lambda: _idle(server), "the end of all calls", 60)
+            self.desk.asks_again(server)
+            status = server.stop()
+            self._wrong("the last server ends well", [f"status {status}"] if status else [])
+
+    # The account of it.
+
+    @property
+    def database(self) -> Path:
+        """The server's."""
+        return self.folder / "data" / "sipshop.db"
+
+    def _wrong(self, check: str, texts: Iterable[str]) -> None:
+        self.outcome.wrong.setdefault(check, []).extend(texts)
+
+    def _look(self, server: Server, watcher: Watcher) -> None:
+        """Ask the last server, read the books and the logs, and compare."""
+        parties, there_now = server.parties(), server.look("/booths")["booths"]
+        holds = server.metrics()['sipshop_table_size{table="holds"}']
+        self._note_audit("by the last server", server=server)
+        self._note_audit("of the database", "--database", str(self.database))
+        for carrier in self.carriers:
+            carrier.stop()
+        books = checks.read_books(self.database)
+        *people, emergencies = self.crowds
+        there = checks.heard(chain.from_iterable(each.lines() for each in people), by_booth=True)
+        saved = checks.heard(emergencies.lines(), by_booth=True)
+        carriers = checks.heard(chain.from_iterable(each.lines() for each in self.carriers), by_booth=False)
+        self._wrong("every 200 has one CDR", checks.answers_have_one_cdr(there, books))
+        self._wrong("no attempt has two CDRs", checks.attempts_have_one_cdr_at_most(books))
+        self._wrong("every answer of a carrier has a CDR or our BYE", checks.carriers_are_told(carriers, books))
+        self._wrong("nobody pays for more than the talk", checks.nobody_pays_too_much(there, books))
+        self._wrong(
+            "emergency calls are answered, and free", checks.emergencies_are_free(books, len(saved.answered_at))
+        )
+        self._wrong("no limit was passed", [*watcher.wrong, *checks.no_limit_was_passed(books)])
+        self._wrong("the books are balanced", checks.books_are_balanced(books))
+        self._wrong("every level paid once", checks.every_level_paid_once(books))
+        self._wrong("what was acknowledged is there", checks.acknowledged_money_is_there(self.desk.acknowledged, books))
+        self._wrong("paid sessions are paid", checks.paid_sessions_are_paid(self.desk.paid, books))
+        self._wrong("booths stand as was acknowledged", checks.booths_stand(self.desk.is_open, there_now))
+        self._wrong("nothing is held", checks.nothing_is_held(parties, holds, books))
+        log = server.said
+        self._wrong("no exception was left alone", [text for text in ("Traceback", "not handled") if text in log])
+        self._count(books, there, saved, carriers, watcher)
+
+    def _count(
+        self,
+        books: checks.Books,
+        there: checks.Heard,
+        saved: checks.Heard,
+        carriers: checks.Heard,
+        watcher: Watcher,
+    ) -> None:
+        figures = self.outcome.figures
+        figures["seed"] = str(self.plan.seed)
+        figures["lives ended by SIGKILL"] = str(self.kills.total())
+        for weather, count in sorted(self.kills.items()):
+            figures[f"  {weather}"] = str(count)
+        stops = checks.stops_of(Path(self._note[1]))
+        struck = sorted({stop.at for stop in stops if stop.before is not None})
+        figures["statements of a settlement that it died before"] = ", ".join(map(str, struck)) or "none"
+        figures["  settlements that it died in before their COMMIT"] = str(sum(stop.before is None for stop in stops))
+        figures["calls of the booths"] = str(there.calls)
+        figures["  at once, at most"] = str(watcher.most_calls)
+        figures["  answered (200 in their logs)"] = str(len(there.answered_at))
+        figures["  refused"] = ", ".join(f"{count} with {status}" for status, count in sorted(there.refusals.items()))
+        figures["  emergency calls answered"] = f"{len(saved.answered_at)} of {saved.calls}"
+        figures["calls that carriers answered"] = str(len(carriers.answered_at))
+        figures["CDRs"] = str(len(books.cdrs))
+        recovered = [cdr for cdr in books.cdrs if cdr.recovered]
+        figures["  recovered after a crash"] = str(len(recovered))
+        billed_s = sum(cdr.talk_ms for cdr in books.cdrs if cdr.charges) / 1000
+        lost = checks.given_away_s(there, books)
+        figures["seconds billed"] = f"{billed_s:.0f}"
+        figures["  given away by crashes"] = f"{sum(lost):.0f}, {max(lost, default=0):.1f} in one call at most"
+        figures["transfers"] = str(len(books.transfers))
+        figures["  payments and top-ups acknowledged"] = str(len(self.desk.acknowledged))
+        figures["  sessions checked out"] = str(len(self.desk.paid))
+        figures["looks at every account"] = str(watcher.looks)
+        figures["audits"] = str(self.audits)
+
+
+def _idle(server: Server) -> bool:
+    """Whether no call is live or without its CDR."""
+    sizes = server.metrics()
+    return not any(sizes[f'sipshop_table_size{{table="{table}"}}'] for table in ("calls", "unsettled_calls"))
+
+
+def _micros(amount: str) -> int:
+    return int(Decimal(amount) * _MICROS)
