@@ -606,7 +606,7 @@ def _fate(state: State, happened: Input, event: Heard | None) -> Fate:
         return _fate_of_talk(happened, event)
     match happened, event:
         case Input.DENIED, Denied(cause=cause, detail=detail):
-            return Fate(outcome=Outcome.REFUSED, cause=cause, detail=detail)
+            return Fate(outcome=Outcome.REFUSED, cause=cause, hung_up_by="switch", detail=detail)
         case Input.NOT_COMMITTED, NotCommitted(why=why):
             return Fate(outcome=Outcome.FAILED, cause=Cause.NOT_DURABLE, hung_up_by="switch", q850=41, detail=why)
         case Input.CUT, Cut(detail=detail):

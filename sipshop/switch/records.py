@@ -164,7 +164,7 @@ def cdr_of(live: Live, fate: Fate, talk_ms: int, now_ms: int) -> Cdr:
         talk_ms=talk_ms,
         result=Result(fate.outcome.value),
         sip_status=status_of(fate),
-        q850=fate.q850,
+        q850=q850_of(fate),
         hung_up_by=HungUpBy(fate.hung_up_by) if fate.hung_up_by is not None else None,
         trunk=trunk.name if trunk is not None else None,
         attempts=live.attempts,
@@ -252,6 +252,11 @@ def charges_of(parties: Parties, talk_ms: int) -> tuple[Charge, ...]:
 def status_of(fate: Fate) -> int:
     """The SIP status that the caller gets."""
     return REFUSALS[fate.cause].status if fate.cause is not None else fate.status
+
+
+def q850_of(fate: Fate) -> int | None:
+    """The Q.850 cause: the carrier's own, or that of our refusal."""
+    return REFUSALS[fate.cause].q850 if fate.q850 is None and fate.cause is not None else fate.q850
 
 
 def charged_accounts(cdr: Cdr) -> dict[str, int]:

@@ -465,7 +465,7 @@ def test_what_the_last_trunks_failure_means(failed: Failed, expected: Fate) -> N
             (),
             Denied(Cause.NO_RATE, "no rate"),
             Side.CALLER,
-            Fate(outcome=Outcome.REFUSED, cause=Cause.NO_RATE, detail="no rate"),
+            Fate(outcome=Outcome.REFUSED, cause=Cause.NO_RATE, hung_up_by="switch", detail="no rate"),
             id="denied",
         ),
         pytest.param(

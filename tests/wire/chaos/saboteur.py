@@ -1,9 +1,9 @@
 """Runs `sipshop` and sabotages it from within: `python saboteur.py [--die-at K ...] [--jump SEED] -- demo ...`.
 
-With `--die-at K` the process is killed while it settles a charged call: before the K-th statement that SQLite runs for
-it, or, where a settlement has fewer than K, after its last statement and before the COMMIT. `--die-after N` lets that
-many charged settlements pass first. Where it died goes to the end of the file `--note`, as
-`{"at": K, "of": statements or null, "before": the statement or null}`.
+With `--die-at K` the process is killed while it settles a call that moves money: before the K-th statement that SQLite
+runs for it, or, where a settlement has fewer than K, after its last statement and before the COMMIT. `--die-after N`
+lets that many such settlements pass first. Where it died goes to the end of the file `--note`, as
+`{"at": K, "before": the statement, null for the COMMIT}`.
 
 With `--jump SEED` the wall clock that is written down jumps by an hour, back and forth, again and again.
 """
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
 
 @dataclass(slots=True)
 class Trap:
-    """Kills the process at a statement of a charged settlement."""
+    """Kills the process at a statement of a settlement that moves money."""
 
     at: int
     after: int
@@ -61,7 +61,7 @@ class Trap:
         settle = CallSettled.apply
 
         def counted(settled: CallSettled, connection: sqlite3.Connection) -> int | None:
-            if not settled.cdr.charges:
+            if not any(charge.cost.amount.micros for charge in settled.cdr.charges):
                 return settle(settled, connection)
             if self.after > 0:
                 self.after -= 1
