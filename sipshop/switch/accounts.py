@@ -6,7 +6,8 @@ session has bought is an account too, in milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from sipshop.billing.chain import Level, Payer, TalkTime, grant
 from sipshop.billing.desk import BoothSession, SessionTerms
@@ -18,6 +19,13 @@ from sipshop.store import AccountState
 
 def _talk_account(session_id: int) -> str:
     return f"talk:{session_id}"
+
+
+def _lower(account: Account, talk: Account | None, micros: int, talk_ms: int) -> None:
+    if account.credit_limit is not None:
+        account.credit_limit -= micros
+    if talk is not None:
+        talk.balance -= talk_ms
 
 
 class Accounts:
@@ -57,26 +65,32 @@ class Accounts:
 
     # Booth sessions.
 
-    def check_terms(self, session: BoothSession, terms: SessionTerms, live_calls: int) -> None:
-        """Whether an unpaid session may go on by these terms.
+    def bind(self, session: BoothSession, terms: SessionTerms, live_calls: int) -> Callable[[], None]:
+        """Let an unpaid session spend no more than these terms will allow; what undoes that if they are not written.
 
         Raises:
             BelowUsed: more is spent and held than they allow.
-            AccountInUse: calls are live for which nothing is held.
+            AccountInUse: calls are live for which nothing is held, or more talk is used than they allow.
         """
-        if terms.none:
-            return
         account, talk = self._account(session), self.ledger(session.tenant).accounts.get(_talk_account(session.id))
         is_bound = talk is not None if terms.talk_limit_ms is not None else account.credit_limit is not None
-        if live_calls and not is_bound:
+        if live_calls and not terms.none and not is_bound:
             raise AccountInUse("a call is going on without such a limit: wait for its end or cut it, then unlock again")
-        if terms.limit is not None and account.balance + terms.limit.micros < account.held:
-            raise BelowUsed(terms.limit, Money(account.held - account.balance, account.currency))
         if terms.deposit is not None and account.credit_limit is None and account.balance + terms.deposit.micros < 0:
             raise BelowUsed(terms.deposit, Money(-account.balance, account.currency))
-        used_ms = self._talked_ms[session.tenant, session.id] + (talk.held if talk is not None else 0)
-        if terms.talk_limit_ms is not None and terms.talk_limit_ms < used_ms:
-            raise AccountInUse(f"{-(-used_ms // 1000)} s of talk are used or promised already: give more minutes")
+        less, less_ms = 0, 0
+        if terms.limit is not None:
+            if account.balance + terms.limit.micros < account.held:
+                raise BelowUsed(terms.limit, Money(account.held - account.balance, account.currency))
+            less = max(0, (account.credit_limit or 0) - terms.limit.micros)
+        if terms.talk_limit_ms is not None:
+            talked_ms = self._talked_ms[session.tenant, session.id]
+            used_ms = talked_ms + (talk.held if talk is not None else 0)
+            if terms.talk_limit_ms < used_ms:
+                raise AccountInUse(f"{-(-used_ms // 1000)} s of talk are used or promised already: give more minutes")
+            less_ms = max(0, talk.balance + talked_ms - terms.talk_limit_ms) if talk is not None else 0
+        _lower(account, talk, less, less_ms)
+        return partial(_lower, account, talk, -less, -less_ms)
 
     def keep(self, session: BoothSession, currency: str) -> None:
         """Take an unpaid session as the store has it now: new, with another limit, or with more deposit than before."""

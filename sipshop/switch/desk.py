@@ -103,11 +103,15 @@ class Desk:
         """
         key = self._key(tenant, booth)
         unpaid = self._accounts.unpaid_of(key)
-        if unpaid is not None:
-            self._accounts.check_terms(unpaid, terms, self._calls.count(key))
-        session = await self._store.commit(
-            SessionOpened(tenant=tenant, booth=booth, author=author, at_ms=self._utc_ms(), terms=terms)
-        )
+        undo = self._accounts.bind(unpaid, terms, self._calls.count(key)) if unpaid is not None else None
+        try:
+            session = await self._store.commit(
+                SessionOpened(tenant=tenant, booth=booth, author=author, at_ms=self._utc_ms(), terms=terms)
+            )
+        except Exception:
+            if undo is not None:
+                undo()
+            raise
         self._open[key] = session
         self._keep(session)
         return session

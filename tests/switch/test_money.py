@@ -19,6 +19,7 @@ from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money
 from sipshop.facts import LossSeen
 from sipshop.sip.leg import Failed, HungUp, OutgoingLeg
+from sipshop.store import Unwritable
 from sipshop.store.audit import audit
 from sipshop.switch.status import PartyStatus
 from sipshop.world import World, parse_world
@@ -307,6 +308,30 @@ def test_minutes_are_talk_minutes_of_all_calls_of_the_session() -> None:
     # whole seconds are granted: what is left of the minute, to the second
     assert talks[1] == (60_000 - talks[0]) // 1000 * 1000
     assert refusal(house, talk(house, GERMANY)) == 402
+
+
+@pytest.mark.parametrize(
+    ("terms", "other"),
+    [
+        (SessionTerms(limit=euros("5.00")), SessionTerms(limit=euros("2.00"))),
+        (SessionTerms(talk_limit_ms=600_000), SessionTerms(talk_limit_ms=120_000)),
+    ],
+)
+def test_terms_that_were_not_written_bind_nobody(terms: SessionTerms, other: SessionTerms) -> None:
+    house = house_of(terms=terms)
+    at_once(house.switch.desk.lock(TENANT, "gate", "ana"))
+    before = house.switch.desk.booths(TENANT)
+    house.memory.broken = True
+    with pytest.raises(Unwritable):
+        unlock(house, other)
+    house.memory.broken = False
+    assert house.switch.desk.booths(TENANT) == before
+    unlock(house, other)
+    (after,) = house.switch.desk.booths(TENANT)
+    assert (after.available_micros, after.left_ms) == (
+        None if other.limit is None else other.limit.micros,
+        other.talk_limit_ms,
+    )
 
 
 def test_terms_are_one_of_three_and_an_open_booth_keeps_its_own(house: House) -> None:
