@@ -124,14 +124,16 @@ class Chain:
     folder: Path
     stack: ExitStack
     carriers: dict[str, Sipp] = field(default_factory=dict)
-    calls: dict[str, Foreigner] = field(default_factory=dict)
+    calls: dict[str, Foreigner] = field(default_factory=dict)  # the latest of each name
+    begun: int = 0
 
     def call(self, name: str, number: str, talk_ms: int = FOR_EVER_MS, *, booths: tuple[str, ...] = ()) -> Foreigner:
         """Have a booth call a number, or several booths at once, or one booth several times."""
         there = [Booth(booth, password(booth)) for booth in booths or (name,)]
         count = len(there)
+        self.begun += 1
         people = crowd(
-            f"{name}-{len(self.calls)}",
+            f"{name}-{self.begun}",
             *(booth_scenario(talk_ms), self.folder, there),
             to=self.server.sip,
             calls=count,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .chaos.run import Plan, Run
+from .chaos.plan import Plan
+from .chaos.run import Run
 
 pytestmark = pytest.mark.wire
 

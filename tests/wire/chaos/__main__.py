@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.wire.chaos.example import example
-from tests.wire.chaos.run import Outcome, Plan, Run
+from tests.wire.chaos.plan import Plan
+from tests.wire.chaos.run import Outcome, Run
 
 
 def main(arguments: Sequence[str]) -> int:

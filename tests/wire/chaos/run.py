@@ -7,21 +7,20 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
-from enum import StrEnum
 from itertools import chain
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import httpx
 
 from tests.wire.chaos import checks
+from tests.wire.chaos.people import Desk, Watcher
+from tests.wire.chaos.plan import Plan, Weather
 from tests.wire.chaos.scenarios import booth_scenario, carrier_scenario
 from tests.wire.chaos.scene import (
     CARRIERS,
@@ -35,91 +34,19 @@ from tests.wire.chaos.scene import (
     crowd,
     world,
 )
-from tests.wire.harness import HOST, SIPSHOP, Server, free_port, strace, until
+from tests.wire.harness import SIPSHOP, Server, free_port, strace, until
 from tests.wire.test_durability import read_only
 
 _SABOTEUR: Final = Path(__file__).with_name("saboteur.py")
-_MICROS: Final = 1_000_000
-_LOOK_EVERY_S: Final = 0.25
 _BUSINESS_EVERY_S: Final = 0.1
-NUMBER: Final = "030123456"
-#: What a customer of a booth may be unlocked for.
-_TERMS: Final[Sequence[Mapping[str, object]]] = ({}, {"deposit": "0.08"}, {"limit": "0.30"}, {"minutes": 1})
+_NUMBER: Final = "030123456"
 Say = Callable[[str], None]
-
-
-class Weather(StrEnum):
-    """What happens to the server in one life."""
-
-    CALM = "killed at a random moment"
-    EARLY = "killed while it starts and recovers"
-    SETTLING = "killed between two statements of a settlement"
-    FULL = "disk full (ENOSPC), then killed"
-    BROKEN = "disk broken (EIO), then killed"
-    READ_ONLY = "database read-only from its start, then killed"
-    JUMPY = "wall clock jumps by an hour, then killed"
-
 
 #: What strace does to which calls of the kernel.
 _DISK_FAULTS: Final[Mapping[Weather, tuple[str, str]]] = {
     Weather.FULL: ("error=ENOSPC", "pwrite64"),
     Weather.BROKEN: ("error=EIO", "fdatasync,fsync"),
 }
-#: Of a full run, how often each weather comes; the rest is calm.
-SHARES: Final[Mapping[Weather, int]] = {
-    Weather.SETTLING: 30,
-    Weather.EARLY: 12,
-    Weather.JUMPY: 10,
-    Weather.FULL: 6,
-    Weather.BROKEN: 6,
-    Weather.READ_ONLY: 4,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to be done: `calls` at once at most, `weathers` one a life, and a `longest_s` that a life lasts."""
-
-    seed: int
-    calls: int
-    weathers: tuple[Weather, ...]
-    longest_s: float
-    audits_every: int  # lives
-    first_statement: int = 1  # of a settlement to die before
-
-    @property
-    def opening(self) -> Decimal:
-        """What an owner begins with: enough for every call of his to begin, and for little more."""
-        return Decimal(self.calls) / 100
-
-    @property
-    def payment_micros(self) -> int:
-        """What an owner pays at a time."""
-        return self.calls * 4_000
-
-    @classmethod
-    def full(cls, seed: int, *, kills: int, calls: int) -> Self:
-        """The run that `make chaos` makes."""
-        dice = random.Random(seed)
-        share = {weather: max(1, count * kills // 120) for weather, count in SHARES.items()}
-        weathers = [weather for weather, count in share.items() for _ in range(count)]
-        weathers += [Weather.CALM] * (kills - len(weathers))
-        dice.shuffle(weathers)
-        return cls(seed=seed, calls=calls, weathers=tuple(weathers), longest_s=8.0, audits_every=10)
-
-    @classmethod
-    def short(cls, seed: int) -> Self:
-        """5 kills and 20 calls: the run that the tests make."""
-        dice = random.Random(seed)
-        broken = dice.choice((Weather.FULL, Weather.BROKEN, Weather.READ_ONLY))
-        return cls(
-            seed=seed,
-            calls=20,
-            weathers=(Weather.JUMPY, Weather.SETTLING, Weather.SETTLING, Weather.EARLY, broken),
-            longest_s=2.0,
-            audits_every=5,
-            first_statement=dice.randrange(1, 25),
-        )
 
 
 @dataclass(slots=True)
@@ -133,112 +60,6 @@ class Outcome:
     def failures(self) -> list[str]:
         """Everything that is wrong."""
         return [f"{check}: {text}" for check, texts in self.wrong.items() for text in texts]
-
-
-@dataclass(slots=True)
-class Desk:
-    """The people at the desks and the parties who pay: what they asked for, and what they were told is done.
-
-    Who gets no answer asks again with the same key, in the next life if need be.
-    """
-
-    dice: random.Random
-    asked: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # by key: path, whose transfer, micro-units
-    acknowledged: dict[str, int] = field(default_factory=dict)  # by the key of the transfer
-    paid: dict[int, int] = field(default_factory=dict)  # by session
-    is_open: dict[str, bool] = field(default_factory=dict)  # by booth; who got no answer does not know
-    serial: int = 0
-
-    def opens(self, server: Server, booth: Booth) -> None:
-        """Unlock a booth, for one kind of terms or another."""
-        self.is_open.pop(booth.name, None)
-        answer = server.api("POST", f"/booths/{booth.name}/unlock", self.dice.choice(_TERMS))
-        if answer.status_code == httpx.codes.OK:
-            self.is_open[booth.name] = True
-
-    def pays_in(self, server: Server, micros: int, party: str) -> None:
-        """A party pays."""
-        self._ask(server, f"/parties/{party}/payments", "payment", micros)
-
-    def tops_up(self, server: Server, booth: Booth, micros: int) -> None:
-        """A customer pays more of a deposit."""
-        self._ask(server, f"/booths/{booth.name}/topup", "topup", micros)
-
-    def asks_again(self, server: Server) -> None:
-        """Ask for everything again that nobody answered."""
-        for key in list(self.asked):
-            self._send(server, key)
-
-    def checks_out(self, server: Server, booth: Booth) -> None:
-        """A customer pays and leaves, if no call is going on, and the next one comes; also into a booth left locked."""
-        bill = server.api("GET", f"/booths/{booth.name}/bill")
-        if bill.status_code == httpx.codes.OK:
-            tender = {"version": bill.json()["version"], "tendered": bill.json()["due"]}
-            was_open = self.is_open.pop(booth.name, None)
-            payment = server.api("POST", f"/booths/{booth.name}/pay", tender)
-            if payment.status_code == httpx.codes.OK:
-                self.is_open[booth.name] = False
-                self.paid[payment.json()["session_id"]] = _micros(payment.json()["total"])
-                self.opens(server, booth)
-            elif was_open is not None and payment.status_code == httpx.codes.CONFLICT:
-                self.is_open[booth.name] = was_open
-        elif bill.status_code == httpx.codes.NOT_FOUND:
-            self.opens(server, booth)
-
-    def _ask(self, server: Server, path: str, kind: str, micros: int) -> None:
-        self.serial += 1
-        key = f"chaos-{self.serial}"
-        self.asked[key] = path, f"{kind}:{key}", micros
-        self._send(server, key)
-
-    def _send(self, server: Server, key: str) -> None:
-        path, transfer, micros = self.asked[key]
-        body = {"amount": f"{Decimal(micros) / _MICROS:f}"} | ({"reason": "chaos"} if "/parties/" in path else {})
-        answer = server.api("POST", path, body, key=key)
-        if answer.status_code == httpx.codes.OK:
-            self.acknowledged[transfer] = micros
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            del self.asked[key]
-
-
-class Watcher(threading.Thread):
-    """Looks at every account through the API, again and again, in all lives."""
-
-    def __init__(self, http: int, token: Path) -> None:
-        super().__init__(daemon=True)
-        self.wrong: list[str] = []
-        self.looks = 0
-        self.most_calls = 0
-        self._url = f"http://{HOST}:{http}/api/v1"
-        self._token = token
-        self._over = threading.Event()
-
-    def run(self) -> None:
-        """Look until told to stop; a server that is down is no news."""
-        while not self._over.wait(_LOOK_EVERY_S):
-            with suppress(httpx.HTTPError, OSError, KeyError):
-                self._look()
-
-    def stop(self) -> None:
-        """Have the last look."""
-        self._over.set()
-        self.join()
-
-    def _look(self) -> None:
-        headers = {"authorization": f"Bearer {self._token.read_text().strip()}"}
-        with httpx.Client(base_url=self._url, headers=headers, timeout=5) as client:
-            parties = client.get("/parties").raise_for_status().json()["parties"]
-            there = client.get("/booths").raise_for_status().json()["booths"]
-        self.looks += 1
-        self.most_calls = max(self.most_calls, sum(booth["live_calls"] for booth in there))
-        for party in parties:
-            if party["available"] is not None and Decimal(party["available"]) < 0:
-                self.wrong.append(f"party {party['party']} has {party['available']} available")
-        for booth in there:
-            if booth["available"] is not None and Decimal(booth["available"]) < 0:
-                self.wrong.append(f"the session of {booth['booth']} has {booth['available']} available")
-            if booth["left_ms"] is not None and booth["left_ms"] < 0:
-                self.wrong.append(f"the session of {booth['booth']} has {booth['left_ms']} ms left")
 
 
 class Run:
@@ -259,6 +80,16 @@ class Run:
         self.kills: Counter[Weather] = Counter()
         self.audits = 0
         self.outcome = Outcome()
+
+    @property
+    def database(self) -> Path:
+        """The server's."""
+        return self.folder / "data" / "sipshop.db"
+
+    @property
+    def note(self) -> Path:
+        """Where the saboteur writes down where it struck."""
+        return self.folder / "saboteur.json"
 
     def made(self) -> Outcome:
         """Run it all, and look at what is left."""
@@ -304,7 +135,7 @@ class Run:
         share = -(-3 * self.plan.calls // (2 * len(TALKS_MS)))
         for number, talk_ms in enumerate(TALKS_MS):
             there = others[number :: len(TALKS_MS)]
-            self._raise_crowd(stack, f"booths-{talk_ms}", there, talk_ms, share, max(10, share // 2), NUMBER)
+            self._raise_crowd(stack, f"booths-{talk_ms}", there, talk_ms, share, max(10, share // 2), _NUMBER)
         self._raise_crowd(stack, "emergencies", emergency, TALKS_MS[0], len(emergency), 2, EMERGENCY)
 
     def _raise_crowd(
@@ -345,7 +176,7 @@ class Run:
             if weather is Weather.EARLY:
                 self._wait(server, self.dice.uniform(0.2, 2.0))
             elif self._is_up(server, path="/healthz" if weather is Weather.READ_ONLY else "/readyz"):
-                self._suffer(weather, server, stack)
+                self._suffer(weather, server)
             server.process.send_signal(signal.SIGKILL)
             is_killed = server.process.wait() == -signal.SIGKILL
         self.kills[weather] += is_killed
@@ -356,30 +187,22 @@ class Run:
     def _trap(self, weather: Weather) -> tuple[str, ...]:
         match weather:
             case Weather.SETTLING:
-                return (
-                    "--die-at",
-                    str(self._next_statement()),
-                    "--die-after",
-                    str(self.dice.randrange(10)),
-                    *self._note,
-                )
+                at, after = self._next_statement(), self.dice.randrange(10)
+                return ("--die-at", f"{at}", "--die-after", f"{after}", "--note", str(self.note))
             case Weather.JUMPY:
                 return ("--jump", str(self.dice.randrange(1_000_000)))
             case _:
                 return ()
 
-    @property
-    def _note(self) -> tuple[str, str]:
-        return ("--note", str(self.folder / "saboteur.json"))
-
     def _next_statement(self) -> int:
         """The statement of a settlement to die before: each in turn, and again from the first after the last."""
-        stops = checks.stops_of(Path(self._note[1]))
+        stops = checks.stops_of(self.note)
         if not stops:
             return self.plan.first_statement
         return 1 if stops[-1].before is None else stops[-1].at + 1
 
-    def _suffer(self, weather: Weather, server: Server, stack: ExitStack) -> None:
+    def _suffer(self, weather: Weather, server: Server) -> None:
+        """Let the weather come over a server that is up."""
         lasts_s = self.dice.uniform(0.2, self.plan.longest_s)
         match weather:
             case Weather.SETTLING:
@@ -389,7 +212,8 @@ class Run:
                 with strace(server, self.folder, *_DISK_FAULTS[weather]):
                     self._wait(server, min(lasts_s, 2.0), doing=self._business)
                     if self.dice.random() < 0.5:
-                        return  # it dies on the broken disk
+                        server.kill()  # before the disk is well again
+                        return
                 self._is_up(server)
                 self._wait(server, 1.0, doing=self._business)
             case _:
@@ -435,15 +259,10 @@ class Run:
         copy.mkdir(exist_ok=True)
         for file in self.database.parent.glob("sipshop.db*"):
             shutil.copy(file, copy)
-        self._note_audit(f"after life {number}", "--database", str(copy / self.database.name))
+        self._note_audit(f"after life {number}", _audit(copy / self.database.name))
         shutil.rmtree(copy)
 
-    def _note_audit(self, when: str, *words: str | Path, server: Server | None = None) -> None:
-        command = [*SIPSHOP, "audit", *words]
-        if server is not None:
-            done = server.cli("audit")
-        else:
-            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    def _note_audit(self, when: str, done: subprocess.CompletedProcess[str]) -> None:
         self.audits += 1
         self._wrong("the books audit clean", [] if done.returncode == 0 else [f"{when}: {done.stdout}{done.stderr}"])
 
@@ -462,11 +281,6 @@ class Run:
 
     # The account of it.
 
-    @property
-    def database(self) -> Path:
-        """The server's."""
-        return self.folder / "data" / "sipshop.db"
-
     def _wrong(self, check: str, texts: Iterable[str]) -> None:
         self.outcome.wrong.setdefault(check, []).extend(texts)
 
@@ -474,8 +288,8 @@ class Run:
         """Ask the last server, read the books and the logs, and compare."""
         parties, there_now = server.parties(), server.look("/booths")["booths"]
         holds = server.metrics()['sipshop_table_size{table="holds"}']
-        self._note_audit("by the last server", server=server)
-        self._note_audit("of the database", "--database", str(self.database))
+        self._note_audit("by the last server", server.cli("audit"))
+        self._note_audit("of the database", _audit(self.database))
         for carrier in self.carriers:
             carrier.stop()
         books = checks.read_books(self.database)
@@ -514,7 +328,7 @@ class Run:
         figures["lives ended by SIGKILL"] = str(self.kills.total())
         for weather, count in sorted(self.kills.items()):
             figures[f"  {weather}"] = str(count)
-        stops = checks.stops_of(Path(self._note[1]))
+        stops = checks.stops_of(self.note)
         struck = sorted({stop.at for stop in stops if stop.before is not None})
         figures["statements of a settlement that it died before"] = ", ".join(map(str, struck)) or "none"
         figures["  settlements that it died in before their COMMIT"] = str(sum(stop.before is None for stop in stops))
@@ -538,11 +352,13 @@ class Run:
         figures["audits"] = str(self.audits)
 
 
+def _audit(database: Path) -> subprocess.CompletedProcess[str]:
+    """Audit a database that no server needs to run on."""
+    command = [*SIPSHOP, "audit", "--database", str(database)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def _idle(server: Server) -> bool:
     """Whether no call is live or without its CDR."""
     sizes = server.metrics()
     return not any(sizes[f'sipshop_table_size{{table="{table}"}}'] for table in ("calls", "unsettled_calls"))
-
-
-def _micros(amount: str) -> int:
-    return int(Decimal(amount) * _MICROS)
