@@ -122,7 +122,8 @@ class _Demo:
         if store.is_empty():
             for path, text in zip(self._options.worlds, texts, strict=True):
                 store.load(parse_world(text, str(path)), at_ms=utc_ms())
-        worlds = store.worlds()
+        first = _provider(texts[0])
+        worlds = sorted(store.worlds(), key=lambda world: (world.tenant != first, world.tenant))
         if not worlds:
             raise StartError(
                 f"the database {store.path} has no world and cannot be written: mend the disk and start again"
@@ -363,6 +364,13 @@ def _softphone(directory: Directory, world_text: str, host: str, port: int) -> l
         "  .venv/bin/sipshop booth list",
         f"  .venv/bin/sipshop session bill {booth.name}",
     ]
+
+
+def _provider(world_text: str) -> str:
+    """Whose world it is, as far as it can be read; the database has the rest."""
+    top = read_yaml(world_text, Problems("the world"))
+    provider = top.section("provider", required=False) if top is not None else None
+    return provider.text("name", "") if provider is not None else ""
 
 
 def _passwords(world_text: str) -> dict[str, str]:

@@ -253,7 +253,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """Give the callee his ACK with the caller's answer to a late offer."""
+    """Give the callee his ACK, with the caller's answer to a late offer."""
 
     content: Content | None
 
@@ -373,6 +373,7 @@ class Call:
     granted_ms: int | None = None
     _alarm: tuple[float, Input] | None = None
     _early: Content | None = None
+    _late_offer: bool = False
 
     @property
     def deadline(self) -> float | None:
@@ -487,19 +488,19 @@ class Call:
             case Action.PROGRESS, leg.Progressed(status=status, content=content):
                 self._early = content or self._early
                 return [Progress(status, content)]
-            case Action.COMMIT, leg.Answered(content=content):
-                self._early = content or self._early
+            case Action.COMMIT, leg.Answered():
+                self._take(event)
                 self._alarm = (now + COMMIT_LIMIT_S, On.NOT_COMMITTED)
                 return [Commit()]
             case Action.ANSWER, _:
-                return [self._answer(event, now)]
+                return self._answer(event, now)
             case Action.EXTEND, Extended(talk_ms=talk_ms):
                 assert self.answered_at_s is not None, "it talks"
                 self.granted_ms = talk_ms
                 self._alarm = (self.answered_at_s + talk_ms / 1000, On.CUT_OFF)
                 return []
             case Action.ACKNOWLEDGE, leg.Acknowledged(content=content):
-                return [Acknowledge(content)]
+                return [Acknowledge(content)] if self._late_offer else []  # else the callee has his ACK already
             case _:
                 return self._pass(action, event, side)
 
@@ -528,12 +529,17 @@ class Call:
         self._alarm = (now + trunk.first_response_timeout_s, On.SILENT)
         return Dial(trunk, len(self.attempts))
 
-    def _answer(self, event: Heard | None, now: float) -> Command:
+    def _answer(self, event: Heard | None, now: float) -> list[Command]:
+        """Answer the caller; the callee gets his ACK with it, or with the caller's own where that has the answer."""
         if isinstance(event, leg.Answered):
-            self._early = event.content or self._early
+            self._take(event)
         self.answered_at_s = now
         self._alarm = (now + self.granted_ms / 1000, On.CUT_OFF) if self.granted_ms is not None else None
-        return Answer(self._early)
+        return [Answer(self._early)] if self._late_offer else [Answer(self._early), Acknowledge(None)]
+
+    def _take(self, answered: leg.Answered) -> None:
+        self._early = answered.content or self._early
+        self._late_offer = answered.late_offer
 
     def _talk_ms(self, now: float) -> int:
         if self.answered_at_s is None:

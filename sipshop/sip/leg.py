@@ -48,7 +48,10 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The callee answered; `late_offer` means that `content` is an offer and the ACK waits for `acknowledge`."""
+    """The callee answered, and waits for the ACK that `acknowledge` sends.
+
+    `late_offer` means that `content` is an offer, to which that ACK carries the answer.
+    """
 
     content: Content | None
     late_offer: bool
@@ -150,7 +153,6 @@ class Input(Word):
     GOT_BYE = auto()
     GOT_1XX = auto()
     GOT_2XX = auto()
-    GOT_2XX_OFFER = auto()  # the INVITE had no offer, so the 2xx has it
     GOT_FAILURE = auto()
     NO_RESPONSE = auto()
     NO_ACK = auto()
@@ -204,23 +206,19 @@ INCOMING: Final[Table] = {
 #: The caller's half: RFC 3261 sections 9.1, 13.2 and 15.
 OUTGOING: Final[Table] = {
     (S.CALLING, On.GOT_1XX): (S.PROCEEDING, (Do.TELL,)),
-    (S.CALLING, On.GOT_2XX): (S.CONFIRMED, (Do.SEND_ACK, Do.TELL)),
-    (S.CALLING, On.GOT_2XX_OFFER): (S.ANSWERED, (Do.TELL,)),
+    (S.CALLING, On.GOT_2XX): (S.ANSWERED, (Do.TELL,)),
     (S.CALLING, On.GOT_FAILURE): (S.CLOSED, (Do.TELL,)),
     (S.CALLING, On.NO_RESPONSE): (S.CLOSED, (Do.TELL,)),
     (S.CALLING, On.GIVE_UP): (S.CANCEL_HELD, ()),
     (S.PROCEEDING, On.GOT_1XX): (S.PROCEEDING, (Do.TELL,)),
-    (S.PROCEEDING, On.GOT_2XX): (S.CONFIRMED, (Do.SEND_ACK, Do.TELL)),
-    (S.PROCEEDING, On.GOT_2XX_OFFER): (S.ANSWERED, (Do.TELL,)),
+    (S.PROCEEDING, On.GOT_2XX): (S.ANSWERED, (Do.TELL,)),
     (S.PROCEEDING, On.GOT_FAILURE): (S.CLOSED, (Do.TELL,)),
     (S.PROCEEDING, On.GIVE_UP): (S.CANCELLING, (Do.SEND_CANCEL,)),
     (S.CANCEL_HELD, On.GOT_1XX): (S.CANCELLING, (Do.SEND_CANCEL,)),
     (S.CANCEL_HELD, On.GOT_2XX): (S.CLOSING, (Do.SEND_ACK, Do.SEND_BYE)),
-    (S.CANCEL_HELD, On.GOT_2XX_OFFER): (S.CLOSING, (Do.SEND_ACK, Do.SEND_BYE)),
     (S.CANCEL_HELD, On.GOT_FAILURE): (S.CLOSED, ()),
     (S.CANCEL_HELD, On.NO_RESPONSE): (S.CLOSED, ()),
     (S.CANCELLING, On.GOT_2XX): (S.CLOSING, (Do.STOP_REPEATING, Do.SEND_ACK, Do.SEND_BYE)),
-    (S.CANCELLING, On.GOT_2XX_OFFER): (S.CLOSING, (Do.STOP_REPEATING, Do.SEND_ACK, Do.SEND_BYE)),
     (S.CANCELLING, On.GOT_FAILURE): (S.CLOSED, (Do.STOP_REPEATING,)),
     (S.CANCELLING, On.NO_FINAL): (S.CLOSED, (Do.ABANDON,)),
     (S.ANSWERED, On.ACKNOWLEDGE): (S.CONFIRMED, (Do.SEND_ACK,)),
@@ -520,7 +518,10 @@ class OutgoingLeg(Leg):
         self._hear(Input.GIVE_UP, now)
 
     def acknowledge(self, content: Content | None, now: float) -> None:
-        """Send the ACK that a late offer left owing, with the caller's answer."""
+        """Send the ACK of the 2xx, with the caller's answer to a late offer.
+
+        Until then the callee repeats its 2xx (section 13.3.1.4), so that an answer which dies with us is heard of again.
+        """
         self._answer_content = content
         self._hear(Input.ACKNOWLEDGE, now)
 
@@ -551,13 +552,13 @@ class OutgoingLeg(Leg):
         if tag in self._acks:
             self.repeat_ack(response)
         elif self.dialog is not None and self.dialog.remote_tag == tag:
-            return  # its ACK waits for the caller's answer
+            return  # its ACK is still to come
         elif self.dialog is not None:
             # a fork's second answer: a dialog of its own that nobody wants (section 13.2.2.4)
             self._end_fork(Dialog.of_client(transaction.request, response, self.flow), tag, now)
         else:
             self.dialog = Dialog.of_client(transaction.request, response, self.flow)
-            self._hear(Input.GOT_2XX if self._offered else Input.GOT_2XX_OFFER, now, response)
+            self._hear(Input.GOT_2XX, now, response)
 
     def _end_fork(self, dialog: Dialog, tag: str, now: float) -> None:
         self._acks[tag] = self.agent.send_ack(dialog, None, self.invite.cseq[0])
@@ -584,9 +585,9 @@ class OutgoingLeg(Leg):
             case Input.GOT_1XX:
                 assert isinstance(message, Response), "a 1xx is a response"
                 self.agent.tell(self, Progressed(message.status, content_of(message)))
-            case Input.GOT_2XX | Input.GOT_2XX_OFFER:
+            case Input.GOT_2XX:
                 content = content_of(message) if message else None
-                self.agent.tell(self, Answered(content, late_offer=happened is Input.GOT_2XX_OFFER))
+                self.agent.tell(self, Answered(content, late_offer=not self._offered))
             case Input.GOT_FAILURE:
                 assert isinstance(message, Response), "a failure is a response"
                 retry = (message.get("retry-after") or "").partition(";")[0].partition("(")[0].strip()

@@ -94,7 +94,7 @@ TABLE = """
     DIALLING     TRYING               DIALLING
     DIALLING     PROGRESSED           RINGING    Progress
     DIALLING     ANSWERED             ANSWERING  Commit
-    DIALLING     ANSWERED_EMERGENCY   TALKING    Answer
+    DIALLING     ANSWERED_EMERGENCY   TALKING    Answer Acknowledge
     DIALLING     FAILED_OVER          DIALLING   Dial
     DIALLING     FAILED               ENDED      Reject Settle
     DIALLING     SILENT_OVER          DIALLING   GiveUp Dial
@@ -105,7 +105,7 @@ TABLE = """
     RINGING      TRYING               RINGING
     RINGING      PROGRESSED           RINGING    Progress
     RINGING      ANSWERED             ANSWERING  Commit
-    RINGING      ANSWERED_EMERGENCY   TALKING    Answer
+    RINGING      ANSWERED_EMERGENCY   TALKING    Answer Acknowledge
     RINGING      FAILED_OVER          DIALLING   Dial
     RINGING      FAILED               ENDED      Reject Settle
     RINGING      SILENT_OVER          DIALLING   GiveUp Dial
@@ -113,14 +113,14 @@ TABLE = """
     RINGING      RANG_OUT             ENDED      GiveUp Reject Settle
     RINGING      CALLER_CANCELLED     ENDED      GiveUp Reject Settle
     RINGING      CUT                  ENDED      GiveUp Reject Settle
-    ANSWERING    COMMITTED            TALKING    Answer
+    ANSWERING    COMMITTED            TALKING    Answer Acknowledge
     ANSWERING    NOT_COMMITTED        ENDED      HangUp:callee Reject Settle
     ANSWERING    CALLER_CANCELLED     ENDED      HangUp:callee Reject Settle
     ANSWERING    CALLEE_GONE          ENDED      Reject Settle
     ANSWERING    CUT                  ENDED      HangUp:callee Reject Settle
     ANSWERING    ASKED                ANSWERING  PassReply
     TALKING      EXTENDED             TALKING
-    TALKING      CALLER_ACKNOWLEDGED  TALKING    Acknowledge
+    TALKING      CALLER_ACKNOWLEDGED  TALKING
     TALKING      CALLER_GONE          ENDED      HangUp:callee Settle
     TALKING      CALLEE_GONE          ENDED      HangUp:caller Settle
     TALKING      CUT_OFF              ENDED      HangUp:caller HangUp:callee Settle
@@ -251,17 +251,24 @@ def test_an_ordinary_call() -> None:
     assert call.hear(Progressed(100, None), 10.5, Side.CALLEE) == []
     assert call.hear(Progressed(180, None), 12.0, Side.CALLEE) == [Progress(180, None)]
     assert call.hear(Answered(SDP, late_offer=False), 15.0, Side.CALLEE) == [Commit()]
-    assert call.hear(Committed(), 15.25) == [Answer(SDP)]
-    assert call.hear(Acknowledged(None, None), 15.5) == [Acknowledge(None)]
+    assert call.hear(Committed(), 15.25) == [Answer(SDP), Acknowledge(None)]
+    assert call.hear(Acknowledged(None, None), 15.5) == []
     fate = Fate(outcome=Outcome.ANSWERED, status=200, q850=16, hung_up_by="caller")
     assert call.hear(HungUp(None), 77.25) == [HangUp(Side.CALLEE, 16, ""), Settle(fate, 62_000)]
     assert [(a.trunk, a.status, a.q850, a.pdd_ms) for a in call.attempts] == [(ONE, 200, None, 2_000)]
 
 
+def test_the_callee_who_made_the_offer_waits_for_the_callers_answer() -> None:
+    call = a_call(Input.GRANTED)
+    call.hear(Answered(OFFER, late_offer=True), 1.0, Side.CALLEE)
+    assert call.hear(Committed(), 1.0) == [Answer(OFFER)]
+    assert call.hear(Acknowledged(SDP, None), 1.5) == [Acknowledge(SDP)]
+
+
 def test_an_emergency_call_asks_nobody_and_waits_for_no_disk_and_has_no_end() -> None:
     call = Call("c", (ONE,), emergency=True)
     assert call.begin(0.0) == [Dial(ONE, 1)]
-    assert call.hear(Answered(SDP, late_offer=False), 1.0, Side.CALLEE) == [Answer(SDP)]
+    assert call.hear(Answered(SDP, late_offer=False), 1.0, Side.CALLEE) == [Answer(SDP), Acknowledge(None)]
     assert call.deadline is None
 
 
@@ -274,13 +281,13 @@ def test_an_emergency_call_tries_every_trunk_whatever_the_first_one_says() -> No
 def test_the_answer_of_a_call_with_early_media_may_lie_in_the_183() -> None:
     call = a_call(Input.GRANTED, Input.PROGRESSED)
     call.hear(Answered(None, late_offer=False), 1.0, Side.CALLEE)
-    assert call.hear(Committed(), 1.0) == [Answer(EARLY)]
+    assert call.hear(Committed(), 1.0) == [Answer(EARLY), Acknowledge(None)]
 
 
 def test_what_a_failed_trunk_played_is_not_the_next_ones_answer() -> None:
     call = a_call(Input.GRANTED, Input.PROGRESSED, Input.FAILED_OVER)
     call.hear(Answered(None, late_offer=False), 1.0, Side.CALLEE)
-    assert call.hear(Committed(), 1.0) == [Answer(None)]
+    assert call.hear(Committed(), 1.0) == [Answer(None), Acknowledge(None)]
 
 
 # Alarms.

@@ -414,8 +414,8 @@ class Phone(Peer):
         match event:
             case Cancelled() if isinstance(leg, IncomingLeg):
                 leg.reject(487, None, [], now)
-            case Answered(late_offer=True) if isinstance(leg, OutgoingLeg):
-                leg.acknowledge(ANSWER, now)
+            case Answered(late_offer=late_offer) if isinstance(leg, OutgoingLeg):
+                leg.acknowledge(ANSWER if late_offer else None, now)
             case Asked(ask=ask):
                 content = None
                 if ask.method == "INVITE":

@@ -211,7 +211,8 @@ def test_an_answer_that_cannot_be_written_ends_the_call(house: House, slow: bool
     house.memory.broken, house.memory.delay_s = not slow, 5.0 if slow else 0.0
     house.carrier.answer(incoming)
     house.advance(3.0)
-    assert house.carrier_side[2:] == ["< 200 INVITE", "> ACK", "> BYE", "< 200 BYE"]
+    # the carrier repeats its 200 until it hears of us: were we to die now, the next process would hear of it too
+    assert house.carrier_side[2:] == ["< 200 INVITE"] * (3 if slow else 1) + ["> ACK", "> BYE", "< 200 BYE"]
     failed = house.phone.last(leg)
     assert isinstance(failed, Failed)
     assert (failed.status, failed.retry_after_s) == (503, 5)
@@ -237,12 +238,28 @@ def test_the_callee_hangs_up_while_the_answer_is_being_written(house: House) -> 
     leg, incoming = house.calling()
     house.carrier.answer(incoming)
     house.advance()
-    house.carrier.hang_up(incoming)
+    house.carrier.send_inside(incoming, "BYE")  # before its ACK, which RFC 3261 section 15 does not allow
     house.advance(5.0)
     failed = house.phone.last(leg)
     assert isinstance(failed, Failed)
     assert failed.status == 480
     assert (house.cdr.result, house.cdr.hung_up_by, house.cdr.charges) == (Result.FAILED, HungUpBy.CALLEE, ())
+
+
+def test_an_answer_that_dies_with_us_is_heard_of_again_and_ended(house: House) -> None:
+    house.memory.delay_s = 1.0
+    leg, incoming = house.calling()
+    house.memory.die()  # its row never reached the disk
+    house.carrier.answer(incoming)
+    house.advance(0.25)
+    assert "> ACK" not in house.carrier_side
+    house.restart()
+    house.memory.delay_s = 0.0
+    house.advance(5.0)
+    assert house.carrier_side[-3:] == ["> ACK", "> BYE", "< 200 BYE"]
+    assert house.carrier.story(incoming).endswith("HungUp")
+    house.phone.give_up(leg)
+    house.advance(40.0)
 
 
 # ACK.

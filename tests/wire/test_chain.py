@@ -523,10 +523,10 @@ def test_when_all_is_over_nothing_is_held_and_the_books_are_clean(chain: Chain) 
 def test_two_providers_see_nothing_of_each_other(tmp_path: Path) -> None:
     """Parties and shops have the same names with both; the second one's booths are called c00 and so on."""
     one = (ROOT / "tests" / "worlds" / "chain.yaml").read_text()
-    two = one.replace("name: Tel\n", "name: Zeta\n").replace("b00..b49", "c00..c49").replace('"10.00"', '"77.00"')
+    two = one.replace("name: Tel\n", "name: Other\n").replace("b00..b49", "c00..c49").replace('"10.00"', '"77.00"')
     with Server(tmp_path, one, two) as server:
         server.ready()
-        tenants: dict[str, str | None] = {"b": None, "c": "Zeta"}
+        tenants: dict[str, str | None] = {"b": None, "c": "Other"}
         call = crowd(
             *("stranger", booth_scenario(100), tmp_path, [Booth("c00", "pw00")]),
             to=server.sip,
@@ -537,7 +537,7 @@ def test_two_providers_see_nothing_of_each_other(tmp_path: Path) -> None:
         )
         with call:
             call.wait()
-        until(lambda: server.api("GET", "/cdrs", tenant="Zeta").json()["cdrs"], "the CDR of a locked booth")
+        until(lambda: server.api("GET", "/cdrs", tenant="Other").json()["cdrs"], "the CDR of a locked booth")
 
         def sees(tenant: str | None, path: str) -> Any:
             return server.api("GET", path, tenant=tenant).json()
@@ -546,12 +546,12 @@ def test_two_providers_see_nothing_of_each_other(tmp_path: Path) -> None:
             assert {booth["booth"][0] for booth in sees(tenant, "/booths")["booths"]} == {letter}
         assert [sees(tenant, "/parties/Ann")["balance"] for tenant in tenants.values()] == ["10.00", "77.00"]
         assert [len(sees(tenant, "/cdrs")["cdrs"]) for tenant in tenants.values()] == [0, 1]
-        theirs = sees("Zeta", "/cdrs")["cdrs"][0]["call_id"]
+        theirs = sees("Other", "/cdrs")["cdrs"][0]["call_id"]
         reason = {"reason": "none of my business", "amount": "1.00"}
         for method, path, body in (
-            *(("GET", f"/cdrs/{theirs}", None), ("GET", "/parties/Zeta", None), ("GET", "/booths/c00/bill", None)),
-            *(("POST", "/booths/c00/unlock", None), ("POST", "/parties/Zeta/suspend", None)),
-            *(("POST", "/parties/Zeta/payments", reason), ("GET", "/cdrs?booth=c00", None)),
+            *(("GET", f"/cdrs/{theirs}", None), ("GET", "/parties/Other", None), ("GET", "/booths/c00/bill", None)),
+            *(("POST", "/booths/c00/unlock", None), ("POST", "/parties/Other/suspend", None)),
+            *(("POST", "/parties/Other/payments", reason), ("GET", "/cdrs?booth=c00", None)),
         ):
             assert server.api(method, path, body).status_code == 404, path
         server.command("/parties/Ann/payments", {"amount": "1.00", "reason": "only mine"})
