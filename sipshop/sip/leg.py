@@ -520,7 +520,7 @@ class OutgoingLeg(Leg):
     def acknowledge(self, content: Content | None, now: float) -> None:
         """Send the ACK of the 2xx, with the caller's answer to a late offer.
 
-        Until then the callee repeats its 2xx (section 13.3.1.4), so that an answer which dies with us is heard of again.
+        Until then the callee repeats its 2xx (section 13.3.1.4), so that an answer that dies with us comes again.
         """
         self._answer_content = content
         self._hear(Input.ACKNOWLEDGE, now)
