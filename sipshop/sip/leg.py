@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import auto
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from sipshop.sip.dialog import Dialog
@@ -411,22 +412,24 @@ class Leg:
     def _repeat(self, ask: Ask | None, transaction: ServerTransaction, response: Response, now: float) -> None:
         """Repeat a 2xx until its ACK, at T1, 2*T1, ... T2, and give up after 64*T1 (section 13.3.1.4)."""
         self._unacknowledged = (ask, response.cseq[0])
-        give_up_s = now + GIVE_UP_S
+        self._repeat_after(T1_S, transaction, response, now + GIVE_UP_S, now)
 
-        def again(wait_s: float, at_s: float) -> None:
-            if at_s >= give_up_s:
-                self._stop_repeating()
-                self._hear(Input.NO_ACK, at_s)
-                return
-            # RFC 3261 has the 2xx repeated over reliable transports too: a hop behind may be UDP
-            transaction.respond(response, at_s)
-            start(min(2 * wait_s, T2_S), at_s)
+    def _repeat_after(
+        self, wait_s: float, transaction: ServerTransaction, response: Response, give_up_s: float, now: float
+    ) -> None:
+        again = partial(self._repeat_now, wait_s, transaction, response, give_up_s)
+        self._timer = self.agent.timers.start(min(now + wait_s, give_up_s), again)
 
-        def start(wait_s: float, at_s: float) -> None:
-            at_next_s = min(at_s + wait_s, give_up_s)
-            self._timer = self.agent.timers.start(at_next_s, lambda fired_s: again(wait_s, fired_s))
-
-        start(T1_S, now)
+    def _repeat_now(
+        self, waited_s: float, transaction: ServerTransaction, response: Response, give_up_s: float, now: float
+    ) -> None:
+        if now >= give_up_s:
+            self._stop_repeating()
+            self._hear(Input.NO_ACK, now)
+            return
+        # RFC 3261 has the 2xx repeated over reliable transports too: a hop behind may be UDP
+        transaction.respond(response, now)
+        self._repeat_after(min(2 * waited_s, T2_S), transaction, response, give_up_s, now)
 
     def _stop_repeating(self) -> None:
         self._unacknowledged = None
@@ -530,13 +533,16 @@ class OutgoingLeg(Leg):
         self.responded = True
         if status < 200:
             self._hear(Input.GOT_1XX, now, response)
-        elif status >= 300:
+            return
+        self._transaction = None  # it knows us: a circle would wait for the garbage collector
+        if status >= 300:
             self._hear(Input.GOT_FAILURE, now, response)
         else:
             self._on_2xx(transaction, response, now)
 
     def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
         """The INVITE was never answered, or could not be sent."""
+        self._transaction = None
         self._unreachable = why == "transport"
         self._hear(Input.NO_RESPONSE, now)
 
@@ -576,6 +582,7 @@ class OutgoingLeg(Leg):
             case Action.ABANDON:
                 assert self._transaction is not None, "what was cancelled had been sent"
                 self._transaction.abandon(now)
+                self._transaction = None
             case _:
                 super()._do(action, message, now)
 

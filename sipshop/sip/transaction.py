@@ -335,6 +335,7 @@ class ServerTransaction(_Transaction):
             raise TransactionMisused(f"{self.request.method} was answered {self.final}, {status} comes too late")
         if status >= 200:
             self.final = status
+            self.on_cancel = None  # it knows its leg, which knows us: circles wait for the garbage collector
 
     def _tell(self, action: Action, message: Request | Response | None, now: float) -> None:
         """An ACK of a 2xx that reuses the INVITE's branch goes up by its dialog, as one with its own branch does."""
