@@ -120,14 +120,17 @@ _LISTS: Final = frozenset(
         "warning",
     }
 )
+#: What a response copies from its request; 100 and what can make a dialog copy one field more.
+_COPIED: Final = frozenset({"via", "from", "to", "call-id", "cseq"})
+_COPIED_INTO_100: Final = _COPIED | {"timestamp"}
+_COPIED_INTO_DIALOGS: Final = _COPIED | {"record-route"}
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
-#: A header line that is not folded, found from the end of the line before it: (name, value).
-_HEADER_LINE: Final = re.compile(r"(?<=\n)([^\s:]+)[ \t]*:[ \t]*([^\r]*?)[ \t]*\r(?=\n(?![ \t]))")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.\-_]*[A-Za-z0-9.])?)\Z")
-_VIA: Final = re.compile(
+#: A Via up to its parameters.
+_SENT_BY: Final = re.compile(
     r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]+(\[[0-9A-Fa-f:.]+\]|[^\s:;,]+)"
-    r"(?:[ \t]*:[ \t]*([0-9]{1,5}))?[ \t]*(;.*)?\Z",
+    r"(?:[ \t]*:[ \t]*([0-9]{1,5}))?[ \t]*\Z",
     re.IGNORECASE,
 )
 #: What nearly every URI looks like; the others (escapes, passwords, headers, capitals, errors) take the longer way.
@@ -254,13 +257,21 @@ class Message:
     escapes, so that any byte survives a round trip; the body is never decoded.
     """
 
-    __slots__ = ("_first", "_views", "body", "headers")
+    __slots__ = ("_contacts", "_cseq", "_first", "_from", "_to", "_via", "body", "headers")
 
     def __init__(self, headers: list[tuple[str, str]], body: bytes = b"") -> None:
         self.headers = headers
         self.body = body
-        self._views: dict[str, object] = {}
+        self._forget_views()
+
+    def _forget_views(self) -> None:
+        """What was read from the headers is to be read anew."""
         self._first: dict[str, str] | None = None
+        self._via: Via | None = None
+        self._from: NameAddr | None = None
+        self._to: NameAddr | None = None
+        self._cseq: tuple[int, str] | None = None
+        self._contacts: list[NameAddr] | None = None
 
     def get(self, name: str) -> str | None:
         """The first value of a header field by its lower-case name, or None."""
@@ -275,14 +286,13 @@ class Message:
     def all(self, name: str) -> list[str]:
         """Every value of a header field, list-valued fields taken apart at their commas."""
         found = [value for key, value in self.headers if key == name]
-        if name not in _LISTS:
+        if not found or name not in _LISTS:
             return found
         return [part for value in found for part in (split_commas(value) if "," in value else (value,)) if part]
 
     def set(self, name: str, value: str) -> None:
         """Replace every field of that name by one (kept at the place of the first), or append it."""
-        self._views.clear()
-        self._first = None
+        self._forget_views()
         place = next((i for i, (key, _) in enumerate(self.headers) if key == name), None)
         if place is None:
             self.headers.append((name, value))
@@ -294,7 +304,8 @@ class Message:
         """Replace the first field of that name, which must be there, and leave the others as they are."""
         place = next(i for i, (key, _) in enumerate(self.headers) if key == name)
         self.headers[place] = (name, value)
-        self._first = None
+        if self._first is not None:
+            self._first[name] = value
 
     @property
     def call_id(self) -> str:
@@ -312,13 +323,10 @@ class Message:
         Raises:
             MalformedMessage: where it is missing, not of that form, or 2**31 and above (section 8.1.1.5).
         """
-        view = self._views.get("cseq")
+        view = self._cseq
         if view is None:
-            match = _CSEQ.match(self._required("cseq"))
-            if match is None or int(match[1]) >= 2**31:
-                raise MalformedMessage(f"CSeq {self.get('cseq')!r} is not a number below 2**31 and a method")
-            view = self._views["cseq"] = (int(match[1]), match[2])
-        return view  # type: ignore[return-value]  # the view was stored under this name above
+            view = self._cseq = _parse_cseq(self._required("cseq"))
+        return view
 
     @property
     def via(self) -> Via:
@@ -327,29 +335,35 @@ class Message:
         Raises:
             MalformedMessage: where it is missing or is not one.
         """
-        view = self._views.get("via")
+        view = self._via
         if view is None:
             value = self._required("via")
-            view = self._views["via"] = parse_via(split_commas(value)[0] if "," in value else value)
-        return view  # type: ignore[return-value]  # the view was stored under this name above
+            view = self._via = parse_via(split_commas(value)[0] if "," in value else value)
+        return view
 
     @property
     def from_(self) -> NameAddr:
         """The From header; raises `MalformedMessage` where it is missing or is not one."""
-        return self._address("from")
+        view = self._from
+        if view is None:
+            view = self._from = parse_address(self._required("from"))
+        return view
 
     @property
     def to(self) -> NameAddr:
         """The To header; raises `MalformedMessage` where it is missing or is not one."""
-        return self._address("to")
+        view = self._to
+        if view is None:
+            view = self._to = parse_address(self._required("to"))
+        return view
 
     @property
     def contacts(self) -> list[NameAddr]:
         """Every Contact but `*`; raises `MalformedMessage` for one that is no address."""
-        view = self._views.get("contact")
+        view = self._contacts
         if view is None:
-            view = self._views["contact"] = [parse_address(v) for v in self.all("contact") if v.strip() != "*"]
-        return view  # type: ignore[return-value]  # the view was stored under this name above
+            view = self._contacts = [parse_address(v) for v in self.all("contact") if v.strip() != "*"]
+        return view
 
     @property
     def content_type(self) -> str | None:
@@ -359,11 +373,10 @@ class Message:
 
     def encode(self) -> bytes:
         """The message as it goes on the wire, Content-Length made from the body."""
-        lines = [self._start_line()]
         spelt = _SPELT
-        lines += [f"{spelt[name]}: {value}" for name, value in self.headers if name != "content-length"]
-        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
-        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+        fields = "".join([f"{spelt[name]}: {value}\r\n" for name, value in self.headers if name != "content-length"])
+        head = f"{self._start_line()}\r\n{fields}Content-Length: {len(self.body)}\r\n\r\n"
+        return head.encode("utf-8", "surrogateescape") + self.body
 
     def _start_line(self) -> str:
         raise AssertionError("only requests and responses are sent")
@@ -374,30 +387,29 @@ class Message:
             raise MalformedMessage(f"{pretty(name)} is missing")
         return value
 
-    def _address(self, name: str) -> NameAddr:
-        view = self._views.get(name)
-        if view is None:
-            view = self._views[name] = parse_address(self._required(name))
-        return view  # type: ignore[return-value]  # the view was stored under this name above
-
 
 class Request(Message):
-    """A request: method (case-sensitive), Request-URI as received, header fields, body."""
+    """A request: method (case-sensitive), Request-URI as received, header fields, body.
 
-    __slots__ = ("method", "target")
+    `version` is the one that the request line names, `SIP/2.0` for all but those to be answered 505.
+    """
+
+    __slots__ = ("_uri", "method", "target", "version")
 
     def __init__(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
         super().__init__(headers, body)
         self.method = method
         self.target = target
+        self.version = "SIP/2.0"
+        self._uri: Uri | None = None
 
     @property
     def uri(self) -> Uri:
         """The Request-URI taken apart; raises `MalformedMessage` where it is no SIP URI."""
-        view = self._views.get("uri")
+        view = self._uri
         if view is None:
-            view = self._views["uri"] = parse_uri(self.target)
-        return view  # type: ignore[return-value]  # the view was stored under this name above
+            view = self._uri = parse_uri(self.target)
+        return view
 
     def reply(
         self,
@@ -412,15 +424,18 @@ class Request(Message):
 
         `to_tag` is added to a To that has none; Record-Route is copied into responses that can make a dialog.
         """
-        dialog_forming = self.method == "INVITE" and 101 <= status < 300
-        copied: list[tuple[str, str]] = []
-        for name, value in self.headers:
-            if name in {"via", "from", "call-id", "cseq"} or (
-                (name == "record-route" and dialog_forming) or (name == "timestamp" and status == 100)
-            ):
-                copied.append((name, value))
-            elif name == "to":
-                copied.append((name, value if to_tag is None or _has_tag(value) else f"{value};tag={to_tag}"))
+        if status == 100:
+            names = _COPIED_INTO_100
+        elif self.method == "INVITE" and status < 300:
+            names = _COPIED_INTO_DIALOGS
+        else:
+            names = _COPIED
+        copied = [field for field in self.headers if field[0] in names]
+        if to_tag is not None:
+            copied = [
+                (name, f"{value};tag={to_tag}") if name == "to" and not _has_tag(value) else (name, value)
+                for name, value in copied
+            ]
         return Response(status, reason or REASONS.get(status, "Unknown"), [*copied, *headers], body)
 
     def _start_line(self) -> str:
@@ -459,13 +474,11 @@ def parse(data: bytes) -> Request | Response:
     head, separator, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not separator:
         raise MalformedMessage("the header has no end")
-    lines = head.count(b"\r\n")
-    if head.count(b"\r") != lines or head.count(b"\n") != lines or b"\0" in head:
+    start, *lines = head.decode("utf-8", "surrogateescape").split("\r\n")
+    if head.count(b"\r") != len(lines) or head.count(b"\n") != len(lines) or b"\0" in head:
         # it would become a header line of its own on the other leg
         raise MalformedMessage("the header holds a bare CR, a bare LF or a NUL")
-    text = head.decode("utf-8", "surrogateescape")
-    start = text.partition("\r\n")[0]
-    headers = _parse_headers(f"{text}\r\n", lines)
+    headers = _parse_headers(lines)
     message: Request | Response
     if start[:8].upper() == "SIP/2.0 ":
         message = _parse_status_line(start, headers)
@@ -549,16 +562,32 @@ def parse_address(text: str) -> NameAddr:
     return NameAddr(parse_uri(text[opening + 1 : closing]), display, _parse_params(tail[1:]) if tail else {})
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def parse_via(text: str) -> Via:
-    """One Via value, shared by equal texts, so nobody may change it; raises `MalformedMessage` where it is none."""
-    match = _VIA.match(text.strip())
+    """One Via value; raises `MalformedMessage` where it is none."""
+    head, _, tail = text.strip().partition(";")
+    transport, host, port = _parse_sent_by(head)
+    return Via(transport, host, port, _parse_params(tail) if tail else {})
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _parse_sent_by(text: str) -> tuple[str, str, int | None]:
+    """The transport, host and port of a Via: the same in every message of a peer, while its branches are all new."""
+    match = _SENT_BY.match(text)
     if match is None:
         raise MalformedMessage(f"Via {text!r} is not of the form SIP/2.0/TRANSPORT HOST:PORT;PARAMETERS")
     port = int(match[3]) if match[3] else None
     if port is not None and not 0 < port < 65536:
         raise MalformedMessage(f"Via port {port} is not between 1 and 65535")
-    return Via(match[1].upper(), match[2], port, _parse_params(match[4][1:]) if match[4] else {})
+    return match[1].upper(), match[2], port
+
+
+@lru_cache(maxsize=1024)
+def _parse_cseq(text: str) -> tuple[int, str]:
+    """Number and method of a CSeq; most calls use the same few."""
+    match = _CSEQ.match(text)
+    if match is None or int(match[1]) >= 2**31:
+        raise MalformedMessage(f"CSeq {text!r} is not a number below 2**31 and a method")
+    return int(match[1]), match[2]
 
 
 def parse_parameters(text: str) -> dict[str, str]:
@@ -676,22 +705,21 @@ _PLAIN_USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/]*\Z")
 _PRINTABLE: Final = re.compile(r"[\x20-\x5b\x5d-\x7e]*\Z")
 
 
-def _parse_headers(head: str, lines: int) -> list[tuple[str, str]]:
-    """The header fields of a head that ends in CRLF and has this many lines after its start line."""
+def _parse_headers(lines: list[str]) -> list[tuple[str, str]]:
     names = _NAMES
-    found = _HEADER_LINE.findall(head)
-    if len(found) == lines:
-        return [(names.get(name) or _name_of(name), value) for name, value in found]
     headers: list[tuple[str, str]] = []
-    for line in head.split("\r\n")[1:-1]:
-        if line[:1] in {" ", "\t"} and headers:
-            name, value = headers[-1]
-            headers[-1] = (name, f"{value} {line.strip()}".strip())
-            continue
+    for line in lines:
         name, colon, value = line.partition(":")
-        if not colon:
-            raise MalformedMessage(f"header line {line[:60]!r} has no name")
-        headers.append((_name_of(name), value.strip(" \t")))
+        known = names.get(name)
+        if known is None or not colon:
+            if line[:1] in {" ", "\t"} and headers:
+                name, value = headers[-1]
+                headers[-1] = (name, f"{value} {line.strip()}".strip())
+                continue
+            if not colon:
+                raise MalformedMessage(f"header line {line[:60]!r} has no name")
+            known = _name_of(name)
+        headers.append((known, value.strip(" \t")))
     return headers
 
 
@@ -719,7 +747,7 @@ def _parse_request_line(line: str, headers: list[tuple[str, str]]) -> Request:
         raise MalformedMessage(f"start line {line[:60]!r} is neither a request's nor a response's")
     request = Request(method, target, headers)
     if version.upper() != "SIP/2.0":
-        request._views["version"] = version
+        request.version = version
     return request
 
 
@@ -733,11 +761,6 @@ def _has_tag(value: str) -> bool:
         return "tag" in parse_address(value).params
     except MalformedMessage:
         return True
-
-
-def version_of(request: Request) -> str:
-    """The SIP version that the request line names, `SIP/2.0` for all but those to be answered 505."""
-    return str(request._views.get("version", "SIP/2.0"))
 
 
 def _parse_hostport(text: str, uri: str) -> tuple[str, int | None]:
@@ -758,18 +781,12 @@ def _parse_hostport(text: str, uri: str) -> tuple[str, int | None]:
 
 def _parse_params(text: str) -> dict[str, str | None]:
     params: dict[str, str | None] = {}
-    for part in _split_semicolons(text):
+    for part in text.split(";") if '"' not in text else _BETWEEN_SEMICOLONS.findall(text):
         name, equals, value = part.partition("=")
         name = name.strip().lower()
         if name and name not in params:
             params[name] = unquote(value.strip()) if equals else None
     return params
-
-
-def _split_semicolons(text: str) -> list[str]:
-    if '"' not in text:
-        return text.split(";")
-    return _BETWEEN_SEMICOLONS.findall(text)
 
 
 def _format_params(params: dict[str, str | None]) -> str:

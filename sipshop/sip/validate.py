@@ -20,7 +20,6 @@ from sipshop.sip.message import (
     parse_address,
     pretty,
     printable,
-    version_of,
 )
 
 #: Methods that somebody has registered; any other is answered 501 (RFC 3261 section 8.2.1, RFC 4475 section 3.1.2.18).
@@ -61,7 +60,7 @@ def check(request: Request, *, methods: frozenset[str], extensions: frozenset[st
     version; 400 for what cannot be read, is missing or stands twice; 416 for a Request-URI of another scheme; 501 or
     405; 483; 420; 415 and 406 where a body carries the session.
     """
-    if version_of(request) != "SIP/2.0":
+    if request.version != "SIP/2.0":
         return _rejection(505)
     try:
         fields = _first_of_each(request)
@@ -99,7 +98,8 @@ def check_response(response: Response) -> str | None:
             _read_routes(response, fields)
     except MalformedMessage:
         return "malformed_response"
-    return "foreign_response" if len(response.all("via")) > 1 else None
+    is_alone = len(fields) == len(response.headers) and "," not in fields["via"]
+    return "foreign_response" if not is_alone and len(response.all("via")) > 1 else None
 
 
 def _first_of_each(message: Message) -> Mapping[str, str]:
