@@ -151,6 +151,10 @@ _LENGTH: Final = re.compile(r"[0-9]{1,10}\Z")
 
 #: Addresses that are kept taken apart: those of the calls going on, at a few each.
 _REMEMBERED: Final = 8192
+#: Header lines and Vias that are kept: those of the calls being set up, at a dozen each.
+_REMEMBERED_LINES: Final = 2048
+#: No line of a header that is longer is kept, so that nobody can fill our memory (bytes).
+_LONGEST_REMEMBERED: Final = 4096
 
 
 class SipError(Exception):
@@ -285,8 +289,14 @@ class Message:
 
     def all(self, name: str) -> list[str]:
         """Every value of a header field, list-valued fields taken apart at their commas."""
-        found = [value for key, value in self.headers if key == name]
-        if not found or name not in _LISTS:
+        first = self.first()
+        if name not in first:
+            return []
+        if len(first) == len(self.headers):
+            found = [first[name]]
+        else:
+            found = [value for key, value in self.headers if key == name]
+        if name not in _LISTS:
             return found
         return [part for value in found for part in (split_commas(value) if "," in value else (value,)) if part]
 
@@ -373,16 +383,16 @@ class Message:
 
     def encode(self) -> bytes:
         """The message as it goes on the wire, Content-Length made from the body."""
-        spelt = _SPELT
-        fields = "".join([f"{spelt[name]}: {value}\r\n" for name, value in self.headers if name != "content-length"])
-        head = f"{self._start_line()}\r\n{fields}Content-Length: {len(self.body)}\r\n\r\n"
+        spelt = _LINE_STARTS
+        fields = "".join([spelt[name] + value for name, value in self.headers if name != "content-length"])
+        head = f"{self._start_line()}{fields}\r\nContent-Length: {len(self.body)}\r\n\r\n"
         return head.encode("utf-8", "surrogateescape") + self.body
 
     def _start_line(self) -> str:
         raise AssertionError("only requests and responses are sent")
 
     def _required(self, name: str) -> str:
-        value = self.get(name)
+        value = (self._first or self.first()).get(name)
         if value is None:
             raise MalformedMessage(f"{pretty(name)} is missing")
         return value
@@ -478,7 +488,7 @@ def parse(data: bytes) -> Request | Response:
     if head.count(b"\r") != len(lines) or head.count(b"\n") != len(lines) or b"\0" in head:
         # it would become a header line of its own on the other leg
         raise MalformedMessage("the header holds a bare CR, a bare LF or a NUL")
-    headers = _parse_headers(lines)
+    headers = _parse_headers(lines, remember=len(head) < _LONGEST_REMEMBERED)
     message: Request | Response
     if start[:8].upper() == "SIP/2.0 ":
         message = _parse_status_line(start, headers)
@@ -562,8 +572,9 @@ def parse_address(text: str) -> NameAddr:
     return NameAddr(parse_uri(text[opening + 1 : closing]), display, _parse_params(tail[1:]) if tail else {})
 
 
+@lru_cache(maxsize=_REMEMBERED_LINES)
 def parse_via(text: str) -> Via:
-    """One Via value; raises `MalformedMessage` where it is none."""
+    """One Via value, shared by equal texts, so nobody may change it; raises `MalformedMessage` where it is none."""
     head, _, tail = text.strip().partition(";")
     transport, host, port = _parse_sent_by(head)
     return Via(transport, host, port, _parse_params(tail) if tail else {})
@@ -696,6 +707,16 @@ _SPELT: Final = _Spelt(
         **_PRETTY,
     }
 )
+
+
+class _LineStarts(dict[str, str]):
+    """How the line of a header field begins, after the end of the line before."""
+
+    def __missing__(self, name: str) -> str:
+        return f"\r\n{_SPELT[name]}: "
+
+
+_LINE_STARTS: Final = _LineStarts({name: f"\r\n{spelt}: " for name, spelt in _SPELT.items()})
 #: How most messages spell the names, to the names that we use.
 _NAMES: Final = {spelling: name for name, spelt in _SPELT.items() for spelling in (spelt, name)} | {
     letter: name for compact, name in _COMPACT.items() for letter in (compact, compact.upper())
@@ -705,21 +726,42 @@ _PLAIN_USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/]*\Z")
 _PRINTABLE: Final = re.compile(r"[\x20-\x5b\x5d-\x7e]*\Z")
 
 
-def _parse_headers(lines: list[str]) -> list[tuple[str, str]]:
-    names = _NAMES
+class _FoldedLine(MalformedMessage):
+    """A line that goes on with the header field of the line before it (RFC 3261 section 7.3.1), if there is one."""
+
+
+def _parse_line(line: str) -> tuple[str, str]:
+    """A header line as (name, value); raises `_FoldedLine` and `MalformedMessage`."""
+    name, colon, value = line.partition(":")
+    known = _NAMES.get(name)
+    if known is None or not colon:
+        if line[:1] in {" ", "\t"}:
+            raise _FoldedLine(f"header line {line[:60]!r} has no name of its own")
+        if not colon:
+            raise MalformedMessage(f"header line {line[:60]!r} has no name")
+        known = _name_of(name)
+    return known, value.strip(" \t")
+
+
+#: Most lines of a message stood in an earlier one of its call, or stand in each: equal ones give one shared pair.
+_parse_known_line: Final = lru_cache(maxsize=_REMEMBERED_LINES)(_parse_line)
+
+
+def _parse_headers(lines: list[str], *, remember: bool) -> list[tuple[str, str]]:
+    try:
+        return list(map(_parse_known_line if remember else _parse_line, lines))
+    except _FoldedLine:
+        return _parse_folded_headers(lines)
+
+
+def _parse_folded_headers(lines: list[str]) -> list[tuple[str, str]]:
     headers: list[tuple[str, str]] = []
     for line in lines:
-        name, colon, value = line.partition(":")
-        known = names.get(name)
-        if known is None or not colon:
-            if line[:1] in {" ", "\t"} and headers:
-                name, value = headers[-1]
-                headers[-1] = (name, f"{value} {line.strip()}".strip())
-                continue
-            if not colon:
-                raise MalformedMessage(f"header line {line[:60]!r} has no name")
-            known = _name_of(name)
-        headers.append((known, value.strip(" \t")))
+        if line[:1] in {" ", "\t"} and headers:
+            name, value = headers[-1]
+            headers[-1] = (name, f"{value} {line.strip()}".strip())
+        else:
+            headers.append(_parse_line(line))
     return headers
 
 
@@ -743,10 +785,12 @@ def _parse_status_line(line: str, headers: list[tuple[str, str]]) -> Response:
 def _parse_request_line(line: str, headers: list[tuple[str, str]]) -> Request:
     method, space, rest = line.partition(" ")
     target, last, version = rest.rpartition(" ")
-    if not space or not last or not _TOKEN.match(method) or not version.upper().startswith("SIP/") or not target:
+    is_ours = version.upper() == "SIP/2.0"
+    is_sip = is_ours or version.upper().startswith("SIP/")
+    if not is_sip or not space or not last or not target or not _TOKEN.match(method):
         raise MalformedMessage(f"start line {line[:60]!r} is neither a request's nor a response's")
     request = Request(method, target, headers)
-    if version.upper() != "SIP/2.0":
+    if not is_ours:
         request.version = version
     return request
 
@@ -781,11 +825,13 @@ def _parse_hostport(text: str, uri: str) -> tuple[str, int | None]:
 
 def _parse_params(text: str) -> dict[str, str | None]:
     params: dict[str, str | None] = {}
-    for part in text.split(";") if '"' not in text else _BETWEEN_SEMICOLONS.findall(text):
+    is_quoted = '"' in text
+    for part in _BETWEEN_SEMICOLONS.findall(text) if is_quoted else text.split(";"):
         name, equals, value = part.partition("=")
         name = name.strip().lower()
         if name and name not in params:
-            params[name] = unquote(value.strip()) if equals else None
+            value = value.strip()
+            params[name] = (unquote(value) if is_quoted else value) if equals else None
     return params
 
 

@@ -24,18 +24,18 @@ LAZY_S: Final = 0.5
 class Timer:
     """One thing to do at `at_s`, until it is stopped or done."""
 
-    __slots__ = ("_heap", "at_s", "fire")
+    __slots__ = ("_timers", "at_s", "fire")
 
-    def __init__(self, at_s: float, fire: Callable[[float], None], heap: Timers) -> None:
+    def __init__(self, at_s: float, fire: Callable[[float], object], timers: Timers) -> None:
         self.at_s = at_s
-        self.fire: Callable[[float], None] | None = fire
-        self._heap = heap
+        self.fire: Callable[[float], object] | None = fire
+        self._timers = timers
 
     def stop(self) -> None:
         """Do not fire any more; may be called twice, or after it fired."""
         if self.fire is not None:
             self.fire = None
-            self._heap.forget()
+            self._timers._running -= 1
 
 
 class Timers:
@@ -51,15 +51,18 @@ class Timers:
     def __len__(self) -> int:
         return self._running
 
-    def start(self, at_s: float, fire: Callable[[float], None]) -> Timer:
+    def start(self, at_s: float, fire: Callable[[float], object]) -> Timer:
         """Call `fire(now)` in the first tick at or after `at_s`."""
+        if self._running * 4 < len(self._heap) > 64:
+            self._heap = [entry for entry in self._heap if entry[2].fire is not None]
+            heapq.heapify(self._heap)
         timer = Timer(at_s, fire, self)
         self._count += 1
         self._running += 1
         heapq.heappush(self._heap, (at_s, self._count, timer))
         return timer
 
-    def start_lazily(self, at_s: float, fire: Callable[[float], None]) -> Timer:
+    def start_lazily(self, at_s: float, fire: Callable[[float], object]) -> Timer:
         """Call `fire(now)` at or at most `LAZY_S` after `at_s`, together with others of that span.
 
         For what only forgets something: each call leaves half a dozen of these, and a wake-up of its own for each
@@ -70,9 +73,10 @@ class Timers:
     @property
     def deadline(self) -> float | None:
         """When the next timer fires, or None."""
-        while self._heap and self._heap[0][2].fire is None:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        heap = self._heap
+        while heap and heap[0][2].fire is None:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
 
     def tick(self, now: float) -> None:
         """Fire every timer that is due, those too that firing starts and that are due already."""
@@ -82,10 +86,3 @@ class Timers:
             if fire is not None:
                 self._running -= 1
                 fire(now)
-
-    def forget(self) -> None:
-        """A timer was stopped: throw the stopped ones out when they are most of the heap."""
-        self._running -= 1
-        if len(self._heap) > 64 and self._running * 4 < len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].fire is not None]
-            heapq.heapify(self._heap)
