@@ -8,10 +8,10 @@ way out of a call passes `Settle` exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
-from typing import Final
+from typing import Any, Final
 
 from sipshop.proxy.admission import Cause
 from sipshop.proxy.routing import Trunk
@@ -63,7 +63,7 @@ class Input(Word):
 
 
 class Action(Word):
-    """What a call does about it; each becomes commands in `Call._do`."""
+    """What a call does about it; each becomes commands by `_DEEDS`, or by `_ENDS`."""
 
     DIAL = auto()
     PROGRESS = auto()
@@ -152,17 +152,18 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-# What the switch tells a call, besides the events of its legs.
+# What the switch tells a call, besides the events of its legs. Nobody changes one of these or of those below: they are
+# not frozen for the reason that events are not (sipshop.sip.leg).
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Granted:
     """Every level can pay for so long a talk (milliseconds); None is without end."""
 
     talk_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Denied:
     """The call must not be made."""
 
@@ -170,19 +171,19 @@ class Denied:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Committed:
     """The answer is durable."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NotCommitted:
     """The answer cannot be made durable."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cut:
     """End the call now: the operator wants it, or we stop."""
 
@@ -192,12 +193,12 @@ class Cut:
 # What a call tells the switch to do.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Authorise:
     """Find out whether every level can pay: `Granted` or `Denied`, in this turn or a later one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dial:
     """Call the trunk; its leg is leg B from now on."""
 
@@ -205,12 +206,12 @@ class Dial:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GiveUp:
     """Cancel leg B and listen to it no more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Progress:
     """Tell the caller how it goes."""
 
@@ -218,26 +219,26 @@ class Progress:
     content: Content | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Commit:
     """Make the answer durable: `Committed` or `NotCommitted`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """Give the caller his 2xx; talk time starts with it."""
 
     content: Content | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Acknowledge:
     """Give the callee his ACK with the caller's answer to a late offer."""
 
     content: Content | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Fate:
     """Why a call ends. Where `cause` is ours the status follows from it, else it is `status`."""
 
@@ -249,14 +250,14 @@ class Fate:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reject:
     """Refuse the caller."""
 
     fate: Fate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HangUp:
     """End a leg by BYE."""
 
@@ -265,7 +266,7 @@ class HangUp:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PassAsk:
     """Send a request of one leg to the other."""
 
@@ -273,7 +274,7 @@ class PassAsk:
     ask: Ask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PassReply:
     """Answer a request of `to`."""
 
@@ -283,7 +284,7 @@ class PassReply:
     content: Content | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PassWithdrawal:
     """Cancel the re-INVITE that was passed to `to`."""
 
@@ -291,7 +292,7 @@ class PassWithdrawal:
     ask: Ask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PassAskAcknowledgement:
     """Acknowledge the re-INVITE that was passed to `to`, if its ACK is owed."""
 
@@ -300,7 +301,7 @@ class PassAskAcknowledgement:
     content: Content | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settle:
     """The call is over: write its CDR. `talk_ms` is zero unless the caller got his 2xx."""
 
@@ -411,6 +412,9 @@ class Call:
 
     def _sort(self, happened: Heard, side: Side) -> Input:
         """What an event means for this call; guards are decided here, so that the table has none."""
+        plain = _PLAIN.get(type(happened))
+        if plain is not None:
+            return plain
         match happened:
             case leg.Progressed(status=status):
                 return On.PROGRESSED if status > 100 else On.TRYING
@@ -424,64 +428,30 @@ class Call:
             case leg.Acknowledged(ask=ask):
                 return On.CALLER_ACKNOWLEDGED if ask is None else On.ASK_ACKNOWLEDGED
             case _:
-                return _PLAIN[type(happened)]
+                raise AssertionError(f"a call does not hear {happened!r}")
 
     def _step(self, happened: Input, event: Heard | None, side: Side, now: float) -> list[Command]:
         step = CALL.get((self.state, happened))
         if step is None:
             return []
         before, (self.state, actions) = self.state, step
-        if self.ended:
+        if self.state is _ENDED:
             self._alarm = None
             fate = _fate(before, happened, event)
-            return [self._end(action, fate, now) for action in actions]
-        if happened in {On.TRYING, On.PROGRESSED}:
+            return [_ENDS[action](self, fate, now) for action in actions]
+        if happened in _SIGNS_OF_LIFE:
             last = self.attempts[-1]
             self._alarm = (last.dialled_at_s + last.trunk.answer_timeout_s, On.RANG_OUT)
-        return [command for action in actions for command in self._do(action, event, side, now)]
+        return [command for action in actions for command in _DEEDS[action](self, event, side, now)]
 
-    def _end(self, action: Action, fate: Fate, now: float) -> Command:
-        match action:
-            case Action.GIVE_UP:
-                return GiveUp()
-            case Action.REJECT:
-                return Reject(fate)
-            case Action.HANG_UP_CALLER:
-                return HangUp(Side.CALLER, fate.q850 or 16, fate.detail)
-            case Action.HANG_UP_CALLEE:
-                return HangUp(Side.CALLEE, fate.q850 or 16, fate.detail)
-            case _:
-                return Settle(fate, self._talk_ms(now))
+    def _progress(self, event: leg.Progressed) -> Command:
+        self._early = event.content or self._early
+        return Progress(event.status, event.content)
 
-    def _do(self, action: Action, event: Heard | None, side: Side, now: float) -> list[Command]:
-        match action, event:
-            case Action.GIVE_UP, _:
-                return [GiveUp()]
-            case Action.DIAL, _:
-                return [self._dial(event, now)]
-            case Action.PROGRESS, leg.Progressed(status=status, content=content):
-                self._early = content or self._early
-                return [Progress(status, content)]
-            case Action.COMMIT, leg.Answered(content=content):
-                self._early = content or self._early
-                self._alarm = (now + COMMIT_LIMIT_S, On.NOT_COMMITTED)
-                return [Commit()]
-            case Action.ANSWER, _:
-                return [self._answer(event, now)]
-            case Action.ACKNOWLEDGE, leg.Acknowledged(content=content):
-                return [Acknowledge(content)]
-            case Action.REFUSE_ASK, leg.Asked(ask=ask):
-                return [PassReply(side, ask, 491 if ask.method == "INVITE" else 480, None)]
-            case Action.PASS_ASK, leg.Asked(ask=ask):
-                return [PassAsk(side.other, ask)]
-            case Action.PASS_REPLY, leg.Replied(ask=ask, status=status, content=content):
-                return [PassReply(side.other, ask, status, content)]
-            case Action.PASS_WITHDRAWAL, leg.Withdrawn(ask=ask):
-                return [PassReply(side, ask, 487, None), PassWithdrawal(side.other, ask)]
-            case Action.PASS_ASK_ACK, leg.Acknowledged(content=content, ask=ask) if ask is not None:
-                return [PassAskAcknowledgement(side.other, ask, content)]
-            case _:
-                raise AssertionError(f"{action} does not follow from {event!r}")
+    def _commit(self, event: leg.Answered, now: float) -> Command:
+        self._early = event.content or self._early
+        self._alarm = (now + COMMIT_LIMIT_S, On.NOT_COMMITTED)
+        return Commit()
 
     def _dial(self, event: Heard | None, now: float) -> Command:
         if isinstance(event, Granted):
@@ -506,6 +476,35 @@ class Call:
         return talk_ms if self._granted_ms is None else min(talk_ms, self._granted_ms)
 
 
+#: What an action becomes, by the event that the table has it follow from.
+_DEEDS: Final[Mapping[Action, Callable[[Call, Any, Side, float], tuple[Command, ...]]]] = {
+    Do.GIVE_UP: lambda _call, _event, _side, _now: (GiveUp(),),
+    Do.DIAL: lambda call, event, _side, now: (call._dial(event, now),),
+    Do.PROGRESS: lambda call, event, _side, _now: (call._progress(event),),
+    Do.COMMIT: lambda call, event, _side, now: (call._commit(event, now),),
+    Do.ANSWER: lambda call, event, _side, now: (call._answer(event, now),),
+    Do.ACKNOWLEDGE: lambda _call, event, _side, _now: (Acknowledge(event.content),),
+    Do.REFUSE_ASK: lambda _call, event, side, _now: (
+        PassReply(side, event.ask, 491 if event.ask.method == "INVITE" else 480, None),
+    ),
+    Do.PASS_ASK: lambda _call, event, side, _now: (PassAsk(side.other, event.ask),),
+    Do.PASS_REPLY: lambda _call, event, side, _now: (PassReply(side.other, event.ask, event.status, event.content),),
+    Do.PASS_WITHDRAWAL: lambda _call, event, side, _now: (
+        PassReply(side, event.ask, 487, None),
+        PassWithdrawal(side.other, event.ask),
+    ),
+    Do.PASS_ASK_ACK: lambda _call, event, side, _now: (PassAskAcknowledgement(side.other, event.ask, event.content),),
+}
+#: What an action becomes at the end of a call.
+_ENDS: Final[Mapping[Action, Callable[[Call, Fate, float], Command]]] = {
+    Do.GIVE_UP: lambda _call, _fate, _now: GiveUp(),
+    Do.REJECT: lambda _call, fate, _now: Reject(fate),
+    Do.HANG_UP_CALLER: lambda _call, fate, _now: HangUp(Side.CALLER, fate.q850 or 16, fate.detail),
+    Do.HANG_UP_CALLEE: lambda _call, fate, _now: HangUp(Side.CALLEE, fate.q850 or 16, fate.detail),
+    Do.SETTLE: lambda call, fate, now: Settle(fate, call._talk_ms(now)),
+}
+_ENDED: Final = S.ENDED
+_SIGNS_OF_LIFE: Final = frozenset({On.TRYING, On.PROGRESSED})
 _PLAIN: Final[Mapping[type, Input]] = {
     Granted: On.GRANTED,
     Denied: On.DENIED,

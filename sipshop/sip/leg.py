@@ -9,11 +9,11 @@ own business and goes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import auto
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.flow import Flow
@@ -39,7 +39,11 @@ def content_of(message: Message) -> Content | None:
     return Content(message.get("content-type") or "application/sdp", message.body) if message.body else None
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody changes an event. They are not frozen because a frozen one costs three times as much to make, and each message
+# makes one.
+
+
+@dataclass(slots=True)
 class Progressed:
     """The callee's side gave a provisional response (101 to 199; 100 only says that it is there)."""
 
@@ -47,7 +51,7 @@ class Progressed:
     content: Content | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """The callee answered; `late_offer` means that `content` is an offer and the ACK waits for `acknowledge`."""
 
@@ -55,7 +59,7 @@ class Answered:
     late_offer: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Failed:
     """The callee's side refused, or never responded: then `status` is 408, or 503 for a broken transport.
 
@@ -68,7 +72,7 @@ class Failed:
     responded: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Acknowledged:
     """The peer's ACK came; `ask` is the re-INVITE that it ends, None for the first INVITE."""
 
@@ -76,40 +80,40 @@ class Acknowledged:
     ask: Ask | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cancelled:
     """The caller gave up before he was answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HungUp:
     """The peer sent BYE; `reason` is its Reason header."""
 
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lost:
     """The peer is gone without a BYE: no ACK came, or it answered 481 or 408, or nothing, inside the dialog."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """The peer sent a request inside the dialog, to be answered by `reply`: re-INVITE, INFO or OPTIONS."""
 
     ask: Ask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Withdrawn:
     """The peer cancelled its re-INVITE."""
 
     ask: Ask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Replied:
     """The peer's final response to `relay`; `late_offer` as in `Answered`."""
 
@@ -175,7 +179,10 @@ class Action(Word):
 
 
 S, On, Do = State, Input, Action
+_CLOSED: Final = S.CLOSED  # asked for in each step; before Python 3.12 to reach a member costs as much as a call
 Table = Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]]
+#: The methods that do what a table says: a match over actions would ask each of them for its name first.
+Deeds = Mapping[Action, Callable[[Any, Input, Message | None, float], None]]
 
 _ENDING: Final[Table] = {
     (S.CONFIRMED, On.GOT_BYE): (S.CLOSED, (Do.STOP_REPEATING, Do.TELL)),
@@ -251,6 +258,7 @@ class Leg:
     """What both halves share: a dialog, the requests inside it, its end."""
 
     table: ClassVar[Table] = {}
+    _deeds: ClassVar[Deeds] = {}
 
     def __init__(self, agent: UserAgent, call_id: str, local_tag: str, flow: Flow) -> None:
         self.agent = agent
@@ -360,25 +368,14 @@ class Leg:
             return  # too late, or again: the state has dealt with it
         self.state, actions = step
         for action in actions:
-            match action:
-                case Action.STOP_REPEATING:
-                    self._stop_repeating()
-                case Action.SEND_BYE:
-                    self._send_bye(now)
-                case Action.TELL:
-                    self._tell(happened, message)
-                case _:
-                    self._do(action, message, now)
-        if self.state is State.CLOSED:
+            self._deeds[action](self, happened, message, now)
+        if self.state is _CLOSED:
             self._drop_asks(now)
             if self._relaying is not None:
                 self._relaying.wait_no_longer(now)
             self.agent.forget(self)
 
-    def _do(self, action: Action, message: Message | None, now: float) -> None:
-        raise AssertionError(f"{action} is not of this half")
-
-    def _tell(self, happened: Input, message: Message | None) -> None:
+    def _tell(self, happened: Input, message: Message | None, _now: float) -> None:
         match happened:
             case Input.GOT_BYE:
                 event: Event = HungUp(message.get("reason") if message else None)
@@ -404,7 +401,7 @@ class Leg:
         for ask in list(self._asks):
             self.reply(ask, 487 if ask.method == "INVITE" else 481, None, now)
 
-    def _send_bye(self, now: float) -> None:
+    def _send_bye(self, _happened: Input, _message: Message | None, now: float) -> None:
         assert self.dialog is not None, "a BYE needs a dialog"
         headers = [("reason", self._bye_reason)] if self._bye_reason else []
         self.agent.send_inside(self.dialog, "BYE", _Bye(self), now, headers=headers)
@@ -431,7 +428,7 @@ class Leg:
         transaction.respond(response, now)
         self._repeat_after(min(2 * waited_s, T2_S), transaction, response, give_up_s, now)
 
-    def _stop_repeating(self) -> None:
+    def _stop_repeating(self, *_why: object) -> None:
         self._unacknowledged = None
         if self._timer is not None:
             self._timer.stop()
@@ -483,19 +480,31 @@ class IncomingLeg(Leg):
             body=content.data if content else b"",
         )
 
-    def _do(self, action: Action, message: Message | None, now: float) -> None:
+    def _respond(self, _happened: Input, _message: Message | None, now: float) -> None:
         assert self._response is not None, "each verb that sends has made its response"
         self._transaction.respond(self._response, now)
-        if action is Action.SEND_ANSWER:
-            self._repeat(None, self._transaction, self._response, now)
 
-    def _tell(self, happened: Input, message: Message | None) -> None:
+    def _send_answer(self, _happened: Input, _message: Message | None, now: float) -> None:
+        assert self._response is not None, "each verb that sends has made its response"
+        self._transaction.respond(self._response, now)
+        self._repeat(None, self._transaction, self._response, now)
+
+    def _tell(self, happened: Input, message: Message | None, now: float) -> None:
         if happened is Input.GOT_ACK:
             self.agent.tell(self, Acknowledged(content_of(message) if message else None, None))
         elif self.state is State.OFFERED:
             self.agent.tell(self, Cancelled())
         else:
-            super()._tell(happened, message)
+            super()._tell(happened, message, now)
+
+    _deeds: ClassVar[Deeds] = {
+        Do.SEND_PROVISIONAL: _respond,
+        Do.SEND_ANSWER: _send_answer,
+        Do.SEND_REFUSAL: _respond,
+        Do.SEND_BYE: Leg._send_bye,
+        Do.STOP_REPEATING: Leg._stop_repeating,
+        Do.TELL: _tell,
+    }
 
 
 class OutgoingLeg(Leg):
@@ -569,24 +578,22 @@ class OutgoingLeg(Leg):
         self._acks[tag] = self.agent.send_ack(dialog, None, self.invite.cseq[0])
         self.agent.send_inside(dialog, "BYE", Unheard(), now)
 
-    def _do(self, action: Action, message: Message | None, now: float) -> None:
-        match action:
-            case Action.SEND_ACK:
-                dialog = self.dialog
-                assert dialog is not None, "a 2xx made the dialog"
-                acked = self.agent.send_ack(dialog, self._answer_content, self.invite.cseq[0])
-                self._acks[dialog.remote_tag] = acked
-            case Action.SEND_CANCEL:
-                self.agent.transactions.request(_cancel(self.invite), self.flow, Unheard(), now)
-                self._timer = self.agent.timers.start(now + GIVE_UP_S, lambda at_s: self._hear(Input.NO_FINAL, at_s))
-            case Action.ABANDON:
-                assert self._transaction is not None, "what was cancelled had been sent"
-                self._transaction.abandon(now)
-                self._transaction = None
-            case _:
-                super()._do(action, message, now)
+    def _send_ack(self, _happened: Input, _message: Message | None, _now: float) -> None:
+        dialog = self.dialog
+        assert dialog is not None, "a 2xx made the dialog"
+        acked = self.agent.send_ack(dialog, self._answer_content, self.invite.cseq[0])
+        self._acks[dialog.remote_tag] = acked
 
-    def _tell(self, happened: Input, message: Message | None) -> None:
+    def _send_cancel(self, _happened: Input, _message: Message | None, now: float) -> None:
+        self.agent.transactions.request(_cancel(self.invite), self.flow, Unheard(), now)
+        self._timer = self.agent.timers.start(now + GIVE_UP_S, lambda at_s: self._hear(Input.NO_FINAL, at_s))
+
+    def _abandon(self, _happened: Input, _message: Message | None, now: float) -> None:
+        assert self._transaction is not None, "what was cancelled had been sent"
+        self._transaction.abandon(now)
+        self._transaction = None
+
+    def _tell(self, happened: Input, message: Message | None, now: float) -> None:
         match happened:
             case Input.GOT_1XX:
                 assert isinstance(message, Response), "a 1xx is a response"
@@ -602,7 +609,16 @@ class OutgoingLeg(Leg):
             case Input.NO_RESPONSE:
                 self.agent.tell(self, Failed(503 if self._unreachable else 408, None, None, responded=False))
             case _:
-                super()._tell(happened, message)
+                super()._tell(happened, message, now)
+
+    _deeds: ClassVar[Deeds] = {
+        Do.SEND_ACK: _send_ack,
+        Do.SEND_CANCEL: _send_cancel,
+        Do.SEND_BYE: Leg._send_bye,
+        Do.ABANDON: _abandon,
+        Do.STOP_REPEATING: Leg._stop_repeating,
+        Do.TELL: _tell,
+    }
 
 
 class _Relay:

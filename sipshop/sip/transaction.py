@@ -89,6 +89,13 @@ class Action(Word):
 S, On, Do = State, Input, Action
 Table = Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]]
 
+# What each step needs of the enums stands in names of its own, here and below: before Python 3.12 to reach a member
+# costs as much as a call.
+_TERMINATED: Final = S.TERMINATED
+#: What a response is, got or sent, by the first digit of its status.
+_GOT: Final = {1: On.GOT_1XX, 2: On.GOT_2XX, **dict.fromkeys(range(3, 7), On.GOT_FAILURE)}
+_SENT: Final = {1: On.SEND_1XX, 2: On.SEND_2XX, **dict.fromkeys(range(3, 7), On.SEND_FAILURE)}
+
 #: RFC 3261 figure 5 as amended by RFC 6026 section 7.2.
 INVITE_CLIENT: Final[Table] = {
     (S.CALLING, On.TIMER_A): (S.CALLING, (Do.RESEND, Do.START_A)),
@@ -204,6 +211,13 @@ _CLOCKS: Final[Mapping[Action, _Clock]] = {
     Do.START_L: _Clock(On.TIMER_L, GIVE_UP_S),
     Do.START_M: _Clock(On.TIMER_M, GIVE_UP_S),
 }
+#: How a transaction begins, by whether it is an INVITE's: table, state, and the timers of a client.
+_SERVES: Final = {True: (INVITE_SERVER, S.PROCEEDING), False: (SERVER, S.TRYING)}
+_ASKS: Final = {True: (INVITE_CLIENT, S.CALLING), False: (CLIENT, S.TRYING)}
+_WAITS: Final = {
+    True: (_CLOCKS[Do.START_A], _CLOCKS[Do.START_B]),
+    False: (_CLOCKS[Do.START_E], _CLOCKS[Do.START_F]),
+}
 
 
 class TransactionMisused(SipError):
@@ -237,16 +251,17 @@ class _Transaction:
 
     __slots__ = ("_interval_s", "_last", "_timers", "flow", "key", "layer", "request", "state", "table")
 
-    #: The methods that do what is no timer's start.
-    _deeds: ClassVar[Mapping[Action, Callable[[Any, Any, float], None]]]
+    #: The methods that do what a table says, but for the starting of timers.
+    _deeds: ClassVar[Mapping[Action, Callable[[Any, Any, float], None]]] = {}
 
-    def __init__(self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow, table: Table) -> None:
+    def __init__(
+        self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow, begins: tuple[Table, State]
+    ) -> None:
         self.layer = layer
         self.key = key
         self.request = request
         self.flow = flow
-        self.table = table
-        self.state = State.TERMINATED
+        self.table, self.state = begins
         self._last = b""
         self._timers: list[Timer] = []
         self._interval_s: float | None = None  # of the one timer that doubles
@@ -263,7 +278,7 @@ class _Transaction:
                 self._start(clock, now)
             else:
                 self._deeds[action](self, message, now)
-        if self.state is State.TERMINATED:
+        if self.state is _TERMINATED:
             self._stop_timers()
             self.layer.forget(self)
         return True
@@ -278,11 +293,10 @@ class _Transaction:
 
     def _start(self, clock: _Clock, now: float) -> None:
         wait_s = clock.first_s
-        if self.flow.reliable:
-            if clock.unreliable_only:
-                return
-            if clock.zero_if_reliable:
-                wait_s = 0.0
+        if clock.unreliable_only and self.flow.reliable:
+            return
+        if clock.zero_if_reliable and self.flow.reliable:
+            wait_s = 0.0
         elif clock.longest_s is not None:
             wait_s = self._interval_s or clock.first_s
             self._interval_s = min(2 * wait_s, clock.longest_s)
@@ -302,9 +316,7 @@ class ServerTransaction(_Transaction):
     __slots__ = ("final", "merge_key", "on_cancel")
 
     def __init__(self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow) -> None:
-        invite = request.method == "INVITE"
-        super().__init__(layer, key, request, flow, INVITE_SERVER if invite else SERVER)
-        self.state = State.PROCEEDING if invite else State.TRYING
+        super().__init__(layer, key, request, flow, _SERVES[request.method == "INVITE"])
         self.final: int | None = None
         self.merge_key: tuple[str, ...] | None = None
         #: Called with the CANCEL and the time while an INVITE has no final response.
@@ -317,8 +329,7 @@ class ServerTransaction(_Transaction):
             TransactionMisused: a final response was sent before, other than a repeated 2xx to an INVITE.
         """
         status = response.status
-        happened = On.SEND_1XX if status < 200 else On.SEND_2XX if status < 300 else On.SEND_FAILURE
-        if not self.hear(happened, now, response):
+        if not self.hear(_SENT[status // 100], now, response):
             raise TransactionMisused(f"{self.request.method} was answered {self.final}, {status} comes too late")
         if status >= 200:
             self.final = status
@@ -330,7 +341,7 @@ class ServerTransaction(_Transaction):
     def _pass_up(self, _ack: Request, _now: float) -> None:
         """An ACK of a 2xx that reuses the INVITE's branch goes up by its dialog, as one with its own branch does."""
 
-    _deeds = {  # noqa: RUF012  # the base class has its type
+    _deeds: ClassVar[Mapping[Action, Callable[[Any, Any, float], None]]] = {
         Do.SEND: _send,
         Do.RESEND: _Transaction._resend,
         Do.PASS_UP: _pass_up,
@@ -346,17 +357,14 @@ class ClientTransaction(_Transaction):
     def __init__(
         self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow, user: ClientUser
     ) -> None:
-        invite = request.method == "INVITE"
-        super().__init__(layer, key, request, flow, INVITE_CLIENT if invite else CLIENT)
-        self.state = State.CALLING if invite else State.TRYING
+        super().__init__(layer, key, request, flow, _ASKS[request.method == "INVITE"])
         self.user = user
 
     def begin(self, now: float) -> None:
         """Send the request and start its timers."""
         self._transmit(self.request.encode())
-        invite = self.table is INVITE_CLIENT
-        for action in (Do.START_A, Do.START_B) if invite else (Do.START_E, Do.START_F):
-            self._start(_CLOCKS[action], now)
+        for clock in _WAITS[self.request.method == "INVITE"]:
+            self._start(clock, now)
 
     def abandon(self, now: float) -> None:
         """Stop waiting for the final response to a cancelled INVITE (section 9.1)."""
@@ -374,7 +382,7 @@ class ClientTransaction(_Transaction):
     def _tell_failed(self, _message: None, now: float) -> None:
         self.user.on_no_response(self, "transport", now)
 
-    _deeds = {  # noqa: RUF012  # the base class has its type
+    _deeds: ClassVar[Mapping[Action, Callable[[Any, Any, float], None]]] = {
         Do.RESEND: _Transaction._resend,
         Do.SEND_ACK: _send_ack,
         Do.PASS_UP: _pass_up,
@@ -411,8 +419,7 @@ class Transactions:
         transaction = self.clients.get((response.via.branch, response.cseq[1]))
         if transaction is None:
             return False
-        status = response.status
-        transaction.hear(On.GOT_1XX if status < 200 else On.GOT_2XX if status < 300 else On.GOT_FAILURE, now, response)
+        transaction.hear(_GOT[response.status // 100], now, response)
         return True
 
     def serve(self, request: Request, flow: Flow) -> ServerTransaction:
