@@ -9,7 +9,7 @@ for `sipshop.sip.validate`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -145,8 +145,6 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 #: A quote that never ends takes the rest with it: looked for again at each, 60 kB of them would cost half a minute.
 _BETWEEN_SEMICOLONS: Final = re.compile(r'(?:[^;"]++|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))++')
 _CSEQ: Final = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
-#: As many digits as a length can need; int() refuses thousands of them with an error of its own.
-_LENGTH: Final = re.compile(r"[0-9]{1,10}\Z")
 
 
 #: Addresses that are kept taken apart: those of the calls going on, at a few each.
@@ -189,6 +187,8 @@ class TooLarge(FramingError):
 class Uri:
     """A SIP or SIPS URI (RFC 3261 section 19.1), its user part unescaped, its parameters with lower-case names.
 
+    Nobody may change one: equal texts share it, and it remembers its own.
+
     `port` is None where the URI names none, which is not the same as 5060 (RFC 3261 section 19.1.4).
     """
 
@@ -198,8 +198,14 @@ class Uri:
     port: int | None = None
     params: dict[str, str | None] = field(default_factory=dict)
     headers: str = ""
+    _text: str | None = field(default=None, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
+        if self._text is None:
+            self._text = self._format()
+        return self._text
+
+    def _format(self) -> str:
         user = f"{escape_user(self.user)}@" if self.user is not None else ""
         port = f":{self.port}" if self.port is not None else ""
         headers = f"?{self.headers}" if self.headers else ""
@@ -214,20 +220,22 @@ class Uri:
 
 @dataclass(slots=True)
 class NameAddr:
-    """A From, To, Contact, Route or Record-Route value: display name, URI and the header's own parameters."""
+    """A From, To, Contact, Route or Record-Route value: display name, URI and the header's own parameters.
+
+    `tag` is the one that makes this end of a dialog, or None.
+    """
 
     uri: Uri
     display: str = ""
     params: dict[str, str | None] = field(default_factory=dict)
+    tag: str | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.tag = self.params.get("tag")
 
     def __str__(self) -> str:
         display = f'"{_quote(self.display)}" ' if self.display else ""
         return f"{display}<{self.uri}>{_format_params(self.params)}"
-
-    @property
-    def tag(self) -> str | None:
-        """The tag that makes this end of a dialog, or None."""
-        return self.params.get("tag")
 
 
 @dataclass(slots=True)
@@ -242,12 +250,8 @@ class Via:
     host: str
     port: int | None
     params: dict[str, str | None]
-    branch: str = field(init=False)
-    sent_by: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.branch = self.params.get("branch") or ""
-        self.sent_by = f"{self.host.lower()}:{self.port or ''}"
+    branch: str
+    sent_by: str
 
     def __str__(self) -> str:
         port = f":{self.port}" if self.port is not None else ""
@@ -266,10 +270,6 @@ class Message:
     def __init__(self, headers: list[tuple[str, str]], body: bytes = b"") -> None:
         self.headers = headers
         self.body = body
-        self._forget_views()
-
-    def _forget_views(self) -> None:
-        """What was read from the headers is to be read anew."""
         self._first: dict[str, str] | None = None
         self._via: Via | None = None
         self._from: NameAddr | None = None
@@ -281,8 +281,8 @@ class Message:
         """The first value of a header field by its lower-case name, or None."""
         return (self._first or self.first()).get(name)
 
-    def first(self) -> Mapping[str, str]:
-        """The first value of every header field by its lower-case name."""
+    def first(self) -> dict[str, str]:
+        """The first value of every header field by its lower-case name; only `set` and `set_first` may change it."""
         if self._first is None:
             self._first = dict(reversed(self.headers))
         return self._first
@@ -302,7 +302,7 @@ class Message:
 
     def set(self, name: str, value: str) -> None:
         """Replace every field of that name by one (kept at the place of the first), or append it."""
-        self._forget_views()
+        Message.__init__(self, self.headers, self.body)  # what was read is to be read anew
         place = next((i for i, (key, _) in enumerate(self.headers) if key == name), None)
         if place is None:
             self.headers.append((name, value))
@@ -312,10 +312,9 @@ class Message:
 
     def set_first(self, name: str, value: str) -> None:
         """Replace the first field of that name, which must be there, and leave the others as they are."""
-        place = next(i for i, (key, _) in enumerate(self.headers) if key == name)
-        self.headers[place] = (name, value)
-        if self._first is not None:
-            self._first[name] = value
+        first = self.first()
+        self.headers[self.headers.index((name, first[name]))] = (name, value)
+        first[name] = value
 
     @property
     def call_id(self) -> str:
@@ -383,8 +382,14 @@ class Message:
 
     def encode(self) -> bytes:
         """The message as it goes on the wire, Content-Length made from the body."""
-        spelt = _LINE_STARTS
-        fields = "".join([spelt[name] + value for name, value in self.headers if name != "content-length"])
+        start_of = _LINE_STARTS.get
+        fields = "".join(
+            [
+                (start_of(name) or f"\r\n{pretty(name)}: ") + value
+                for name, value in self.headers
+                if name != "content-length"
+            ]
+        )
         head = f"{self._start_line()}{fields}\r\nContent-Length: {len(self.body)}\r\n\r\n"
         return head.encode("utf-8", "surrogateescape") + self.body
 
@@ -407,7 +412,7 @@ class Request(Message):
     __slots__ = ("_uri", "method", "target", "version")
 
     def __init__(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
-        super().__init__(headers, body)
+        Message.__init__(self, headers, body)
         self.method = method
         self.target = target
         self.version = "SIP/2.0"
@@ -442,11 +447,11 @@ class Request(Message):
             names = _COPIED
         copied = [field for field in self.headers if field[0] in names]
         if to_tag is not None:
-            copied = [
-                (name, f"{value};tag={to_tag}") if name == "to" and not _has_tag(value) else (name, value)
-                for name, value in copied
-            ]
-        return Response(status, reason or REASONS.get(status, "Unknown"), [*copied, *headers], body)
+            for place, (name, value) in enumerate(copied):
+                if name == "to" and not _has_tag(value):
+                    copied[place] = (name, f"{value};tag={to_tag}")
+        copied += headers
+        return Response(status, reason or REASONS.get(status, "Unknown"), copied, body)
 
     def _start_line(self) -> str:
         return f"{self.method} {self.target} SIP/2.0"
@@ -461,7 +466,7 @@ class Response(Message):
     __slots__ = ("reason", "status")
 
     def __init__(self, status: int, reason: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
-        super().__init__(headers, body)
+        Message.__init__(self, headers, body)
         self.status = status
         self.reason = reason
 
@@ -484,10 +489,12 @@ def parse(data: bytes) -> Request | Response:
     head, separator, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not separator:
         raise MalformedMessage("the header has no end")
-    start, *lines = head.decode("utf-8", "surrogateescape").split("\r\n")
-    if head.count(b"\r") != len(lines) or head.count(b"\n") != len(lines) or b"\0" in head:
+    lines = head.decode("utf-8", "surrogateescape").split("\r\n")
+    text = "".join(lines)
+    if "\r" in text or "\n" in text or "\0" in text:
         # it would become a header line of its own on the other leg
         raise MalformedMessage("the header holds a bare CR, a bare LF or a NUL")
+    start = lines.pop(0)
     headers = _parse_headers(lines, remember=len(head) < _LONGEST_REMEMBERED)
     message: Request | Response
     if start[:8].upper() == "SIP/2.0 ":
@@ -495,7 +502,7 @@ def parse(data: bytes) -> Request | Response:
     else:
         message = _parse_request_line(start, headers)
     length = message.get("content-length")
-    if length is not None and _LENGTH.match(length):
+    if length is not None and length != str(len(body)) and is_number(length, 10):
         body = body[: int(length)]
     message.body = body
     return message
@@ -576,23 +583,27 @@ def parse_address(text: str) -> NameAddr:
 def parse_via(text: str) -> Via:
     """One Via value, shared by equal texts, so nobody may change it; raises `MalformedMessage` where it is none."""
     head, _, tail = text.strip().partition(";")
-    transport, host, port = _parse_sent_by(head)
-    return Via(transport, host, port, _parse_params(tail) if tail else {})
+    found = _parse_sent_by(head)
+    if found is None:
+        raise MalformedMessage(f"Via {text!r} is not of the form SIP/2.0/TRANSPORT HOST:PORT;PARAMETERS")
+    params = _parse_params(tail) if tail else {}
+    transport, host, port, sent_by = found
+    return Via(transport, host, port, params, params.get("branch") or "", sent_by)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _parse_sent_by(text: str) -> tuple[str, str, int | None]:
-    """The transport, host and port of a Via: the same in every message of a peer, while its branches are all new."""
+def _parse_sent_by(text: str) -> tuple[str, str, int | None, str] | None:
+    """Transport, host, port and `sent_by` of a Via: the same in all messages of a peer, while its branches are new."""
     match = _SENT_BY.match(text)
     if match is None:
-        raise MalformedMessage(f"Via {text!r} is not of the form SIP/2.0/TRANSPORT HOST:PORT;PARAMETERS")
+        return None
     port = int(match[3]) if match[3] else None
     if port is not None and not 0 < port < 65536:
         raise MalformedMessage(f"Via port {port} is not between 1 and 65535")
-    return match[1].upper(), match[2], port
+    return match[1].upper(), match[2], port, f"{match[2].lower()}:{port or ''}"
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _parse_cseq(text: str) -> tuple[int, str]:
     """Number and method of a CSeq; most calls use the same few."""
     match = _CSEQ.match(text)
@@ -615,6 +626,11 @@ def parse_parameters(text: str) -> dict[str, str]:
             raise MalformedMessage(f"parameter {name!r} has no value or stands twice")
         found[name] = unquote(value.strip())
     return found
+
+
+def is_number(text: str, most_digits: int) -> bool:
+    """Whether a text is digits and no more of them: int() refuses thousands with an error of its own."""
+    return len(text) <= most_digits and text.isascii() and text.isdigit()
 
 
 def split_commas(text: str) -> list[str]:
@@ -707,16 +723,8 @@ _SPELT: Final = _Spelt(
         **_PRETTY,
     }
 )
-
-
-class _LineStarts(dict[str, str]):
-    """How the line of a header field begins, after the end of the line before."""
-
-    def __missing__(self, name: str) -> str:
-        return f"\r\n{_SPELT[name]}: "
-
-
-_LINE_STARTS: Final = _LineStarts({name: f"\r\n{spelt}: " for name, spelt in _SPELT.items()})
+#: How the line of a header field begins, after the end of the line before. Not a `_Spelt`: that is slow to look up in.
+_LINE_STARTS: Final = {name: f"\r\n{spelt}: " for name, spelt in _SPELT.items()}
 #: How most messages spell the names, to the names that we use.
 _NAMES: Final = {spelling: name for name, spelt in _SPELT.items() for spelling in (spelt, name)} | {
     letter: name for compact, name in _COMPACT.items() for letter in (compact, compact.upper())
@@ -787,7 +795,8 @@ def _parse_request_line(line: str, headers: list[tuple[str, str]]) -> Request:
     target, last, version = rest.rpartition(" ")
     is_ours = version.upper() == "SIP/2.0"
     is_sip = is_ours or version.upper().startswith("SIP/")
-    if not is_sip or not space or not last or not target or not _TOKEN.match(method):
+    is_token = (method.isascii() and method.isalpha()) or _TOKEN.match(method)
+    if not is_sip or not space or not last or not target or not is_token:
         raise MalformedMessage(f"start line {line[:60]!r} is neither a request's nor a response's")
     request = Request(method, target, headers)
     if not is_ours:
