@@ -158,9 +158,16 @@ class Dialog:
         return str(parse_address(self.routes[0]).uri), (*self.routes[1:], f"<{self.target}>")
 
 
-@lru_cache(maxsize=1024)
 def _untagged(text: str) -> str:
     """A From or To without its tag."""
+    address, bracket, tail = text.rpartition(">")
+    if tail.startswith(";tag=") and ";" not in tail[5:] and '"' not in tail:
+        return _formatted(address + bracket)  # the tag is new in each call, the address is not
+    return _formatted(text)
+
+
+@lru_cache(maxsize=1024)
+def _formatted(text: str) -> str:
     address = parse_address(text)
     params = {name: value for name, value in address.params.items() if name != "tag"}
     return str(NameAddr(address.uri, address.display, params))

@@ -28,8 +28,9 @@ class Algorithm(StrEnum):
 
 
 _ALGORITHMS: Final = {algorithm.value.lower(): algorithm for algorithm in Algorithm}
-_PARAMETER: Final = re.compile(
-    r"""[ \t]*([A-Za-z0-9*_\-]+)[ \t]*=[ \t]*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([^ \t,"]+))[ \t]*(?:,|\Z)"""
+#: One parameter after the other: (name, quoted value, token, what is no parameter and all that follows it).
+_PARAMETERS: Final = re.compile(
+    r"""[ \t]*([A-Za-z0-9*_\-]+)[ \t]*=[ \t]*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([^ \t,"]+))[ \t]*(?:,|\Z)|([\s\S]+)"""
 )
 _NONCE: Final = re.compile(r"([0-9a-f]{12})([0-9a-f]{16})([0-9a-f]{32})\Z")
 _NONCE_COUNT: Final = re.compile(r"[0-9A-Fa-f]{1,8}\Z")
@@ -253,16 +254,11 @@ def _parse(value: str) -> dict[str, str] | None:
     if value[:7].lower() != "digest ":
         return None
     found: dict[str, str] = {}
-    position, end = 7, len(value)
-    while position < end:
-        match = _PARAMETER.match(value, position)
-        if match is None:
+    for spelling, quoted, token, rest in _PARAMETERS.findall(value, 7):
+        name = spelling.lower()
+        if rest or name in found:
             return None
-        name = match[1].lower()
-        if name in found:
-            return None
-        found[name] = match[3] if match[2] is None else match[2]
-        position = match.end()
+        found[name] = quoted or token
     return found
 
 

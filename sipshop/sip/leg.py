@@ -9,10 +9,11 @@ own business and goes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import auto
-from typing import TYPE_CHECKING, ClassVar, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.flow import Flow
@@ -38,7 +39,11 @@ def content_of(message: Message) -> Content | None:
     return Content(message.get("content-type") or "application/sdp", message.body) if message.body else None
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody changes an event. They are not frozen because a frozen one costs three times as much to make, and each message
+# makes one.
+
+
+@dataclass(slots=True)
 class Progressed:
     """The callee's side gave a provisional response (101 to 199; 100 only says that it is there)."""
 
@@ -46,7 +51,7 @@ class Progressed:
     content: Content | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """The callee answered, and waits for the ACK that `acknowledge` sends.
 
@@ -57,7 +62,7 @@ class Answered:
     late_offer: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Failed:
     """The callee's side refused, or never responded: then `status` is 408, or 503 for a broken transport.
 
@@ -70,7 +75,7 @@ class Failed:
     responded: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Acknowledged:
     """The peer's ACK came; `ask` is the re-INVITE that it ends, None for the first INVITE."""
 
@@ -78,40 +83,40 @@ class Acknowledged:
     ask: Ask | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cancelled:
     """The caller gave up before he was answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HungUp:
     """The peer sent BYE; `reason` is its Reason header."""
 
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lost:
     """The peer is gone without a BYE: no ACK came, or it answered 481 or 408, or nothing, inside the dialog."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """The peer sent a request inside the dialog, to be answered by `reply`: re-INVITE, INFO or OPTIONS."""
 
     ask: Ask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Withdrawn:
     """The peer cancelled its re-INVITE."""
 
     ask: Ask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Replied:
     """The peer's final response to `relay`; `late_offer` as in `Answered`."""
 
@@ -176,7 +181,10 @@ class Action(Word):
 
 
 S, On, Do = State, Input, Action
+_CLOSED: Final = S.CLOSED  # asked for in each step; before Python 3.12 to reach a member costs as much as a call
 Table = Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]]
+#: The methods that do what a table says: a match over actions would ask each of them for its name first.
+Deeds = Mapping[Action, Callable[[Any, Input, Message | None, float], None]]
 
 _ENDING: Final[Table] = {
     (S.CONFIRMED, On.GOT_BYE): (S.CLOSED, (Do.STOP_REPEATING, Do.TELL)),
@@ -248,6 +256,7 @@ class Leg:
     """What both halves share: a dialog, the requests inside it, its end."""
 
     table: ClassVar[Table] = {}
+    _deeds: ClassVar[Deeds] = {}
 
     def __init__(self, agent: UserAgent, call_id: str, local_tag: str, flow: Flow) -> None:
         self.agent = agent
@@ -357,25 +366,14 @@ class Leg:
             return  # too late, or again: the state has dealt with it
         self.state, actions = step
         for action in actions:
-            match action:
-                case Action.STOP_REPEATING:
-                    self._stop_repeating()
-                case Action.SEND_BYE:
-                    self._send_bye(now)
-                case Action.TELL:
-                    self._tell(happened, message)
-                case _:
-                    self._do(action, message, now)
-        if self.state is State.CLOSED:
+            self._deeds[action](self, happened, message, now)
+        if self.state is _CLOSED:
             self._drop_asks(now)
             if self._relaying is not None:
                 self._relaying.wait_no_longer(now)
             self.agent.forget(self)
 
-    def _do(self, action: Action, message: Message | None, now: float) -> None:
-        raise AssertionError(f"{action} is not of this half")
-
-    def _tell(self, happened: Input, message: Message | None) -> None:
+    def _tell(self, happened: Input, message: Message | None, _now: float) -> None:
         match happened:
             case Input.GOT_BYE:
                 event: Event = HungUp(message.get("reason") if message else None)
@@ -401,7 +399,7 @@ class Leg:
         for ask in list(self._asks):
             self.reply(ask, 487 if ask.method == "INVITE" else 481, None, now)
 
-    def _send_bye(self, now: float) -> None:
+    def _send_bye(self, _happened: Input, _message: Message | None, now: float) -> None:
         assert self.dialog is not None, "a BYE needs a dialog"
         headers = [("reason", self._bye_reason)] if self._bye_reason else []
         self.agent.send_inside(self.dialog, "BYE", _Bye(self), now, headers=headers)
@@ -409,24 +407,26 @@ class Leg:
     def _repeat(self, ask: Ask | None, transaction: ServerTransaction, response: Response, now: float) -> None:
         """Repeat a 2xx until its ACK, at T1, 2*T1, ... T2, and give up after 64*T1 (section 13.3.1.4)."""
         self._unacknowledged = (ask, response.cseq[0])
-        give_up_s = now + GIVE_UP_S
+        self._repeat_after(T1_S, transaction, response, now + GIVE_UP_S, now)
 
-        def again(wait_s: float, at_s: float) -> None:
-            if at_s >= give_up_s:
-                self._stop_repeating()
-                self._hear(Input.NO_ACK, at_s)
-                return
-            # RFC 3261 has the 2xx repeated over reliable transports too: a hop behind may be UDP
-            transaction.respond(response, at_s)
-            start(min(2 * wait_s, T2_S), at_s)
+    def _repeat_after(
+        self, wait_s: float, transaction: ServerTransaction, response: Response, give_up_s: float, now: float
+    ) -> None:
+        again = partial(self._repeat_now, wait_s, transaction, response, give_up_s)
+        self._timer = self.agent.timers.start(min(now + wait_s, give_up_s), again)
 
-        def start(wait_s: float, at_s: float) -> None:
-            at_next_s = min(at_s + wait_s, give_up_s)
-            self._timer = self.agent.timers.start(at_next_s, lambda fired_s: again(wait_s, fired_s))
+    def _repeat_now(
+        self, waited_s: float, transaction: ServerTransaction, response: Response, give_up_s: float, now: float
+    ) -> None:
+        if now >= give_up_s:
+            self._stop_repeating()
+            self._hear(Input.NO_ACK, now)
+            return
+        # RFC 3261 has the 2xx repeated over reliable transports too: a hop behind may be UDP
+        transaction.respond(response, now)
+        self._repeat_after(min(2 * waited_s, T2_S), transaction, response, give_up_s, now)
 
-        start(T1_S, now)
-
-    def _stop_repeating(self) -> None:
+    def _stop_repeating(self, *_why: object) -> None:
         self._unacknowledged = None
         if self._timer is not None:
             self._timer.stop()
@@ -478,19 +478,31 @@ class IncomingLeg(Leg):
             body=content.data if content else b"",
         )
 
-    def _do(self, action: Action, message: Message | None, now: float) -> None:
+    def _respond(self, _happened: Input, _message: Message | None, now: float) -> None:
         assert self._response is not None, "each verb that sends has made its response"
         self._transaction.respond(self._response, now)
-        if action is Action.SEND_ANSWER:
-            self._repeat(None, self._transaction, self._response, now)
 
-    def _tell(self, happened: Input, message: Message | None) -> None:
+    def _send_answer(self, _happened: Input, _message: Message | None, now: float) -> None:
+        assert self._response is not None, "each verb that sends has made its response"
+        self._transaction.respond(self._response, now)
+        self._repeat(None, self._transaction, self._response, now)
+
+    def _tell(self, happened: Input, message: Message | None, now: float) -> None:
         if happened is Input.GOT_ACK:
             self.agent.tell(self, Acknowledged(content_of(message) if message else None, None))
         elif self.state is State.OFFERED:
             self.agent.tell(self, Cancelled())
         else:
-            super()._tell(happened, message)
+            super()._tell(happened, message, now)
+
+    _deeds: ClassVar[Deeds] = {
+        Do.SEND_PROVISIONAL: _respond,
+        Do.SEND_ANSWER: _send_answer,
+        Do.SEND_REFUSAL: _respond,
+        Do.SEND_BYE: Leg._send_bye,
+        Do.STOP_REPEATING: Leg._stop_repeating,
+        Do.TELL: _tell,
+    }
 
 
 class OutgoingLeg(Leg):
@@ -531,13 +543,16 @@ class OutgoingLeg(Leg):
         self.responded = True
         if status < 200:
             self._hear(Input.GOT_1XX, now, response)
-        elif status >= 300:
+            return
+        self._transaction = None  # it knows us: a circle would wait for the garbage collector
+        if status >= 300:
             self._hear(Input.GOT_FAILURE, now, response)
         else:
             self._on_2xx(transaction, response, now)
 
     def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
         """The INVITE was never answered, or could not be sent."""
+        self._transaction = None
         self._unreachable = why == "transport"
         self._hear(Input.NO_RESPONSE, now)
 
@@ -564,23 +579,22 @@ class OutgoingLeg(Leg):
         self._acks[tag] = self.agent.send_ack(dialog, None, self.invite.cseq[0])
         self.agent.send_inside(dialog, "BYE", Unheard(), now)
 
-    def _do(self, action: Action, message: Message | None, now: float) -> None:
-        match action:
-            case Action.SEND_ACK:
-                dialog = self.dialog
-                assert dialog is not None, "a 2xx made the dialog"
-                acked = self.agent.send_ack(dialog, self._answer_content, self.invite.cseq[0])
-                self._acks[dialog.remote_tag] = acked
-            case Action.SEND_CANCEL:
-                self.agent.transactions.request(_cancel(self.invite), self.flow, Unheard(), now)
-                self._timer = self.agent.timers.start(now + GIVE_UP_S, lambda at_s: self._hear(Input.NO_FINAL, at_s))
-            case Action.ABANDON:
-                assert self._transaction is not None, "what was cancelled had been sent"
-                self._transaction.abandon(now)
-            case _:
-                super()._do(action, message, now)
+    def _send_ack(self, _happened: Input, _message: Message | None, _now: float) -> None:
+        dialog = self.dialog
+        assert dialog is not None, "a 2xx made the dialog"
+        acked = self.agent.send_ack(dialog, self._answer_content, self.invite.cseq[0])
+        self._acks[dialog.remote_tag] = acked
 
-    def _tell(self, happened: Input, message: Message | None) -> None:
+    def _send_cancel(self, _happened: Input, _message: Message | None, now: float) -> None:
+        self.agent.transactions.request(_cancel(self.invite), self.flow, Unheard(), now)
+        self._timer = self.agent.timers.start(now + GIVE_UP_S, lambda at_s: self._hear(Input.NO_FINAL, at_s))
+
+    def _abandon(self, _happened: Input, _message: Message | None, now: float) -> None:
+        assert self._transaction is not None, "what was cancelled had been sent"
+        self._transaction.abandon(now)
+        self._transaction = None
+
+    def _tell(self, happened: Input, message: Message | None, now: float) -> None:
         match happened:
             case Input.GOT_1XX:
                 assert isinstance(message, Response), "a 1xx is a response"
@@ -596,7 +610,16 @@ class OutgoingLeg(Leg):
             case Input.NO_RESPONSE:
                 self.agent.tell(self, Failed(503 if self._unreachable else 408, None, None, responded=False))
             case _:
-                super()._tell(happened, message)
+                super()._tell(happened, message, now)
+
+    _deeds: ClassVar[Deeds] = {
+        Do.SEND_ACK: _send_ack,
+        Do.SEND_CANCEL: _send_cancel,
+        Do.SEND_BYE: Leg._send_bye,
+        Do.ABANDON: _abandon,
+        Do.STOP_REPEATING: Leg._stop_repeating,
+        Do.TELL: _tell,
+    }
 
 
 class _Relay:

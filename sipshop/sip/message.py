@@ -9,7 +9,7 @@ for `sipshop.sip.validate`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -120,14 +120,17 @@ _LISTS: Final = frozenset(
         "warning",
     }
 )
+#: What a response copies from its request; 100 and what can make a dialog copy one field more.
+_COPIED: Final = frozenset({"via", "from", "to", "call-id", "cseq"})
+_COPIED_INTO_100: Final = _COPIED | {"timestamp"}
+_COPIED_INTO_DIALOGS: Final = _COPIED | {"record-route"}
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
-#: A header line that is not folded, found from the end of the line before it: (name, value).
-_HEADER_LINE: Final = re.compile(r"(?<=\n)([^\s:]+)[ \t]*:[ \t]*([^\r]*?)[ \t]*\r(?=\n(?![ \t]))")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.\-_]*[A-Za-z0-9.])?)\Z")
-_VIA: Final = re.compile(
+#: A Via up to its parameters.
+_SENT_BY: Final = re.compile(
     r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]+(\[[0-9A-Fa-f:.]+\]|[^\s:;,]+)"
-    r"(?:[ \t]*:[ \t]*([0-9]{1,5}))?[ \t]*(;.*)?\Z",
+    r"(?:[ \t]*:[ \t]*([0-9]{1,5}))?[ \t]*\Z",
     re.IGNORECASE,
 )
 #: What nearly every URI looks like; the others (escapes, passwords, headers, capitals, errors) take the longer way.
@@ -142,12 +145,14 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 #: A quote that never ends takes the rest with it: looked for again at each, 60 kB of them would cost half a minute.
 _BETWEEN_SEMICOLONS: Final = re.compile(r'(?:[^;"]++|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))++')
 _CSEQ: Final = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
-#: As many digits as a length can need; int() refuses thousands of them with an error of its own.
-_LENGTH: Final = re.compile(r"[0-9]{1,10}\Z")
 
 
 #: Addresses that are kept taken apart: those of the calls going on, at a few each.
 _REMEMBERED: Final = 8192
+#: Header lines and Vias that are kept: those of the calls being set up, at a dozen each.
+_REMEMBERED_LINES: Final = 2048
+#: No line of a header that is longer is kept, so that nobody can fill our memory (bytes).
+_LONGEST_REMEMBERED: Final = 4096
 
 
 class SipError(Exception):
@@ -182,6 +187,8 @@ class TooLarge(FramingError):
 class Uri:
     """A SIP or SIPS URI (RFC 3261 section 19.1), its user part unescaped, its parameters with lower-case names.
 
+    Nobody may change one: equal texts share it, and it remembers its own.
+
     `port` is None where the URI names none, which is not the same as 5060 (RFC 3261 section 19.1.4).
     """
 
@@ -191,8 +198,14 @@ class Uri:
     port: int | None = None
     params: dict[str, str | None] = field(default_factory=dict)
     headers: str = ""
+    _text: str | None = field(default=None, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
+        if self._text is None:
+            self._text = self._format()
+        return self._text
+
+    def _format(self) -> str:
         user = f"{escape_user(self.user)}@" if self.user is not None else ""
         port = f":{self.port}" if self.port is not None else ""
         headers = f"?{self.headers}" if self.headers else ""
@@ -207,20 +220,22 @@ class Uri:
 
 @dataclass(slots=True)
 class NameAddr:
-    """A From, To, Contact, Route or Record-Route value: display name, URI and the header's own parameters."""
+    """A From, To, Contact, Route or Record-Route value: display name, URI and the header's own parameters.
+
+    `tag` is the one that makes this end of a dialog, or None.
+    """
 
     uri: Uri
     display: str = ""
     params: dict[str, str | None] = field(default_factory=dict)
+    tag: str | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.tag = self.params.get("tag")
 
     def __str__(self) -> str:
         display = f'"{_quote(self.display)}" ' if self.display else ""
         return f"{display}<{self.uri}>{_format_params(self.params)}"
-
-    @property
-    def tag(self) -> str | None:
-        """The tag that makes this end of a dialog, or None."""
-        return self.params.get("tag")
 
 
 @dataclass(slots=True)
@@ -235,12 +250,8 @@ class Via:
     host: str
     port: int | None
     params: dict[str, str | None]
-    branch: str = field(init=False)
-    sent_by: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.branch = self.params.get("branch") or ""
-        self.sent_by = f"{self.host.lower()}:{self.port or ''}"
+    branch: str
+    sent_by: str
 
     def __str__(self) -> str:
         port = f":{self.port}" if self.port is not None else ""
@@ -254,35 +265,44 @@ class Message:
     escapes, so that any byte survives a round trip; the body is never decoded.
     """
 
-    __slots__ = ("_first", "_views", "body", "headers")
+    __slots__ = ("_contacts", "_cseq", "_first", "_from", "_to", "_via", "body", "headers")
 
     def __init__(self, headers: list[tuple[str, str]], body: bytes = b"") -> None:
         self.headers = headers
         self.body = body
-        self._views: dict[str, object] = {}
         self._first: dict[str, str] | None = None
+        self._via: Via | None = None
+        self._from: NameAddr | None = None
+        self._to: NameAddr | None = None
+        self._cseq: tuple[int, str] | None = None
+        self._contacts: list[NameAddr] | None = None
 
     def get(self, name: str) -> str | None:
         """The first value of a header field by its lower-case name, or None."""
         return (self._first or self.first()).get(name)
 
-    def first(self) -> Mapping[str, str]:
-        """The first value of every header field by its lower-case name."""
+    def first(self) -> dict[str, str]:
+        """The first value of every header field by its lower-case name; only `set` and `set_first` may change it."""
         if self._first is None:
             self._first = dict(reversed(self.headers))
         return self._first
 
     def all(self, name: str) -> list[str]:
         """Every value of a header field, list-valued fields taken apart at their commas."""
-        found = [value for key, value in self.headers if key == name]
+        first = self.first()
+        if name not in first:
+            return []
+        if len(first) == len(self.headers):
+            found = [first[name]]
+        else:
+            found = [value for key, value in self.headers if key == name]
         if name not in _LISTS:
             return found
         return [part for value in found for part in (split_commas(value) if "," in value else (value,)) if part]
 
     def set(self, name: str, value: str) -> None:
         """Replace every field of that name by one (kept at the place of the first), or append it."""
-        self._views.clear()
-        self._first = None
+        Message.__init__(self, self.headers, self.body)  # what was read is to be read anew
         place = next((i for i, (key, _) in enumerate(self.headers) if key == name), None)
         if place is None:
             self.headers.append((name, value))
@@ -292,9 +312,9 @@ class Message:
 
     def set_first(self, name: str, value: str) -> None:
         """Replace the first field of that name, which must be there, and leave the others as they are."""
-        place = next(i for i, (key, _) in enumerate(self.headers) if key == name)
-        self.headers[place] = (name, value)
-        self._first = None
+        first = self.first()
+        self.headers[self.headers.index((name, first[name]))] = (name, value)
+        first[name] = value
 
     @property
     def call_id(self) -> str:
@@ -312,13 +332,10 @@ class Message:
         Raises:
             MalformedMessage: where it is missing, not of that form, or 2**31 and above (section 8.1.1.5).
         """
-        view = self._views.get("cseq")
+        view = self._cseq
         if view is None:
-            match = _CSEQ.match(self._required("cseq"))
-            if match is None or int(match[1]) >= 2**31:
-                raise MalformedMessage(f"CSeq {self.get('cseq')!r} is not a number below 2**31 and a method")
-            view = self._views["cseq"] = (int(match[1]), match[2])
-        return view  # type: ignore[return-value]  # the view was stored under this name above
+            view = self._cseq = _parse_cseq(self._required("cseq"))
+        return view
 
     @property
     def via(self) -> Via:
@@ -327,29 +344,35 @@ class Message:
         Raises:
             MalformedMessage: where it is missing or is not one.
         """
-        view = self._views.get("via")
+        view = self._via
         if view is None:
             value = self._required("via")
-            view = self._views["via"] = parse_via(split_commas(value)[0] if "," in value else value)
-        return view  # type: ignore[return-value]  # the view was stored under this name above
+            view = self._via = parse_via(split_commas(value)[0] if "," in value else value)
+        return view
 
     @property
     def from_(self) -> NameAddr:
         """The From header; raises `MalformedMessage` where it is missing or is not one."""
-        return self._address("from")
+        view = self._from
+        if view is None:
+            view = self._from = parse_address(self._required("from"))
+        return view
 
     @property
     def to(self) -> NameAddr:
         """The To header; raises `MalformedMessage` where it is missing or is not one."""
-        return self._address("to")
+        view = self._to
+        if view is None:
+            view = self._to = parse_address(self._required("to"))
+        return view
 
     @property
     def contacts(self) -> list[NameAddr]:
         """Every Contact but `*`; raises `MalformedMessage` for one that is no address."""
-        view = self._views.get("contact")
+        view = self._contacts
         if view is None:
-            view = self._views["contact"] = [parse_address(v) for v in self.all("contact") if v.strip() != "*"]
-        return view  # type: ignore[return-value]  # the view was stored under this name above
+            view = self._contacts = [parse_address(v) for v in self.all("contact") if v.strip() != "*"]
+        return view
 
     @property
     def content_type(self) -> str | None:
@@ -359,45 +382,49 @@ class Message:
 
     def encode(self) -> bytes:
         """The message as it goes on the wire, Content-Length made from the body."""
-        lines = [self._start_line()]
-        spelt = _SPELT
-        lines += [f"{spelt[name]}: {value}" for name, value in self.headers if name != "content-length"]
-        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
-        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+        start_of = _LINE_STARTS.get
+        fields = "".join(
+            [
+                (start_of(name) or f"\r\n{pretty(name)}: ") + value
+                for name, value in self.headers
+                if name != "content-length"
+            ]
+        )
+        head = f"{self._start_line()}{fields}\r\nContent-Length: {len(self.body)}\r\n\r\n"
+        return head.encode("utf-8", "surrogateescape") + self.body
 
     def _start_line(self) -> str:
         raise AssertionError("only requests and responses are sent")
 
     def _required(self, name: str) -> str:
-        value = self.get(name)
+        value = (self._first or self.first()).get(name)
         if value is None:
             raise MalformedMessage(f"{pretty(name)} is missing")
         return value
 
-    def _address(self, name: str) -> NameAddr:
-        view = self._views.get(name)
-        if view is None:
-            view = self._views[name] = parse_address(self._required(name))
-        return view  # type: ignore[return-value]  # the view was stored under this name above
-
 
 class Request(Message):
-    """A request: method (case-sensitive), Request-URI as received, header fields, body."""
+    """A request: method (case-sensitive), Request-URI as received, header fields, body.
 
-    __slots__ = ("method", "target")
+    `version` is the one that the request line names, `SIP/2.0` for all but those to be answered 505.
+    """
+
+    __slots__ = ("_uri", "method", "target", "version")
 
     def __init__(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
-        super().__init__(headers, body)
+        Message.__init__(self, headers, body)
         self.method = method
         self.target = target
+        self.version = "SIP/2.0"
+        self._uri: Uri | None = None
 
     @property
     def uri(self) -> Uri:
         """The Request-URI taken apart; raises `MalformedMessage` where it is no SIP URI."""
-        view = self._views.get("uri")
+        view = self._uri
         if view is None:
-            view = self._views["uri"] = parse_uri(self.target)
-        return view  # type: ignore[return-value]  # the view was stored under this name above
+            view = self._uri = parse_uri(self.target)
+        return view
 
     def reply(
         self,
@@ -412,16 +439,19 @@ class Request(Message):
 
         `to_tag` is added to a To that has none; Record-Route is copied into responses that can make a dialog.
         """
-        dialog_forming = self.method == "INVITE" and 101 <= status < 300
-        copied: list[tuple[str, str]] = []
-        for name, value in self.headers:
-            if name in {"via", "from", "call-id", "cseq"} or (
-                (name == "record-route" and dialog_forming) or (name == "timestamp" and status == 100)
-            ):
-                copied.append((name, value))
-            elif name == "to":
-                copied.append((name, value if to_tag is None or _has_tag(value) else f"{value};tag={to_tag}"))
-        return Response(status, reason or REASONS.get(status, "Unknown"), [*copied, *headers], body)
+        if status == 100:
+            names = _COPIED_INTO_100
+        elif self.method == "INVITE" and status < 300:
+            names = _COPIED_INTO_DIALOGS
+        else:
+            names = _COPIED
+        copied = [field for field in self.headers if field[0] in names]
+        if to_tag is not None:
+            for place, (name, value) in enumerate(copied):
+                if name == "to" and not _has_tag(value):
+                    copied[place] = (name, f"{value};tag={to_tag}")
+        copied += headers
+        return Response(status, reason or REASONS.get(status, "Unknown"), copied, body)
 
     def _start_line(self) -> str:
         return f"{self.method} {self.target} SIP/2.0"
@@ -436,7 +466,7 @@ class Response(Message):
     __slots__ = ("reason", "status")
 
     def __init__(self, status: int, reason: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
-        super().__init__(headers, body)
+        Message.__init__(self, headers, body)
         self.status = status
         self.reason = reason
 
@@ -459,20 +489,20 @@ def parse(data: bytes) -> Request | Response:
     head, separator, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not separator:
         raise MalformedMessage("the header has no end")
-    lines = head.count(b"\r\n")
-    if head.count(b"\r") != lines or head.count(b"\n") != lines or b"\0" in head:
+    lines = head.decode("utf-8", "surrogateescape").split("\r\n")
+    text = "".join(lines)
+    if "\r" in text or "\n" in text or "\0" in text:
         # it would become a header line of its own on the other leg
         raise MalformedMessage("the header holds a bare CR, a bare LF or a NUL")
-    text = head.decode("utf-8", "surrogateescape")
-    start = text.partition("\r\n")[0]
-    headers = _parse_headers(f"{text}\r\n", lines)
+    start = lines.pop(0)
+    headers = _parse_headers(lines, remember=len(head) < _LONGEST_REMEMBERED)
     message: Request | Response
     if start[:8].upper() == "SIP/2.0 ":
         message = _parse_status_line(start, headers)
     else:
         message = _parse_request_line(start, headers)
     length = message.get("content-length")
-    if length is not None and _LENGTH.match(length):
+    if length is not None and length != str(len(body)) and is_number(length, 10):
         body = body[: int(length)]
     message.body = body
     return message
@@ -549,16 +579,37 @@ def parse_address(text: str) -> NameAddr:
     return NameAddr(parse_uri(text[opening + 1 : closing]), display, _parse_params(tail[1:]) if tail else {})
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_REMEMBERED_LINES)
 def parse_via(text: str) -> Via:
     """One Via value, shared by equal texts, so nobody may change it; raises `MalformedMessage` where it is none."""
-    match = _VIA.match(text.strip())
-    if match is None:
+    head, _, tail = text.strip().partition(";")
+    found = _parse_sent_by(head)
+    if found is None:
         raise MalformedMessage(f"Via {text!r} is not of the form SIP/2.0/TRANSPORT HOST:PORT;PARAMETERS")
+    params = _parse_params(tail) if tail else {}
+    transport, host, port, sent_by = found
+    return Via(transport, host, port, params, params.get("branch") or "", sent_by)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _parse_sent_by(text: str) -> tuple[str, str, int | None, str] | None:
+    """Transport, host, port and `sent_by` of a Via: the same in all messages of a peer, while its branches are new."""
+    match = _SENT_BY.match(text)
+    if match is None:
+        return None
     port = int(match[3]) if match[3] else None
     if port is not None and not 0 < port < 65536:
         raise MalformedMessage(f"Via port {port} is not between 1 and 65535")
-    return Via(match[1].upper(), match[2], port, _parse_params(match[4][1:]) if match[4] else {})
+    return match[1].upper(), match[2], port, f"{match[2].lower()}:{port or ''}"
+
+
+@lru_cache(maxsize=256)
+def _parse_cseq(text: str) -> tuple[int, str]:
+    """Number and method of a CSeq; most calls use the same few."""
+    match = _CSEQ.match(text)
+    if match is None or int(match[1]) >= 2**31:
+        raise MalformedMessage(f"CSeq {text!r} is not a number below 2**31 and a method")
+    return int(match[1]), match[2]
 
 
 def parse_parameters(text: str) -> dict[str, str]:
@@ -575,6 +626,11 @@ def parse_parameters(text: str) -> dict[str, str]:
             raise MalformedMessage(f"parameter {name!r} has no value or stands twice")
         found[name] = unquote(value.strip())
     return found
+
+
+def is_number(text: str, most_digits: int) -> bool:
+    """Whether a text is digits and no more of them: int() refuses thousands with an error of its own."""
+    return len(text) <= most_digits and text.isascii() and text.isdigit()
 
 
 def split_commas(text: str) -> list[str]:
@@ -667,6 +723,8 @@ _SPELT: Final = _Spelt(
         **_PRETTY,
     }
 )
+#: How the line of a header field begins, after the end of the line before. Not a `_Spelt`: that is slow to look up in.
+_LINE_STARTS: Final = {name: f"\r\n{spelt}: " for name, spelt in _SPELT.items()}
 #: How most messages spell the names, to the names that we use.
 _NAMES: Final = {spelling: name for name, spelt in _SPELT.items() for spelling in (spelt, name)} | {
     letter: name for compact, name in _COMPACT.items() for letter in (compact, compact.upper())
@@ -676,22 +734,42 @@ _PLAIN_USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/]*\Z")
 _PRINTABLE: Final = re.compile(r"[\x20-\x5b\x5d-\x7e]*\Z")
 
 
-def _parse_headers(head: str, lines: int) -> list[tuple[str, str]]:
-    """The header fields of a head that ends in CRLF and has this many lines after its start line."""
-    names = _NAMES
-    found = _HEADER_LINE.findall(head)
-    if len(found) == lines:
-        return [(names.get(name) or _name_of(name), value) for name, value in found]
+class _FoldedLine(MalformedMessage):
+    """A line that goes on with the header field of the line before it (RFC 3261 section 7.3.1), if there is one."""
+
+
+def _parse_line(line: str) -> tuple[str, str]:
+    """A header line as (name, value); raises `_FoldedLine` and `MalformedMessage`."""
+    name, colon, value = line.partition(":")
+    known = _NAMES.get(name)
+    if known is None or not colon:
+        if line[:1] in {" ", "\t"}:
+            raise _FoldedLine(f"header line {line[:60]!r} has no name of its own")
+        if not colon:
+            raise MalformedMessage(f"header line {line[:60]!r} has no name")
+        known = _name_of(name)
+    return known, value.strip(" \t")
+
+
+#: Most lines of a message stood in an earlier one of its call, or stand in each: equal ones give one shared pair.
+_parse_known_line: Final = lru_cache(maxsize=_REMEMBERED_LINES)(_parse_line)
+
+
+def _parse_headers(lines: list[str], *, remember: bool) -> list[tuple[str, str]]:
+    try:
+        return list(map(_parse_known_line if remember else _parse_line, lines))
+    except _FoldedLine:
+        return _parse_folded_headers(lines)
+
+
+def _parse_folded_headers(lines: list[str]) -> list[tuple[str, str]]:
     headers: list[tuple[str, str]] = []
-    for line in head.split("\r\n")[1:-1]:
+    for line in lines:
         if line[:1] in {" ", "\t"} and headers:
             name, value = headers[-1]
             headers[-1] = (name, f"{value} {line.strip()}".strip())
-            continue
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise MalformedMessage(f"header line {line[:60]!r} has no name")
-        headers.append((_name_of(name), value.strip(" \t")))
+        else:
+            headers.append(_parse_line(line))
     return headers
 
 
@@ -715,11 +793,14 @@ def _parse_status_line(line: str, headers: list[tuple[str, str]]) -> Response:
 def _parse_request_line(line: str, headers: list[tuple[str, str]]) -> Request:
     method, space, rest = line.partition(" ")
     target, last, version = rest.rpartition(" ")
-    if not space or not last or not _TOKEN.match(method) or not version.upper().startswith("SIP/") or not target:
+    is_ours = version.upper() == "SIP/2.0"
+    is_sip = is_ours or version.upper().startswith("SIP/")
+    is_token = (method.isascii() and method.isalpha()) or _TOKEN.match(method)
+    if not is_sip or not space or not last or not target or not is_token:
         raise MalformedMessage(f"start line {line[:60]!r} is neither a request's nor a response's")
     request = Request(method, target, headers)
-    if version.upper() != "SIP/2.0":
-        request._views["version"] = version
+    if not is_ours:
+        request.version = version
     return request
 
 
@@ -733,11 +814,6 @@ def _has_tag(value: str) -> bool:
         return "tag" in parse_address(value).params
     except MalformedMessage:
         return True
-
-
-def version_of(request: Request) -> str:
-    """The SIP version that the request line names, `SIP/2.0` for all but those to be answered 505."""
-    return str(request._views.get("version", "SIP/2.0"))
 
 
 def _parse_hostport(text: str, uri: str) -> tuple[str, int | None]:
@@ -758,18 +834,14 @@ def _parse_hostport(text: str, uri: str) -> tuple[str, int | None]:
 
 def _parse_params(text: str) -> dict[str, str | None]:
     params: dict[str, str | None] = {}
-    for part in _split_semicolons(text):
+    is_quoted = '"' in text
+    for part in _BETWEEN_SEMICOLONS.findall(text) if is_quoted else text.split(";"):
         name, equals, value = part.partition("=")
         name = name.strip().lower()
         if name and name not in params:
-            params[name] = unquote(value.strip()) if equals else None
+            value = value.strip()
+            params[name] = (unquote(value) if is_quoted else value) if equals else None
     return params
-
-
-def _split_semicolons(text: str) -> list[str]:
-    if '"' not in text:
-        return text.split(";")
-    return _BETWEEN_SEMICOLONS.findall(text)
 
 
 def _format_params(params: dict[str, str | None]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import auto
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from sipshop.sip.flow import Flow
 from sipshop.sip.message import Request, Response, SipError
@@ -88,6 +88,13 @@ class Action(Word):
 
 S, On, Do = State, Input, Action
 Table = Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]]
+
+# What each step needs of the enums stands in names of its own, here and below: before Python 3.12 to reach a member
+# costs as much as a call.
+_TERMINATED: Final = S.TERMINATED
+#: What a response is, got or sent, by the first digit of its status.
+_GOT: Final = {1: On.GOT_1XX, 2: On.GOT_2XX, **dict.fromkeys(range(3, 7), On.GOT_FAILURE)}
+_SENT: Final = {1: On.SEND_1XX, 2: On.SEND_2XX, **dict.fromkeys(range(3, 7), On.SEND_FAILURE)}
 
 #: RFC 3261 figure 5 as amended by RFC 6026 section 7.2.
 INVITE_CLIENT: Final[Table] = {
@@ -179,34 +186,38 @@ SERVER: Final[Table] = {
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """How a timer runs: seconds at first, and what it is not started for."""
+    """How a timer runs: seconds at first, and what is different over a reliable transport."""
 
     input: Input
     first_s: float
     longest_s: float | None = None  # it doubles up to here; None: it runs once
     unreliable_only: bool = False  # what it repeats, or waits for, a reliable transport does not need
+    zero_if_reliable: bool = False  # there the transaction has nothing left to absorb
+    lingering: bool = True  # it ends a transaction which only waits for stragglers
 
 
 _CLOCKS: Final[Mapping[Action, _Clock]] = {
-    Do.START_A: _Clock(On.TIMER_A, T1_S, GIVE_UP_S, unreliable_only=True),
-    Do.START_B: _Clock(On.TIMER_B, GIVE_UP_S),
-    Do.START_D: _Clock(On.TIMER_D, 32.0),
-    Do.START_E: _Clock(On.TIMER_E, T1_S, T2_S, unreliable_only=True),
-    Do.START_E_SLOW: _Clock(On.TIMER_E, T2_S, unreliable_only=True),
-    Do.START_F: _Clock(On.TIMER_F, GIVE_UP_S),
-    Do.START_G: _Clock(On.TIMER_G, T1_S, T2_S, unreliable_only=True),
+    Do.START_A: _Clock(On.TIMER_A, T1_S, GIVE_UP_S, unreliable_only=True, lingering=False),
+    Do.START_B: _Clock(On.TIMER_B, GIVE_UP_S, lingering=False),
+    Do.START_D: _Clock(On.TIMER_D, 32.0, zero_if_reliable=True),
+    Do.START_E: _Clock(On.TIMER_E, T1_S, T2_S, unreliable_only=True, lingering=False),
+    Do.START_E_SLOW: _Clock(On.TIMER_E, T2_S, unreliable_only=True, lingering=False),
+    Do.START_F: _Clock(On.TIMER_F, GIVE_UP_S, lingering=False),
+    Do.START_G: _Clock(On.TIMER_G, T1_S, T2_S, unreliable_only=True, lingering=False),
     Do.START_H: _Clock(On.TIMER_H, GIVE_UP_S),
-    Do.START_I: _Clock(On.TIMER_I, T4_S),
-    Do.START_J: _Clock(On.TIMER_J, GIVE_UP_S),
-    Do.START_K: _Clock(On.TIMER_K, T4_S),
+    Do.START_I: _Clock(On.TIMER_I, T4_S, zero_if_reliable=True),
+    Do.START_J: _Clock(On.TIMER_J, GIVE_UP_S, zero_if_reliable=True),
+    Do.START_K: _Clock(On.TIMER_K, T4_S, zero_if_reliable=True),
     Do.START_L: _Clock(On.TIMER_L, GIVE_UP_S),
     Do.START_M: _Clock(On.TIMER_M, GIVE_UP_S),
 }
-#: Timers that are zero over a reliable transport: the transaction has nothing left to absorb.
-_ZERO_IF_RELIABLE: Final = frozenset({Do.START_D, Do.START_I, Do.START_J, Do.START_K})
-
-#: Timers that end a transaction which only waits for stragglers.
-_LINGERING: Final = frozenset({Do.START_D, Do.START_H, Do.START_I, Do.START_J, Do.START_K, Do.START_L, Do.START_M})
+#: How a transaction begins, by whether it is an INVITE's: table, state, and the timers of a client.
+_SERVES: Final = {True: (INVITE_SERVER, S.PROCEEDING), False: (SERVER, S.TRYING)}
+_ASKS: Final = {True: (INVITE_CLIENT, S.CALLING), False: (CLIENT, S.TRYING)}
+_WAITS: Final = {
+    True: (_CLOCKS[Do.START_A], _CLOCKS[Do.START_B]),
+    False: (_CLOCKS[Do.START_E], _CLOCKS[Do.START_F]),
+}
 
 
 class TransactionMisused(SipError):
@@ -238,18 +249,22 @@ class Unheard:
 class _Transaction:
     """What the four machines share: a state, its table and timers."""
 
-    __slots__ = ("_intervals", "_last", "_timers", "flow", "key", "layer", "request", "state", "table")
+    __slots__ = ("_interval_s", "_last", "_timers", "flow", "key", "layer", "request", "state", "table")
 
-    def __init__(self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow, table: Table) -> None:
+    #: The methods that do what a table says, but for the starting of timers.
+    _deeds: ClassVar[Mapping[Action, Callable[[Any, Any, float], None]]] = {}
+
+    def __init__(
+        self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow, begins: tuple[Table, State]
+    ) -> None:
         self.layer = layer
         self.key = key
         self.request = request
         self.flow = flow
-        self.table = table
-        self.state = State.TERMINATED
+        self.table, self.state = begins
         self._last = b""
         self._timers: list[Timer] = []
-        self._intervals: dict[Action, float] = {}
+        self._interval_s: float | None = None  # of the one timer that doubles
 
     def hear(self, happened: Input, now: float, message: Request | Response | None = None) -> bool:
         """Take one step of the table; False where it has no such step, and then nothing happened."""
@@ -260,50 +275,36 @@ class _Transaction:
         for action in actions:
             clock = _CLOCKS.get(action)
             if clock is not None:
-                self._start(action, clock, now)
+                self._start(clock, now)
             else:
-                self._do(action, message, now)
-        if self.state is State.TERMINATED:
+                self._deeds[action](self, message, now)
+        if self.state is _TERMINATED:
             self._stop_timers()
             self.layer.forget(self)
         return True
 
-    def _do(self, action: Action, message: Request | Response | None, now: float) -> None:
-        match action:
-            case Action.SEND:
-                assert isinstance(message, Response), "only a response is handed to a transaction to send"
-                self._transmit(message.encode())
-            case Action.RESEND:
-                if self._last:
-                    self.layer.send(self._last, self.flow)
-            case Action.STOP_TIMERS:
-                self._stop_timers()
-            case _:
-                self._tell(action, message, now)
-
-    def _tell(self, action: Action, message: Request | Response | None, now: float) -> None:
-        raise AssertionError(f"{action} has nobody to tell")
+    def _resend(self, _message: None, _now: float) -> None:
+        if self._last:
+            self.layer.send(self._last, self.flow)
 
     def _transmit(self, data: bytes) -> None:
         self._last = data
         self.layer.send(data, self.flow)
 
-    def _start(self, action: Action, clock: _Clock, now: float) -> None:
+    def _start(self, clock: _Clock, now: float) -> None:
+        wait_s = clock.first_s
         if clock.unreliable_only and self.flow.reliable:
             return
-        wait_s = clock.first_s
-        if action in _ZERO_IF_RELIABLE and self.flow.reliable:
+        if clock.zero_if_reliable and self.flow.reliable:
             wait_s = 0.0
         elif clock.longest_s is not None:
-            wait_s = self._intervals.get(action, clock.first_s)
-            self._intervals[action] = min(2 * wait_s, clock.longest_s)
-        start = self.layer.timers.start_lazily if action in _LINGERING else self.layer.timers.start
-        self._timers.append(start(now + wait_s, partial(self._fire, clock.input)))
+            wait_s = self._interval_s or clock.first_s
+            self._interval_s = min(2 * wait_s, clock.longest_s)
+        timers = self.layer.timers
+        start = timers.start_lazily if clock.lingering else timers.start
+        self._timers.append(start(now + wait_s, partial(self.hear, clock.input)))
 
-    def _fire(self, happened: Input, now: float) -> None:
-        self.hear(happened, now)
-
-    def _stop_timers(self) -> None:
+    def _stop_timers(self, _message: object = None, _now: float = 0.0) -> None:
         for timer in self._timers:
             timer.stop()
         self._timers.clear()
@@ -315,9 +316,7 @@ class ServerTransaction(_Transaction):
     __slots__ = ("final", "merge_key", "on_cancel")
 
     def __init__(self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow) -> None:
-        invite = request.method == "INVITE"
-        super().__init__(layer, key, request, flow, INVITE_SERVER if invite else SERVER)
-        self.state = State.PROCEEDING if invite else State.TRYING
+        super().__init__(layer, key, request, flow, _SERVES[request.method == "INVITE"])
         self.final: int | None = None
         self.merge_key: tuple[str, ...] | None = None
         #: Called with the CANCEL and the time while an INVITE has no final response.
@@ -330,14 +329,24 @@ class ServerTransaction(_Transaction):
             TransactionMisused: a final response was sent before, other than a repeated 2xx to an INVITE.
         """
         status = response.status
-        happened = On.SEND_1XX if status < 200 else On.SEND_2XX if status < 300 else On.SEND_FAILURE
-        if not self.hear(happened, now, response):
+        if not self.hear(_SENT[status // 100], now, response):
             raise TransactionMisused(f"{self.request.method} was answered {self.final}, {status} comes too late")
         if status >= 200:
             self.final = status
+            self.on_cancel = None  # it knows its leg, which knows us: circles wait for the garbage collector
 
-    def _tell(self, action: Action, message: Request | Response | None, now: float) -> None:
+    def _send(self, response: Response, _now: float) -> None:
+        self._transmit(response.encode())
+
+    def _pass_up(self, _ack: Request, _now: float) -> None:
         """An ACK of a 2xx that reuses the INVITE's branch goes up by its dialog, as one with its own branch does."""
+
+    _deeds: ClassVar[Mapping[Action, Callable[[Any, Any, float], None]]] = {
+        Do.SEND: _send,
+        Do.RESEND: _Transaction._resend,
+        Do.PASS_UP: _pass_up,
+        Do.STOP_TIMERS: _Transaction._stop_timers,
+    }
 
 
 class ClientTransaction(_Transaction):
@@ -348,34 +357,39 @@ class ClientTransaction(_Transaction):
     def __init__(
         self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow, user: ClientUser
     ) -> None:
-        invite = request.method == "INVITE"
-        super().__init__(layer, key, request, flow, INVITE_CLIENT if invite else CLIENT)
-        self.state = State.CALLING if invite else State.TRYING
+        super().__init__(layer, key, request, flow, _ASKS[request.method == "INVITE"])
         self.user = user
 
     def begin(self, now: float) -> None:
         """Send the request and start its timers."""
         self._transmit(self.request.encode())
-        invite = self.table is INVITE_CLIENT
-        for action in (Do.START_A, Do.START_B) if invite else (Do.START_E, Do.START_F):
-            self._start(action, _CLOCKS[action], now)
+        for clock in _WAITS[self.request.method == "INVITE"]:
+            self._start(clock, now)
 
     def abandon(self, now: float) -> None:
         """Stop waiting for the final response to a cancelled INVITE (section 9.1)."""
         self.hear(Input.ABANDONED, now)
 
-    def _tell(self, action: Action, message: Request | Response | None, now: float) -> None:
-        match action:
-            case Action.PASS_UP:
-                assert isinstance(message, Response), "a client transaction hears responses"
-                self.user.on_response(self, message, now)
-            case Action.SEND_ACK:
-                assert isinstance(message, Response), "only a response is acknowledged"
-                self.layer.send(_ack_of_failure(self.request, message).encode(), self.flow)
-            case Action.TELL_TIMEOUT:
-                self.user.on_no_response(self, "timeout", now)
-            case _:
-                self.user.on_no_response(self, "transport", now)
+    def _pass_up(self, response: Response, now: float) -> None:
+        self.user.on_response(self, response, now)
+
+    def _send_ack(self, response: Response, _now: float) -> None:
+        self.layer.send(_ack_of_failure(self.request, response).encode(), self.flow)
+
+    def _tell_timeout(self, _message: None, now: float) -> None:
+        self.user.on_no_response(self, "timeout", now)
+
+    def _tell_failed(self, _message: None, now: float) -> None:
+        self.user.on_no_response(self, "transport", now)
+
+    _deeds: ClassVar[Mapping[Action, Callable[[Any, Any, float], None]]] = {
+        Do.RESEND: _Transaction._resend,
+        Do.SEND_ACK: _send_ack,
+        Do.PASS_UP: _pass_up,
+        Do.TELL_TIMEOUT: _tell_timeout,
+        Do.TELL_FAILED: _tell_failed,
+        Do.STOP_TIMERS: _Transaction._stop_timers,
+    }
 
 
 class Transactions:
@@ -405,8 +419,7 @@ class Transactions:
         transaction = self.clients.get((response.via.branch, response.cseq[1]))
         if transaction is None:
             return False
-        status = response.status
-        transaction.hear(On.GOT_1XX if status < 200 else On.GOT_2XX if status < 300 else On.GOT_FAILURE, now, response)
+        transaction.hear(_GOT[response.status // 100], now, response)
         return True
 
     def serve(self, request: Request, flow: Flow) -> ServerTransaction:

@@ -15,6 +15,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, cast
 
 from sipshop.sip.flow import Address, Flow
@@ -124,7 +125,13 @@ class Transports:
         connection that fails is told to `on_lost`.
         """
         if not flow.reliable:
-            self._send_datagram(data, flow.remote)
+            assert self._udp is not None, "listen comes first"
+            assert self._datagrams is not None
+            if not self._udp.is_closing():
+                if self._datagrams.is_full:
+                    self.on_dropped("udp_unsent")
+                else:
+                    self._udp.sendto(data, flow.remote)
             return flow
         connection = self._connections.get(flow.connection) or self._by_remote.get(flow.remote)
         if connection is None:
@@ -146,16 +153,6 @@ class Transports:
             connection.close()
         if self._udp is not None:
             self._udp.close()
-
-    def _send_datagram(self, data: bytes, remote: Address) -> None:
-        assert self._udp is not None, "listen comes first"
-        assert self._datagrams is not None
-        if self._udp.is_closing():
-            return
-        if self._datagrams.is_full:
-            self.on_dropped("udp_unsent")
-        else:
-            self._udp.sendto(data, remote)
 
     def _open(self, remote: Address) -> _Connection:
         self._last_number += 1
@@ -242,8 +239,9 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def __init__(self, owner: Transports, local: Address) -> None:
         self._owner = owner
-        self._local = local
         self.is_full = False
+        #: The flow from a peer's address: the same in each of his datagrams.
+        self._flow_from = lru_cache(maxsize=4096)(lambda addr: Flow("UDP", local, (addr[0], addr[1])))
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if len(data) < _SHORTEST_MESSAGE:
@@ -251,7 +249,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         elif not self._owner._is_heard:
             self._owner.on_dropped("starting")
         else:
-            self._owner.on_message(data, Flow("UDP", self._local, (addr[0], addr[1])))
+            self._owner.on_message(data, self._flow_from(addr))
 
     def error_received(self, exc: Exception) -> None:
         # A refused port or a datagram that is too long; the transaction's own timer tells its user.

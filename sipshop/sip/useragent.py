@@ -29,7 +29,10 @@ EXTENSIONS: Final[frozenset[str]] = frozenset()
 _RPORT: Final = re.compile(r";\s*rport\s*(?:=\s*)?(?=;|$)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody changes an output. They are not frozen for the reason that events are not (sipshop.sip.leg).
+
+
+@dataclass(slots=True)
 class Send:
     """Bytes for the transport."""
 
@@ -37,7 +40,7 @@ class Send:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Happened:
     """An event of a leg, for its owner."""
 
@@ -45,28 +48,28 @@ class Happened:
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Invited:
     """A new INVITE, well-formed and outside any dialog: `accept` makes it a leg, `respond` refuses it."""
 
     transaction: ServerTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Requested:
     """A REGISTER or OPTIONS outside any dialog, to be answered by `respond`."""
 
     transaction: ServerTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dropped:
     """A message that got no answer, and why in one word of a small set."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refused:
     """A request that never reached anybody above, and the status that it was answered."""
 
@@ -375,7 +378,11 @@ def _mark_source(request: Request, flow: Flow) -> Flow:
             first, *others = split_commas(first)
             rest = "".join(f", {other}" for other in others)
         if rport:
-            first = _RPORT.sub(f";rport={port}", first, count=1)
+            head, _, tail = first.partition(";rport")
+            if tail[:1] in {"", ";"} and "rport" not in head.lower():
+                first = f"{head};rport={port}{tail}"  # as nearly everybody spells it
+            else:
+                first = _RPORT.sub(f";rport={port}", first, count=1)
         request.set_first("via", f"{first};received={host}{rest}")
     if flow.reliable or rport:
         return flow

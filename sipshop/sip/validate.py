@@ -17,10 +17,10 @@ from sipshop.sip.message import (
     Message,
     Request,
     Response,
+    is_number,
     parse_address,
     pretty,
     printable,
-    version_of,
 )
 
 #: Methods that somebody has registered; any other is answered 501 (RFC 3261 section 8.2.1, RFC 4475 section 3.1.2.18).
@@ -37,11 +37,7 @@ _SINGLE: Final = frozenset(
 #: Requests whose body is an offer or an answer, which we have to understand.
 _CARRIES_SDP: Final = frozenset({"INVITE", "UPDATE", "PRACK"})
 _ACCEPT: Final = ("accept", "application/sdp")
-_LENGTH: Final = re.compile(r"[0-9]{1,9}\Z")
-_HOPS: Final = re.compile(r"[0-9]{1,3}\Z")
-_CALL_ID: Final = re.compile(r"[^\s,]+\Z")
 _OPTION_TAG: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
-_EMPTY_PARAMETER: Final = re.compile(r"[;,][ \t]*(?:[;,]|\Z)")
 _LONGEST_REASON: Final = 120
 
 
@@ -61,7 +57,7 @@ def check(request: Request, *, methods: frozenset[str], extensions: frozenset[st
     version; 400 for what cannot be read, is missing or stands twice; 416 for a Request-URI of another scheme; 501 or
     405; 483; 420; 415 and 406 where a body carries the session.
     """
-    if version_of(request) != "SIP/2.0":
+    if request.version != "SIP/2.0":
         return _rejection(505)
     try:
         fields = _first_of_each(request)
@@ -92,14 +88,15 @@ def check_response(response: Response) -> str | None:
         fields = _first_of_each(response)
         response.via, response.from_, response.to  # noqa: B018  # see check
         _, method = response.cseq
-        if not _CALL_ID.match(fields["call-id"]):
+        if not _is_call_id(fields["call-id"]):
             return "malformed_response"
         if method == "INVITE" and 101 <= response.status < 300:
             response.contacts  # noqa: B018  # see check
             _read_routes(response, fields)
     except MalformedMessage:
         return "malformed_response"
-    return "foreign_response" if len(response.all("via")) > 1 else None
+    is_alone = len(fields) == len(response.headers) and "," not in fields["via"]
+    return "foreign_response" if not is_alone and len(response.all("via")) > 1 else None
 
 
 def _first_of_each(message: Message) -> Mapping[str, str]:
@@ -114,7 +111,8 @@ def _first_of_each(message: Message) -> Mapping[str, str]:
         raise MalformedMessage(f"{pretty(min(_MANDATORY.difference(fields)))} is missing")
     length = fields.get("content-length")
     # `parse` has cut off what follows the length, so that a right one is the body's.
-    if length is not None and not (_LENGTH.match(length) and int(length) == len(message.body)):
+    size = len(message.body)
+    if length is not None and length != str(size) and not (is_number(length, 9) and int(length) == size):
         raise MalformedMessage("Content-Length is not the length of the body")
     return fields
 
@@ -123,11 +121,11 @@ def _read_views(request: Request, fields: Mapping[str, str]) -> None:
     """Read what transactions and dialogs are made of; raises `MalformedMessage` where it is not what it has to be."""
     method = request.method
     request.via, request.to  # noqa: B018  # see check
-    if _EMPTY_PARAMETER.search(fields["via"]):
+    if _has_empty_parameter(fields["via"]):
         raise MalformedMessage("Via has an empty parameter")
     if not request.from_.tag:
         raise MalformedMessage("From has no tag")
-    if not _CALL_ID.match(fields["call-id"]):
+    if not _is_call_id(fields["call-id"]):
         raise MalformedMessage("Call-ID is empty or holds white space")
     if request.cseq[1] != method:
         raise MalformedMessage("CSeq names another method")
@@ -143,8 +141,19 @@ def _read_routes(message: Message, fields: Mapping[str, str]) -> None:
                 parse_address(hop)
 
 
+def _has_empty_parameter(via: str) -> bool:
+    """Whether nothing but blanks stands between two separators, or after the last one."""
+    text = via.replace(" ", "").replace("\t", "").replace(",", ";")
+    return ";;" in text or text.endswith(";")
+
+
+def _is_call_id(text: str) -> bool:
+    """Whether a text is there and holds neither white space nor a comma."""
+    return "," not in text and text.split() == [text]
+
+
 def _check_hops(request: Request, hops: str) -> Rejection | None:
-    if not _HOPS.match(hops) or int(hops) > 255:
+    if not is_number(hops, 3) or int(hops) > 255:
         return _bad("Max-Forwards is not a number up to 255")
     # What is in a dialog ends here, as a CANCEL does: only a new request could go round in a loop.
     if int(hops) == 0 and request.method != "CANCEL" and request.to.tag is None:

@@ -27,7 +27,6 @@ from sipshop.sip.message import (
     printable,
     split_commas,
     unescape,
-    version_of,
 )
 
 TOKEN = st.text(string.ascii_letters + string.digits + "-.!%*_+`'~", min_size=1, max_size=12)
@@ -136,7 +135,7 @@ def test_empty_lines_ahead_of_a_message_are_passed_over() -> None:
 def test_another_version_is_kept_for_the_505() -> None:
     read = parse(b"OPTIONS sip:h SIP/7.0\r\n\r\n")
     assert isinstance(read, Request)
-    assert version_of(read) == "SIP/7.0"
+    assert read.version == "SIP/7.0"
 
 
 def test_set_replaces_every_field_of_a_name_where_the_first_stood() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,36 @@ def test_a_lazy_timer_is_never_early_and_hardly_late(at_s: float) -> None:
     assert at_s <= deadline <= at_s + LAZY_S
     timers.tick(deadline)
     assert fired == [deadline, deadline]
+
+
+def test_lazy_timers_of_one_span_are_counted_and_stopped_one_by_one() -> None:
+    timers, fired = Timers(), list[str]()
+    timers.start_lazily(1.1, lambda _now: fired.append("first"))
+    doomed = timers.start_lazily(1.2, lambda _now: fired.append("second"))
+    timers.start_lazily(1.3, lambda _now: doomed.stop())
+    late = timers.start_lazily(1.4, lambda _now: fired.append("fourth"))
+    assert len(timers) == 4
+    late.stop()
+    late.stop()
+    assert len(timers) == 3
+    timers.tick(1.5)
+    assert (fired, len(timers), timers.deadline) == (["first", "second"], 0, None)
+
+
+def test_a_lazy_timer_that_fails_leaves_the_others_of_its_span_for_the_next_tick() -> None:
+    timers, fired = Timers(), list[float]()
+
+    def fail(_now: float) -> None:
+        raise ZeroDivisionError
+
+    timers.start_lazily(1.0, fail)
+    timers.start_lazily(1.0, fired.append)
+    timers.start_lazily(1.0, fired.append).stop()
+    with pytest.raises(ZeroDivisionError):
+        timers.tick(1.0)
+    assert (fired, len(timers), timers.deadline) == ([], 1, 1.0)
+    timers.tick(2.0)
+    assert (fired, len(timers), timers.deadline) == ([2.0], 0, None)
 
 
 def test_stopped_timers_do_not_fill_the_heap() -> None:

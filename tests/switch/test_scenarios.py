@@ -6,6 +6,7 @@ anything? Each answered call has exactly one CDR, and its row in the journal is 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from sipshop.billing.cdr import HungUpBy, Result
 from sipshop.billing.money import Money
 from sipshop.sip.leg import Acknowledged, Answered, Failed, HungUp, IncomingLeg, OutgoingLeg, Progressed, Replied, State
 from sipshop.sip.message import Request
-from tests.sip.peers import ANSWER, HELD, HOLD, OFFER, delaying, losing
+from tests.sip.peers import ANSWER, FORGETTING_S, HELD, HOLD, OFFER, delaying, losing
 from tests.switch.house import BERLIN, SWITCH, WORLD, House, at_once
 
 
@@ -52,6 +53,18 @@ def test_a_plain_call(house: House) -> None:
     # 0.05 to connect, 60 s and then one increment of 6 s at 0.12 a minute: 0.05 + 0.12 + 0.012, to the cent
     assert cdr.talk_ms == 61_750
     assert (cdr.charges[0].cost.billed_s, cdr.charges[0].cost.amount) == (66, Money(180_000, "EUR"))
+
+
+def test_a_call_that_is_over_leaves_nothing_for_the_garbage_collector(house: House) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        leg, _ = house.talking()
+        house.phone.hang_up(leg)
+        house.advance(2 * FORGETTING_S)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_the_callee_hangs_up(house: House) -> None:
