@@ -9,10 +9,10 @@ for `sipshop.sip.validate`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Final
+from functools import lru_cache, wraps
+from typing import Final, TypeVar
 
 #: Reason phrases of RFC 3261 section 21 and its extensions, for the statuses that this engine sends.
 REASONS: Final[dict[int, str]] = {
@@ -151,8 +151,11 @@ _CSEQ: Final = re.compile(r"([0-9]{1,10})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)\Z")
 _REMEMBERED: Final = 8192
 #: Header lines and Vias that are kept: those of the calls being set up, at a dozen each.
 _REMEMBERED_LINES: Final = 2048
-#: No line of a header that is longer is kept, so that nobody can fill our memory (bytes).
-_LONGEST_REMEMBERED: Final = 4096
+#: Nothing that is longer is kept, nor a line of a longer head, so that nobody can fill our memory (characters).
+_LONGEST_REMEMBERED: Final = 512
+_LONGEST_HEAD_REMEMBERED: Final = 4096
+
+_Read = TypeVar("_Read")
 
 
 class SipError(Exception):
@@ -495,7 +498,7 @@ def parse(data: bytes) -> Request | Response:
         # it would become a header line of its own on the other leg
         raise MalformedMessage("the header holds a bare CR, a bare LF or a NUL")
     start = lines.pop(0)
-    headers = _parse_headers(lines, remember=len(head) < _LONGEST_REMEMBERED)
+    headers = _parse_headers(lines, remember=len(head) < _LONGEST_HEAD_REMEMBERED)
     message: Request | Response
     if start[:8].upper() == "SIP/2.0 ":
         message = _parse_status_line(start, headers)
@@ -508,7 +511,22 @@ def parse(data: bytes) -> Request | Response:
     return message
 
 
-@lru_cache(maxsize=_REMEMBERED)
+def _remembered(most: int) -> Callable[[Callable[[str], _Read]], Callable[[str], _Read]]:
+    """Keep what was read of so many texts, the latest; of a long text never, so that nobody can fill our memory."""
+
+    def remember(read: Callable[[str], _Read]) -> Callable[[str], _Read]:
+        known = lru_cache(maxsize=most)(read)
+
+        @wraps(read)
+        def read_or_known(text: str) -> _Read:
+            return known(text) if len(text) <= _LONGEST_REMEMBERED else read(text)
+
+        return read_or_known
+
+    return remember
+
+
+@_remembered(_REMEMBERED)
 def parse_uri(text: str) -> Uri:
     """A `sip:` or `sips:` URI; equal texts give one shared value, which nobody may change.
 
@@ -542,7 +560,7 @@ def _parse_any_uri(text: str) -> Uri:
     return Uri(scheme, user, host, port, _parse_params(tail) if tail else {}, headers)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@_remembered(_REMEMBERED)
 def parse_address(text: str) -> NameAddr:
     r"""A name-addr or addr-spec with header parameters (RFC 3261 section 20.10).
 
@@ -579,7 +597,7 @@ def parse_address(text: str) -> NameAddr:
     return NameAddr(parse_uri(text[opening + 1 : closing]), display, _parse_params(tail[1:]) if tail else {})
 
 
-@lru_cache(maxsize=_REMEMBERED_LINES)
+@_remembered(_REMEMBERED_LINES)
 def parse_via(text: str) -> Via:
     """One Via value, shared by equal texts, so nobody may change it; raises `MalformedMessage` where it is none."""
     head, _, tail = text.strip().partition(";")
@@ -591,7 +609,7 @@ def parse_via(text: str) -> Via:
     return Via(transport, host, port, params, params.get("branch") or "", sent_by)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@_remembered(_REMEMBERED)
 def _parse_sent_by(text: str) -> tuple[str, str, int | None, str] | None:
     """Transport, host, port and `sent_by` of a Via: the same in all messages of a peer, while its branches are new."""
     match = _SENT_BY.match(text)
@@ -603,7 +621,7 @@ def _parse_sent_by(text: str) -> tuple[str, str, int | None, str] | None:
     return match[1].upper(), match[2], port, f"{match[2].lower()}:{port or ''}"
 
 
-@lru_cache(maxsize=256)
+@_remembered(256)
 def _parse_cseq(text: str) -> tuple[int, str]:
     """Number and method of a CSeq; most calls use the same few."""
     match = _CSEQ.match(text)

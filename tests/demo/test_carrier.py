@@ -16,6 +16,7 @@ from sipshop.sip.leg import (
     Event,
     Failed,
     HungUp,
+    Leg,
     OutgoingLeg,
     Progressed,
     Replied,
@@ -66,6 +67,11 @@ class Pair:
         self.settle()
         return leg
 
+    def acknowledge(self, leg: Leg, event: Event) -> None:
+        """Send the ACK of an answer, where it is not to bring an answer of its own."""
+        if isinstance(event, Answered) and not event.late_offer and isinstance(leg, OutgoingLeg):
+            leg.acknowledge(None, self.now)
+
     def settle(self) -> None:
         """Carry messages between the two until both are silent."""
         while self.caller.out or self.agent.out:
@@ -75,6 +81,7 @@ class Pair:
                     self.agent.hear(output.data, BACK, self.now)
                 elif isinstance(output, Happened):
                     self.heard.append(output.event)
+                    self.acknowledge(output.leg, output.event)
             while self.agent.out:
                 answered = self.agent.out.popleft()
                 if isinstance(answered, Send):
