@@ -130,10 +130,8 @@ class _Demo:
             )
         token_files = [self._issue_token(store, world, is_first=world is worlds[0]) for world in worlds]
         directory = Directory(worlds, default_realm=self._settings.realm)
-        self._metrics.expect(
-            shops=[shop.name for world in worlds for shop in world.shops],
-            carriers=[trunk.name for world in worlds for trunk in world.trunks],
-        )
+        for world in worlds:
+            self._expect(world)
         random = _RandomBytes()
         agent = UserAgent(
             timers=Timers(),
@@ -151,6 +149,7 @@ class _Demo:
             random=random,
             on_fact=[self._metrics.count],
             on_lag=self._metrics.lagged,
+            on_world=self._expect,
         )
         self._metrics.watch(tables=switch.tables, journal_pending=lambda: store.pending)
         loop.set_exception_handler(self._on_bug)
@@ -179,6 +178,10 @@ class _Demo:
                 server.should_exit = True
                 await serving
                 endpoint.close()
+
+    def _expect(self, world: World) -> None:
+        """Have the series of a world's shops and trunks, before anything happens there."""
+        self._metrics.expect(shops=[shop.name for shop in world.shops], carriers=[trunk.name for trunk in world.trunks])
 
     async def _audit(self, database: Path) -> None:
         """Have the books checked again and again, by a process of its own: it reads all of them and calls are busy."""

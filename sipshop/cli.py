@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 DONE: Final = 0
 REFUSED: Final = 1  # by the server
-USAGE: Final = 2  # or a bad configuration; 3 is reserved for `quote`
+USAGE: Final = 2  # or a bad configuration or world
+UNPRICED: Final = 3  # what `quote` was asked about
 UNREACHABLE: Final = 4  # no server, or it does not let us in
 VIOLATED: Final = 1  # by the books, which `audit` has read
 
@@ -40,11 +41,12 @@ DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEFAULT_TOKEN_FILE: Final = Path("data/token")
 TIMEOUT_S: Final = 30.0  # a commit on a slow disk takes seconds, and a command must not be given up while it is made
 AUDIT_TIMEOUT_S: Final = 3600.0  # it reads the whole database
+APPLY_TIMEOUT_S: Final = 300.0  # a large world takes a while to read
 
 _AMOUNTS_BELOW_ZERO: Final = {"ignore_unknown_options": True}  # -5.00 is no option
 _PIPE_WIDTH: Final = 240  # a file or a pipe has no edge at which a table has to be folded
 _EXIT_CODES: Final = (
-    "Exit codes: 0 done; 1 refused by the server; 2 wrong usage or configuration; 3 reserved; "
+    "Exit codes: 0 done; 1 refused by the server; 2 wrong usage, configuration or world; 3 no price (quote); "
     "4 no server there, or not authorised."
 )
 _AUDIT_EXIT_CODES: Final = (
@@ -68,11 +70,17 @@ session_app = typer.Typer(
 party_app = typer.Typer(
     help="Parties: provider, resellers, owners; their accounts.", no_args_is_help=True, epilog=_EXIT_CODES
 )
+deck_app = typer.Typer(help="Decks: what everybody sells by.", no_args_is_help=True, epilog=_EXIT_CODES)
+trunk_app = typer.Typer(help="Trunks: the ways to carriers.", no_args_is_help=True, epilog=_EXIT_CODES)
+operator_app = typer.Typer(help="Operators: the people of the parties.", no_args_is_help=True, epilog=_EXIT_CODES)
 cdr_app = typer.Typer(help="Call detail records.", no_args_is_help=True, epilog=_EXIT_CODES)
 app.add_typer(booth_app, name="booth")
 app.add_typer(session_app, name="session")
 app.add_typer(party_app, name="party")
 app.add_typer(cdr_app, name="cdr")
+app.add_typer(deck_app, name="deck")
+app.add_typer(trunk_app, name="trunk")
+app.add_typer(operator_app, name="operator")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Reason = Annotated[str, typer.Option(help="Why, for whoever reads the books.")]
@@ -566,6 +574,230 @@ def print_chain(charges: Sequence[Mapping[str, Any]]) -> None:
     print_table(table)
 
 
+# Worlds.
+
+_SIGNS: Final = {"add": "+", "remove": "-"}
+
+
+@app.command("apply", epilog=_EXIT_CODES)
+def apply_world(
+    context: typer.Context,
+    world: Annotated[Path, typer.Argument(metavar="WORLD.yaml", help="What the world is to be.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Take out what is not in the file: suspend or disable what has history."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the running world what a file says: all of it, or nothing if anything in it is wrong."""
+    flags = {"dry_run": dry_run, "prune": prune}
+    query = {"file": str(world)[-200:]} | {name: "true" for name, is_given in flags.items() if is_given}
+    text = read_world(world)
+    try:
+        answer = Server(context).ask("POST", f"/world?{urlencode(query)}", text, timeout_s=APPLY_TIMEOUT_S)
+    except Refused as refusal:
+        if refusal.problem["code"] != "bad_world":
+            fail(REFUSED, str(refusal))
+        for error in refusal.problem["errors"]:
+            field = f"{error['field']}: " if error["field"] else ""
+            complain(f"{error['file']}:{error['line']}: {field}{error['message']}")
+        raise typer.Exit(USAGE) from None
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    for change in answer["changes"]:
+        print_change(change)
+    typer.echo(summary_of(answer))
+
+
+def read_world(path: Path) -> str:
+    """The text of a world's file; what is none ends the program with USAGE."""
+    from sipshop.config import MAX_BYTES  # noqa: PLC0415 - the reader of YAML, which no other command needs
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            fail(USAGE, f"{path}:1: has {path.stat().st_size} bytes; {MAX_BYTES} is the limit")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        fail(USAGE, f"the world {path} cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        fail(USAGE, f"the world {path} cannot be read: it is no UTF-8 text")
+
+
+def print_change(change: Mapping[str, Any]) -> None:
+    """A thing that becomes another, and what of it, a line each."""
+    word = "" if change["action"] in {"add", "change", "remove"} else f": {change['action']}"
+    typer.echo(clean(f"{_SIGNS.get(change['action'], '~')} {change['kind']} {change['name']}{word}"))
+    for detail in change["details"]:
+        typer.echo(clean(f"    {detail}"))
+
+
+def summary_of(plan: Mapping[str, Any]) -> str:
+    """What a change of the world comes to, in a line or two.
+
+    >>> print(summary_of({"dry_run": True, "changes": [{}], "absent": {"booth": 2}}))
+    1 change; nothing was done (--dry-run).
+    Not in the file, and there all the same: 2 of kind booth.
+    """
+    count = len(plan["changes"])
+    if not count:
+        done = "Nothing changes."
+    else:
+        what = "1 change" if count == 1 else f"{count} changes"
+        done = f"{what}; nothing was done (--dry-run)." if plan["dry_run"] else f"{what}, done."
+    if not plan["absent"]:
+        return done
+    rest = ", ".join(f"{number} of kind {kind}" for kind, number in plan["absent"].items())
+    return f"{done}\nNot in the file, and there all the same: {rest}."
+
+
+@app.command("export-world", epilog=_EXIT_CODES)
+def export_world(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(help="Where to write it. [default: the screen]")] = None,
+) -> None:
+    """Write the running world as a file that `apply` takes, passwords masked: applied, it changes nothing."""
+    text = Server(context).get_text("/world")
+    if file is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(USAGE, f"{file} cannot be written: {error.strerror}")
+
+
+@app.command("quote", epilog=_EXIT_CODES)
+def show_quote(
+    context: typer.Context,
+    number: Annotated[str, typer.Argument(help="As it is dialled there; whole, such as +22370123456, for a party.")],
+    *,
+    booth: Annotated[str | None, typer.Option(help="Called from this booth. [default: in every shop]")] = None,
+    party: Annotated[str | None, typer.Option(help="Bought by this party; for the provider, of each trunk.")] = None,
+    amount: Annotated[str | None, typer.Option(help="How long does so much last, such as 5.00?")] = None,
+    seconds: Annotated[int | None, typer.Option(min=0, max=86_400, help="What does so long a talk cost?")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a call costs, 60 seconds of it unless told otherwise, or how long an amount lasts."""
+    if booth is not None and party is not None:
+        raise typer.BadParameter("give --booth or --party, not both")
+    if amount is not None and seconds is not None:
+        raise typer.BadParameter("give --amount or --seconds, not both")
+    given = {"number": number, "booth": booth, "party": party, "amount": amount, "seconds": seconds}
+    query = urlencode({name: value for name, value in given.items() if value is not None})
+    answer = Server(context).get(f"/quotes?{query}")
+    if wants_json(context, as_json):
+        print_json(answer)
+    else:
+        table = make_table("Seller", "Buyer", "Destination", "Deck", "Prefix", "Price", right=("Talk", "Amount"))
+        for quote_ in answer["quotes"]:
+            add_row(
+                table,
+                quote_["seller"],
+                quote_["buyer"],
+                quote_["destination"],
+                quote_["deck"],
+                quote_["prefix"],
+                quote_["explanation"] or quote_["answer"].replace("_", " "),
+                None if quote_["talk_s"] is None else minutes_of(quote_["talk_s"]),
+                None if quote_["amount"] is None else f"{quote_['amount']} {quote_['currency']}",
+            )
+        print_table(table)
+    if not any(quote_["answer"] in {"price", "emergency"} for quote_ in answer["quotes"]):
+        raise typer.Exit(UNPRICED)
+
+
+def minutes_of(seconds: int) -> str:
+    """A talk in minutes and seconds.
+
+    >>> minutes_of(754)
+    '12:34'
+    """
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}:{rest:02d}"
+
+
+@deck_app.command("list", epilog=_EXIT_CODES)
+def list_decks(context: typer.Context, as_json: Json = False) -> None:
+    """Show every deck, and who sells by it."""
+    answer = Server(context).get("/decks")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    table = make_table("Deck", "Currency", "Round", "Sells", right=("Version", "Rates"))
+    for deck in answer["decks"]:
+        sales = "; ".join(f"{sale['seller']} to {sale['buyer']}" for sale in deck["sales"])
+        rounding = f"{deck['round']['mode']} {deck['round']['places']}"
+        add_row(table, deck["deck"], deck["currency"], rounding, sales, deck["version"], deck["rates"])
+    print_table(table)
+
+
+@deck_app.command("show", epilog=_EXIT_CODES)
+def show_deck(
+    context: typer.Context,
+    name: str,
+    prefix: Annotated[str, typer.Option(help="Only rates whose prefix begins so.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many rates.")] = 200,
+    as_json: Json = False,
+) -> None:
+    """Show a deck's rates, by prefix."""
+    query = urlencode({"prefix": prefix, "limit": limit})
+    answer = Server(context).get(f"/decks/{segment(name)}?{query}")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    table = make_table("Prefix", "Destination", right=("Fee", "First s", "First /min", "Next s", "Next /min"))
+    for rate in answer["shown"]:
+        if rate["forbidden"]:
+            add_row(table, rate["prefix"], rate["destination"], "forbidden")
+            continue
+        prices = (rate[key] for key in ("connect_fee", "first_s", "first_price", "next_s", "next_price"))
+        add_row(table, rate["prefix"], rate["destination"], *prices)
+    table.title = clean(f"Deck {answer['deck']}, version {answer['version']}, {answer['currency']}")
+    print_table(table)
+    typer.echo(f"{len(answer['shown'])} of {answer['rates']} rates")
+
+
+@trunk_app.command("list", epilog=_EXIT_CODES)
+def list_trunks(context: typer.Context, as_json: Json = False) -> None:
+    """Show every trunk."""
+    answer = Server(context).get("/trunks")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    table = make_table("Trunk", "Carrier", "Deck", "Address", "State", right=("Most calls", "Calls/s", "Calls"))
+    for trunk in answer["trunks"]:
+        host = f"[{trunk['host']}]" if ":" in trunk["host"] else trunk["host"]
+        state = "disabled" if trunk["disabled"] else "takes emergency calls" if trunk["emergency"] else "active"
+        add_row(
+            table,
+            trunk["trunk"],
+            trunk["carrier"],
+            trunk["deck"],
+            f"{trunk['transport']} {host}:{trunk['port']}",
+            state,
+            trunk["max_calls"],
+            trunk["cps"],
+            trunk["live_calls"],
+        )
+    print_table(table)
+
+
+@operator_app.command("list", epilog=_EXIT_CODES)
+def list_operators(context: typer.Context, as_json: Json = False) -> None:
+    """Show the people of the parties."""
+    answer = Server(context).get("/operators")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    table = make_table("Name", "Role", "Party", "Shop")
+    for person in answer["operators"]:
+        add_row(table, person["name"], person["role"], person["party"], person["shop"])
+    print_table(table)
+
+
 @app.command(epilog=_AUDIT_EXIT_CODES)
 def audit(
     context: typer.Context,
@@ -724,7 +956,11 @@ def left_of(booth: Mapping[str, Any]) -> str | None:
 
 
 class Refused(Exception):
-    """The server does not do what it was asked; the text is its reason (the detail of RFC 9457)."""
+    """The server does not do what it was asked: the text is its reason, `problem` all that it says (RFC 9457)."""
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        self.problem = problem
+        super().__init__(str(problem["detail"]))
 
 
 class Server:
@@ -756,20 +992,33 @@ class Server:
         """Command, named by `key` if one is given; ends the program with REFUSED where the server refuses."""
         return self._ask_or_exit("POST", path, body, key=key)
 
+    def get_text(self, path: str) -> str:
+        """Read what is no JSON; ends the program with REFUSED where the server refuses."""
+        status, text = self._exchange("GET", path, None, {"User-Agent": f"sipshop/{__version__}"}, TIMEOUT_S)
+        try:
+            return text.decode() if status == 200 else str(self._answer(status, text))
+        except Refused as refusal:
+            fail(REFUSED, str(refusal))
+        except UnicodeDecodeError:
+            fail(UNREACHABLE, f"what answers at {self._url} is not a sipshop server: it sends no text")
+
     def ask(
         self,
         method: str,
         path: str,
-        body: Mapping[str, object] | None,
+        body: Mapping[str, object] | str | None,
         *,
         key: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Any:
-        """Return the JSON of the server's answer; raises Refused."""
+        """Return the JSON of the server's answer to a body of JSON, or of YAML if it is a text; raises Refused."""
         headers = {"Accept": "application/json", "User-Agent": f"sipshop/{__version__}"}
         if key is not None:
             headers["Idempotency-Key"] = key_of(key)
-        status, text = self._exchange(method, path, body, headers, timeout_s)
+        return self._answer(*self._exchange(method, path, body, headers, timeout_s))
+
+    def _answer(self, status: int, text: bytes) -> Any:
+        """Read the JSON of an answer; raises Refused."""
         if status == 401:
             fail(UNREACHABLE, self._why_unauthorised())
         try:
@@ -779,7 +1028,7 @@ class Server:
         if not isinstance(answer, dict) or not (200 <= status < 300 or {"code", "detail"} <= answer.keys()):
             fail(UNREACHABLE, f"what answers at {self._url} is not a sipshop server: HTTP status {status}")
         if status >= 300:
-            raise Refused(str(answer["detail"]))
+            raise Refused(answer)
         return answer
 
     def _ask_or_exit(
@@ -797,21 +1046,25 @@ class Server:
             fail(REFUSED, str(refusal))
 
     def _exchange(
-        self, method: str, path: str, body: Mapping[str, object] | None, headers: dict[str, str], timeout_s: float
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | str | None,
+        headers: dict[str, str],
+        timeout_s: float,
     ) -> tuple[int, bytes]:
         """One request on a connection of its own, and the status and body of its response."""
         from http import client  # noqa: PLC0415 - the shell's completion and --help need no network
 
         kind = client.HTTPSConnection if self._is_tls else client.HTTPConnection
         connection = kind(self._host, self._port, timeout=timeout_s)
+        content = body.encode() if isinstance(body, str) else None if body is None else json.dumps(body).encode()
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = "application/yaml" if isinstance(body, str) else "application/json"
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
-            connection.request(
-                method, f"{self._path}/api/v1{path}", None if body is None else json.dumps(body), headers
-            )
+            connection.request(method, f"{self._path}/api/v1{path}", content, headers)
             response = connection.getresponse()
             return response.status, response.read()
         except ConnectionRefusedError:

@@ -106,12 +106,13 @@ class Section:
     default is required. `end` refuses the keys that nobody asked for.
     """
 
-    __slots__ = ("_asked", "_problems", "_table", "field", "sound")
+    __slots__ = ("_asked", "_problems", "_refused", "_table", "field", "sound")
 
     def __init__(self, table: Table, field: str, problems: Problems) -> None:
         self._table = table
         self._problems = problems
         self._asked: list[str] = []
+        self._refused: set[str] = set()
         self.field = field
         self.sound = True
 
@@ -214,10 +215,17 @@ class Section:
         node = self._table.values.get(key)
         return isinstance(node, Sequence) and bool(node.items) and isinstance(node.items[0], Table)
 
+    def not_yet(self, *keys: str) -> None:
+        """Refuse keys that a later version will know, where they stand here, by saying so."""
+        for key in keys:
+            if key in self._table.values:
+                self._refused.add(key)
+                self.fault(key, "is not supported yet: leave it out")
+
     def end(self) -> None:
         """Refuse every key that was not asked for, with the nearest one that was."""
         for key in self._table.values:
-            if key not in self._asked:
+            if key not in self._asked and key not in self._refused:
                 known = nearest(key, self._asked) or f"; known here: {', '.join(self._asked)}"
                 self.fault(key, f"unknown key{known}")
 

@@ -309,7 +309,7 @@ def test_a_password_with_two_dots_is_just_a_password() -> None:
             "7: decks[0].round.mode: must be one of up, down, half_up, half_even, not 'half'",
         ),
         ("EUR", "EUR\n    round: {places: 7}", "7: decks[0].round.places: must be a whole number from 0 to 6, not '7'"),
-        ("EUR", "EUR\n    valid_from: now", "7: decks[0].valid_from: unknown key; known here: name, currency, round, "),
+        ("EUR", "EUR\n    valid_from: now", "7: decks[0].valid_from: is not supported yet"),
         ('prefix: "49"', 'prefix: "+49"', "8: decks[0].rates[0].prefix: '+49' is not a prefix: 1 to 15 digits"),
         ('"0.10"', '"-0.10"', "8: decks[0].rates[0].first_price: must not be negative: -0.10"),
         ('"0.10"', '"1,560.00"', "8: decks[0].rates[0].first_price: '1,560.00' is not a decimal number"),
@@ -319,7 +319,7 @@ def test_a_password_with_two_dots_is_just_a_password() -> None:
             " first_s: 0,",
             "8: decks[0].rates[0].first_s: must be a whole number from 1 to 3600, not '0'",
         ),
-        (" next_s: 60}", " next_s: 60, minimum: 1}", "8: decks[0].rates[0].minimum: unknown key; known here: prefix, "),
+        (" next_s: 60}", " next_s: 60, minimum: 1}", "8: decks[0].rates[0].minimum: is not supported yet"),
         (" next_s: 60}", " nxt_s: 60}", "8: decks[0].rates[0].nxt_s: unknown key; did you mean next_s?"),
         (
             " next_s: 60}",

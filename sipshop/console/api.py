@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any, Final, Protocol
 
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response, Security
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -19,10 +19,12 @@ from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionT
 from sipshop.billing.errors import BadAmount, BillingError, UnknownAccount
 from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money, parse_amount
-from sipshop.console.errors import MEDIA_TYPE, bad_request, of_status, problem_of
-from sipshop.console.guard import Guard, identity_of
+from sipshop.console.errors import bad_request, of_status, problem_of
+from sipshop.console.guard import Guard
+from sipshop.console.guard import Sender as _Sender
 from sipshop.console.tokens import Identity, TokenLookup
 from sipshop.console.views import (
+    MAX_ROWS,
     AuditView,
     BillView,
     BoothList,
@@ -35,17 +37,17 @@ from sipshop.console.views import (
     PartyView,
     PayCommand,
     PaymentView,
-    ProblemView,
     SuspendCommand,
     TopUpCommand,
     TransferList,
     UnlockCommand,
 )
+from sipshop.console.views import problems as _problems
+from sipshop.console.worlds import WorldDesk, add_worlds
 from sipshop.store.audit import Violation
 from sipshop.store.errors import StoreError
 from sipshop.switch import BoothStatus, Health, PartyStatus, SwitchError, UnknownBooth
-
-MAX_ROWS: Final = 1000
+from sipshop.world import WorldErrors
 
 
 class Desk(Protocol):
@@ -127,6 +129,11 @@ class Desk(Protocol):
         """Whether the switch may be given work."""
         ...
 
+    @property
+    def worlds(self) -> WorldDesk:
+        """What is asked about whole worlds."""
+        ...
+
 
 class Exposition(Protocol):
     """What /metrics shows; `sipshop.metrics` keeps it."""
@@ -187,14 +194,6 @@ def _monitoring(desk: Desk, metrics: Exposition) -> APIRouter:
     return router
 
 
-async def _identity(request: Request) -> Identity:  # a plain function would be given a thread
-    """Whom the guard let in; without a guard nobody comes in."""
-    identity = identity_of(request.state)
-    if identity is None:
-        raise HTTPException(401, "the request has passed no guard")
-    return identity
-
-
 async def _key(
     given: Annotated[
         str | None,
@@ -209,14 +208,7 @@ async def _key(
     return secrets.token_hex(16) if given is None else given
 
 
-_Sender = Annotated[Identity, Depends(_identity)]
 _Key = Annotated[str, Depends(_key)]
-
-
-def _problems(**codes: str) -> dict[int | str, dict[str, Any]]:
-    """The refusals of an endpoint for its documentation: `_404="no such booth"`."""
-    content = {MEDIA_TYPE: {"schema": ProblemView.model_json_schema()}}
-    return {int(code.lstrip("_")): {"description": text, "content": content} for code, text in codes.items()}
 
 
 _COMMAND: Final = _problems(
@@ -250,6 +242,7 @@ def _commands(desk: Desk) -> APIRouter:
     )
     _add_booths(router, desk)
     _add_parties(router, desk)
+    add_worlds(router, desk.worlds)
 
     @router.get("/cdrs", tags=["cdrs"], responses=_READING)
     async def list_cdrs(
@@ -414,5 +407,6 @@ def _answer_problems(api: FastAPI) -> None:
                 problem = problem_of(error)
         return problem.response()
 
-    for kind in (RequestValidationError, StarletteHTTPException, BillingError, StoreError, SwitchError, Exception):
+    ours = (BillingError, StoreError, SwitchError, WorldErrors)
+    for kind in (RequestValidationError, StarletteHTTPException, *ours, Exception):
         api.add_exception_handler(kind, answer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -27,9 +27,10 @@ from sipshop.billing.errors import (
     UnknownParty,
 )
 from sipshop.billing.money import Money, format_micros
-from sipshop.store.errors import NothingToPay, StoreError, Unwritable
+from sipshop.store.errors import Conflict, NothingToPay, StoreError, Unwritable, WorldChanged
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
-from sipshop.switch import CommandRefused, SwitchError, UnknownBooth, UnknownCall
+from sipshop.switch import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownDeck
+from sipshop.world import WorldErrors
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 5  # a disk that is full or a switch that recovers is not worth asking more often
@@ -38,6 +39,7 @@ _CHALLENGE: Final = 'Bearer realm="sipshop"'
 _OF_STATUS: Final = {
     400: ("malformed", "The body cannot be read"),
     401: ("unauthorized", "A valid token is needed"),
+    403: ("forbidden", "The token does not allow this"),
     404: ("not_found", "There is nothing at this path"),
     405: ("method_not_allowed", "This path does not take that method"),
     413: ("too_large", "The body is too large"),
@@ -73,13 +75,23 @@ def problem_of(error: Exception) -> Problem:
 
     A stale bill carries `version` (as it is now), `new_calls` and `new_amount` (null where they are not known); a
     tender that is too small `total` (that was due), `tendered` and `missing`; a movement of more than there is `wanted`
-    and `available`; a credit limit that is too low `limit` and `used`. Amounts stand beside their `currency`.
+    and `available`; a credit limit that is too low `limit` and `used`. Amounts stand beside their `currency`. A world
+    that is wrong carries all its `errors`, each with `file`, `line`, `field` and `message`.
     """
     if isinstance(error, BillingError):
         return _problem_of_money(error)
     match error:
         case UnknownBooth() | StoreUnknownBooth():
             return _problem(404, "unknown_booth", "There is no such booth", error)
+        case WorldErrors():
+            errors = [asdict(each) for each in error.errors]
+            return _problem(422, "bad_world", "The world cannot be used", error, errors=errors)
+        case Conflict():
+            return _problem(409, "conflict", "It is another provider's already", error)
+        case WorldChanged():
+            return _problem(409, "world_changed", "The world was changed meanwhile", error)
+        case UnknownDeck():
+            return _problem(404, "unknown_deck", "There is no such deck", error)
         case UnknownCall():
             return _problem(404, "unknown_call", "There is no such call", error)
         case NothingToPay():

@@ -5,19 +5,21 @@ It stands in front of the framework, which reads a whole body before it asks who
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import HTTPException
+from fastapi import Depends, HTTPException, Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sipshop.config import MAX_BYTES
 from sipshop.console.errors import unauthorized
 from sipshop.console.tokens import Identity, TokenLookup, identify
 
 GUARDED: Final = "/api/"
 MAX_BODY_BYTES: Final = 16_384
-
-_TOO_LARGE: Final = f"a command has at most {MAX_BODY_BYTES} bytes"
+#: A provider's world is a text of up to `MAX_BYTES`, which its reader refuses with a word on its size.
+WORLD: Final = "/api/v1/world"
+MAX_WORLD_BYTES: Final = MAX_BYTES + MAX_BODY_BYTES
 
 
 class Guard:
@@ -38,7 +40,9 @@ class Guard:
             await unauthorized(token_given=token is not None).response()(scope, receive, send)
             return
         scope.setdefault("state", {})["identity"] = identity
-        await self._app(scope, _bounded(receive), send)
+        is_world = scope["path"] == WORLD and identity.role == "provider"
+        most = MAX_WORLD_BYTES if is_world else MAX_BODY_BYTES
+        await self._app(scope, _bounded(receive, most), send)
 
 
 def bearer(headers: Headers) -> str | None:
@@ -56,7 +60,19 @@ def identity_of(state: object) -> Identity | None:
     return identity if isinstance(identity, Identity) else None
 
 
-def _bounded(receive: Receive) -> Receive:
+async def sender(request: Request) -> Identity:  # a plain function would be given a thread
+    """Whom the guard let in; without a guard nobody comes in."""
+    identity = identity_of(request.state)
+    if identity is None:
+        raise HTTPException(401, "the request has passed no guard")
+    return identity
+
+
+Sender = Annotated[Identity, Depends(sender)]
+"""The parameter of an endpoint that is who sent the request."""
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
     """The same body, which raises HTTPException (413) as soon as it is too large, whatever its Content-Length says."""
     read = 0
 
@@ -64,8 +80,8 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > MAX_BODY_BYTES:
-            raise HTTPException(413, _TOO_LARGE)
+        if read > most:
+            raise HTTPException(413, f"a command has at most {most} bytes")
         return message
 
     return receive_bounded

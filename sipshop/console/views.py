@@ -14,10 +14,12 @@ from sipshop.billing.cdr import utc_text
 from sipshop.billing.desk import Bill, BillLine, Payment
 from sipshop.billing.money import format_micros
 from sipshop.billing.parties import Kind
+from sipshop.console.errors import MEDIA_TYPE
 from sipshop.store.audit import LAWS, Violation
 from sipshop.switch import BoothStatus, PartyStatus
 
 MAX_MINUTES: Final = 44_640  # of a month
+MAX_ROWS: Final = 1000
 
 
 def _one_line(text: str) -> str:
@@ -101,7 +103,7 @@ class BoothView(BaseModel):
 
     booth: str
     shop: str
-    state: Literal["locked", "open", "in call"]
+    state: Literal["disabled", "locked", "open", "in call"]
     suspended: bool
     registered: int = Field(description="phones that are registered for the booth")
     currency: str
@@ -321,3 +323,9 @@ class ProblemView(BaseModel):
     status: int
     detail: str
     code: str
+
+
+def problems(**codes: str) -> dict[int | str, dict[str, Any]]:
+    """The refusals of an endpoint for its documentation: `_404="no such booth"`."""
+    content = {MEDIA_TYPE: {"schema": ProblemView.model_json_schema()}}
+    return {int(code.lstrip("_")): {"description": text, "content": content} for code, text in codes.items()}

@@ -40,7 +40,7 @@ class Booth:
     """A phone of a shop: `name` is its SIP user, `calls` how many it may hold at once.
 
     `ip` is the one source address of a booth that authenticates by it; `ha1` the hashed passwords of the others
-    (RFC 7616 section 3.4.2), one an algorithm.
+    (RFC 7616 section 3.4.2), one an algorithm. A `disabled` booth is kept for its history, and nobody is let in as it.
     """
 
     tenant: str
@@ -50,6 +50,7 @@ class Booth:
     auth: Auth
     ip: str | None
     ha1: Mapping[Algorithm, str]
+    disabled: bool = False
 
 
 class Cause(StrEnum):

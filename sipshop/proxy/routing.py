@@ -17,7 +17,8 @@ class Trunk:
 
     `host` is an IP literal; `transport` is "udp" or "tcp". `answer_timeout_s` is how long it may ring,
     `first_response_timeout_s` how long it may be silent before the next trunk is tried. `carrier` sells to the provider
-    by `deck`. `max_calls` bounds its calls at once, `cps` those that are begun in a second; None is no bound.
+    by `deck`. `max_calls` bounds its calls at once, `cps` those that are begun in a second; None is no bound. One that
+    is `disabled` takes no calls, and a route that names it goes on without it.
     """
 
     tenant: str
@@ -32,6 +33,7 @@ class Trunk:
     first_response_timeout_s: int
     max_calls: int | None = None
     cps: int | None = None
+    disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Routing:
         self._by_party = {
             party: (sorted({len(prefix) for prefix in table}, reverse=True), table) for party, table in tables.items()
         }
-        self._emergency = tuple(trunk for trunk in by_name.values() if trunk.emergency)
+        self._emergency = tuple(trunk for trunk in by_name.values() if trunk.emergency and not trunk.disabled)
 
     def route(self, parties: Sequence[str], e164: str) -> tuple[Choice, ...]:
         """What may take a number in E.164 digits, in the order of the route; empty where nobody has a route for it.
@@ -113,7 +115,9 @@ def _choices(route: Route, trunks: Mapping[str, Trunk]) -> tuple[Choice, ...]:
         raise RoutingError(f"{where} names unknown trunks: {', '.join(unknown)}")
     if any(min(priority, weight) < 1 for _, priority, weight in route.choices):
         raise RoutingError(f"{where} has a priority or a weight under 1")
-    return tuple(Choice(trunks[name], priority, weight) for name, priority, weight in route.choices)
+    return tuple(
+        Choice(trunks[name], priority, weight) for name, priority, weight in route.choices if not trunks[name].disabled
+    )
 
 
 def ordered(choices: Iterable[tuple[Choice, int]], pick: Callable[[int], int]) -> tuple[Trunk, ...]:

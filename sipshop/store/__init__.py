@@ -13,10 +13,12 @@ from sipshop.store.errors import (
     UnknownBooth,
     Unusable,
     Unwritable,
+    WorldChanged,
 )
 from sipshop.store.journal import Done, Write
 from sipshop.store.rows import AccountState, LiveCall, Moved
 from sipshop.store.store import Store
+from sipshop.store.worlds import WorldApplied, opening_transfer
 from sipshop.store.writes import (
     AccountMoved,
     CallAnswered,
@@ -67,6 +69,9 @@ __all__ = [
     "Unusable",
     "Unwritable",
     "Violation",
+    "WorldApplied",
+    "WorldChanged",
     "Write",
     "audit_file",
+    "opening_transfer",
 ]

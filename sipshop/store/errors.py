@@ -73,6 +73,10 @@ class Conflict(StoreError):
     """A world would take what is another tenant's already: a phone could not tell whose it is."""
 
 
+class WorldChanged(StoreError):
+    """A world is not any more what the change of it was made from."""
+
+
 class UnknownBooth(StoreError):
     """The tenant has no booth of this name."""
 

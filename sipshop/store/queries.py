@@ -35,6 +35,7 @@ from sipshop.store.schema import (
     decks,
     desk_log,
     meta,
+    operators,
     parties,
     payments,
     processes,
@@ -49,7 +50,7 @@ from sipshop.store.schema import (
 # The desk.
 
 BOOTH_SHOP: Final = Statement(
-    select(shops.c.name, shops.c.owner, shops.c.currency)
+    select(shops.c.name, shops.c.owner, shops.c.currency, booths.c.disabled)
     .join(booths, and_(booths.c.tenant == shops.c.tenant, booths.c.shop == shops.c.name))
     .where(booths.c.tenant == bindparam("tenant"), booths.c.name == bindparam("booth"))
 )
@@ -308,7 +309,85 @@ def _world(table: Table) -> Statement:
 PARTIES: Final = _world(parties)
 SHOPS: Final = _world(shops)
 BOOTHS: Final = _world(booths)
-DECKS: Final = _world(decks)
-RATES: Final = _world(rates)
 TRUNKS: Final = _world(trunks)
 ROUTES: Final = _world(routes)
+OPERATORS: Final = _world(operators)
+
+# A deck has every version that it ever had; the latest is in force.
+_LATEST: Final = (
+    select(decks.c.tenant, decks.c.name, func.max(decks.c.version).label("version"))
+    .where(decks.c.tenant == bindparam("tenant"))
+    .group_by(decks.c.tenant, decks.c.name)
+    .subquery("latest")
+)
+
+DECKS: Final = Statement(
+    select(decks)
+    .join(_LATEST, and_(decks.c.name == _LATEST.c.name, decks.c.version == _LATEST.c.version))
+    .where(decks.c.tenant == bindparam("tenant"))
+    .order_by(decks.c.position)
+)
+
+RATES: Final = Statement(
+    select(rates)
+    .join(_LATEST, and_(rates.c.deck == _LATEST.c.name, rates.c.version == _LATEST.c.version))
+    .where(rates.c.tenant == bindparam("tenant"))
+    .order_by(rates.c.deck, rates.c.position)
+)
+
+# How the accounts of parties began: what was paid in beforehand, and the credit limit of now.
+_account = literal("customer:") + parties.c.name + "@" + parties.c.parent
+
+OPENINGS: Final = Statement(
+    select(
+        parties.c.name.label("party"),
+        accounts.c.currency,
+        accounts.c.credit_limit_micros,
+        func.coalesce(transfers.c.amount_micros, 0).label("opening_micros"),
+    )
+    .join(accounts, and_(accounts.c.tenant == parties.c.tenant, accounts.c.name == _account))
+    .join(
+        transfers,
+        and_(transfers.c.tenant == parties.c.tenant, transfers.c.key == literal("opening:") + _account),
+        isouter=True,
+    )
+    .where(parties.c.tenant == bindparam("tenant"))
+    .order_by(parties.c.position)
+)
+
+# What of a world is in the books: it can no longer be removed from it.
+
+
+def _moved_on(account: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether money was ever moved on an account."""
+    of_tenant = transfers.c.tenant == bindparam("tenant")
+    return or_(
+        select(transfers.c.key).where(of_tenant, transfers.c.debit == account).exists(),
+        select(transfers.c.key).where(of_tenant, transfers.c.credit == account).exists(),
+    )
+
+
+_served = select(booth_sessions.c.booth).where(booth_sessions.c.tenant == bindparam("tenant"))
+_owners = select(booth_sessions.c.owner).where(booth_sessions.c.tenant == bindparam("tenant"))
+
+USED_PARTIES: Final = Statement(
+    select(parties.c.name).where(
+        parties.c.tenant == bindparam("tenant"),
+        or_(
+            parties.c.name.in_(_owners),
+            _moved_on(_account),
+            _moved_on(literal("revenue:") + parties.c.name),
+        ),
+    )
+)
+USED_SHOPS: Final = Statement(
+    select(shops.c.name).where(shops.c.tenant == bindparam("tenant"), _moved_on(literal("till:") + shops.c.name))
+)
+USED_BOOTHS: Final = Statement(
+    select(booths.c.name).where(booths.c.tenant == bindparam("tenant"), booths.c.name.in_(_served))
+)
+USED_TRUNKS: Final = Statement(
+    select(trunks.c.name).where(
+        trunks.c.tenant == bindparam("tenant"), _moved_on(literal("payable:") + trunks.c.carrier)
+    )
+)

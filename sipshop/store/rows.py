@@ -23,6 +23,7 @@ from sipshop.proxy.admission import Auth, Booth, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm
+from sipshop.world import Opening, Operator, Role
 
 Values = dict[str, object]
 
@@ -506,6 +507,7 @@ def booth_values(booth: Booth) -> Values:
         "auth": booth.auth.value,
         "ip": booth.ip,
         "ha1": to_json({algorithm.value: digest for algorithm, digest in booth.ha1.items()}),
+        "disabled": int(booth.disabled),
     }
 
 
@@ -519,6 +521,7 @@ def booth(row: Row) -> Booth:
         auth=Auth(row["auth"]),
         ip=row["ip"],
         ha1={Algorithm(name): digest for name, digest in json.loads(row["ha1"]).items()},
+        disabled=bool(row["disabled"]),
     )
 
 
@@ -570,7 +573,7 @@ def rate(row: Row) -> Rate:
 
 def trunk_values(trunk: Trunk) -> Values:
     """Return the row of a trunk."""
-    return asdict(trunk) | {"emergency": int(trunk.emergency)}
+    return asdict(trunk) | {"emergency": int(trunk.emergency), "disabled": int(trunk.disabled)}
 
 
 def trunk(row: Row) -> Trunk:
@@ -588,6 +591,7 @@ def trunk(row: Row) -> Trunk:
         deck=row["deck"],
         max_calls=row["max_calls"],
         cps=row["cps"],
+        disabled=bool(row["disabled"]),
     )
 
 
@@ -608,4 +612,26 @@ def route(row: Row) -> Route:
         party=row["party"],
         prefix=row["prefix"],
         choices=tuple((trunk, priority, weight) for trunk, priority, weight in json.loads(row["choices"])),
+    )
+
+
+def operator_values(operator: Operator) -> Values:
+    """Return the row of a person."""
+    return asdict(operator) | {"role": operator.role.value}
+
+
+def operator(row: Row) -> Operator:
+    """Read a person back."""
+    return Operator(
+        tenant=row["tenant"], name=row["name"], role=Role(row["role"]), party=row["party"], shop=row["shop"]
+    )
+
+
+def opening(row: Row) -> Opening:
+    """Read how a party's account began, with its credit limit of now."""
+    return Opening(
+        party=row["party"],
+        currency=row["currency"],
+        credit_limit_micros=row["credit_limit_micros"],
+        opening_micros=row["opening_micros"],
     )

@@ -33,7 +33,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
 from sqlalchemy.sql.compiler import SQLCompiler
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 DIALECT: Final = sqlite.dialect(paramstyle="qmark")
 METADATA: Final = MetaData()
@@ -122,9 +122,26 @@ booths: Final = _table(
     _text("auth"),
     _text("ip", null=True),
     _text("ha1"),
+    _flag("disabled"),
     _key("tenant", "name"),
     _refers("tenant shop", "shops", "tenant name"),
 )
+
+# The people of a party; an operator at the counter has a shop.
+operators: Final = _table(
+    "operators",
+    _text("tenant"),
+    _text("name"),
+    _int("position"),
+    _text("role"),
+    _text("party"),
+    _text("shop", null=True),
+    _key("tenant", "name"),
+    _refers("tenant party", "parties", "tenant name"),
+    _refers("tenant shop", "shops", "tenant name"),
+)
+
+# Every version that a deck ever had; the latest one is in force.
 
 decks: Final = _table(
     "decks",
@@ -169,6 +186,7 @@ trunks: Final = _table(
     _text("deck"),
     _int("max_calls", null=True),
     _int("cps", null=True),
+    _flag("disabled"),
     _key("tenant", "name"),
 )
 

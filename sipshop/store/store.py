@@ -12,58 +12,42 @@ import asyncio
 import logging
 import secrets
 import sqlite3
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiosqlite
-from sqlalchemy.dialects.sqlite import insert
 
-from sipshop.billing.deck import Rate
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
-from sipshop.billing.ledger import WORLD, TransferKind, customer, moved
-from sipshop.billing.money import Money
-from sipshop.proxy.admission import Auth
 from sipshop.store import queries, rows
 from sipshop.store.audit import Violation, audit_file
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
-from sipshop.store.errors import Conflict, NotEmpty, StoreError, UnknownBooth, Unusable, Unwritable
+from sipshop.store.errors import StoreError, UnknownBooth, Unusable, Unwritable
 from sipshop.store.journal import Done, Journal, Write
-from sipshop.store.rows import AccountState, LiveCall, Row, Values
+from sipshop.store.rows import AccountState, LiveCall, Row
 from sipshop.store.schema import (
     SCHEMA_VERSION,
     Statement,
-    booths,
-    decks,
-    parties,
-    rates,
-    routes,
     schema_statements,
-    shops,
-    trunks,
 )
+from sipshop.store.worlds import load_world, read_history, read_world
 from sipshop.store.writes import (
     NOTE,
     ProcessStarted,
-    SessionOpened,
     TokenAdded,
     account_name,
-    limit_account,
-    post,
 )
-from sipshop.world import World
+from sipshop.world import History, Plan, World
 
 logger = logging.getLogger(__name__)
 
 _SECRET_BYTES: Final = 32
 _ROWS_AT_A_TIME: Final = 64
-_WORLD_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes)
-_INSERT: Final = {table.name: Statement(insert(table)) for table in _WORLD_TABLES}
 
 Result = TypeVar("Result")
 
@@ -191,12 +175,17 @@ class Store:
     def worlds(self) -> tuple[World, ...]:
         """Return every tenant's world as it is now; `open_booths` are those with an open booth session.
 
-        The `openings` were posted at loading and are none now: see `accounts`.
+        The `openings` tell what was posted when an account was opened, and its credit limit of now: see `accounts`.
         """
         open_booths = {(session.tenant, session.booth) for session in self.open_sessions()}
+        try:
+            with closing(connect_reader(self.path)) as connection:
+                found = [read_world(connection, row["tenant"]) for row in queries.TENANTS.run(connection, {})]
+        except sqlite3.Error as error:
+            raise Unusable(self.path, str(error)) from error
         return tuple(
-            self._world(tenant, frozenset(booth for owner, booth in open_booths if owner == tenant))
-            for tenant in (row["tenant"] for row in self._read(queries.TENANTS))
+            replace(world, open_booths=frozenset(booth for owner, booth in open_booths if owner == world.tenant))
+            for world in found
         )
 
     def open_sessions(self) -> list[BoothSession]:
@@ -294,6 +283,20 @@ class Store:
         async with self._reading() as connection:
             return [rows.transfer_view(row, account) for row in await _fetch(connection, queries.TRANSFERS, values)]
 
+    # The world.
+
+    async def world(self, tenant: str) -> World:
+        """Return a tenant's world as it is now, but for the booths that are open."""
+        return (await self.plan_world(tenant, _unchanged))[0].after
+
+    async def plan_world(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
+        """Have a change of a tenant's world planned, on a thread of its own, and return it with the history it is for.
+
+        Raises whatever `plan` raises.
+        """
+        await self._caught_up()
+        return await asyncio.to_thread(self._planned, tenant, plan)
+
     # The books.
 
     async def audit(self) -> list[Violation]:
@@ -303,22 +306,14 @@ class Store:
 
     # Helpers.
 
-    def _world(self, tenant: str, open_booths: frozenset[str]) -> World:
-        of = {"tenant": tenant}
-        rates_of: defaultdict[tuple[str, int], list[Rate]] = defaultdict(list)
-        for row in self._read(queries.RATES, of):
-            rates_of[row["deck"], row["version"]].append(rows.rate(row))
-        return World(
-            tenant=tenant,
-            parties=tuple(rows.party(row) for row in self._read(queries.PARTIES, of)),
-            shops=tuple(rows.shop(row) for row in self._read(queries.SHOPS, of)),
-            booths=tuple(rows.booth(row) for row in self._read(queries.BOOTHS, of)),
-            decks=tuple(rows.deck(row, rates_of[row["name"], row["version"]]) for row in self._read(queries.DECKS, of)),
-            trunks=tuple(rows.trunk(row) for row in self._read(queries.TRUNKS, of)),
-            routes=tuple(rows.route(row) for row in self._read(queries.ROUTES, of)),
-            openings=(),
-            open_booths=open_booths,
-        )
+    def _planned(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
+        try:
+            with closing(connect_reader(self.path)) as connection:
+                connection.execute("BEGIN")
+                world, history = read_world(connection, tenant), read_history(connection, tenant)
+        except sqlite3.Error as error:
+            raise Unusable(self.path, str(error)) from error
+        return plan(world, history), history
 
     def _read(self, query: Statement, values: Mapping[str, Any] = {}) -> list[sqlite3.Row]:
         try:
@@ -364,6 +359,10 @@ class _Nothing:
 
     def apply(self, connection: sqlite3.Connection) -> None:
         """Do nothing."""
+
+
+def _unchanged(world: World, _history: History) -> Plan:
+    return Plan(before=world, after=world, changes=(), postings=(), absent=())
 
 
 def _resolve(outcome: asyncio.Future[Any], result: object) -> None:
@@ -429,72 +428,6 @@ def _cdrs(found: Iterable[Row]) -> list[dict[str, Any]]:
         rows.cdr(joined[0], (rows.charge(row) for row in joined if row["level"] is not None)).to_json()
         for joined in (list(group) for _, group in groupby(found, key=lambda row: (row["call_id"], row["revision"])))
     ]
-
-
-def load_world(connection: sqlite3.Connection, world: World, *, at_ms: int) -> None:
-    """Insert a new tenant's world, inside a transaction; see `Store.load`."""
-    if any(row["tenant"] == world.tenant for row in queries.TENANTS.run(connection, {})):
-        raise NotEmpty(f"{world.tenant} has a world already: load another one into an empty database")
-    _check_conflicts(connection, world)
-    for table, values in _world_values(world):
-        _INSERT[table].run_many(connection, values)
-    _open_accounts(connection, world, at_ms=at_ms)
-    for booth in sorted(world.open_booths):
-        SessionOpened(tenant=world.tenant, booth=booth, author="world", at_ms=at_ms).apply(connection)
-
-
-def _check_conflicts(connection: sqlite3.Connection, world: World) -> None:
-    """Refuse what would let a phone be taken for another tenant's.
-
-    Raises:
-        Conflict: a user of a realm, or an address that is let in without a password, or a realm's list of algorithms.
-    """
-    shops = {shop.name: shop for shop in world.shops}
-    users = {(shops[booth.shop].realm, booth.name) for booth in world.booths if booth.auth is Auth.DIGEST}
-    addresses = {booth.ip for booth in world.booths if booth.auth is Auth.IP}
-    digests = {shop.realm: rows.to_json([algorithm.value for algorithm in shop.digest]) for shop in world.shops}
-    faults: set[str] = set()
-    for row in queries.OTHERS_BOOTHS.run(connection, {"tenant": world.tenant}):
-        realm, owner = row["realm"], row["tenant"]
-        if row["auth"] == Auth.DIGEST and (realm, row["name"]) in users:
-            faults.add(f"booth {row['name']} in realm {realm} is {owner}'s already")
-        if row["auth"] == Auth.IP and row["ip"] in addresses:
-            faults.add(f"address {row['ip']} lets in booth {row['name']} of {owner} already")
-        if digests.get(realm, row["digest"]) != row["digest"]:
-            faults.add(f"realm {realm} has another list of digest algorithms with {owner}")
-    if faults:
-        raise Conflict(f"{world.tenant} cannot be loaded: {'; '.join(sorted(faults))}")
-
-
-def _open_accounts(connection: sqlite3.Connection, world: World, *, at_ms: int) -> None:
-    """Open the account of every party with the one above it, and post what was paid in beforehand."""
-    openings = {opening.party: opening for opening in world.openings}
-    for party in world.parties:
-        if party.parent is None:
-            continue
-        opening, name = openings[party.name], customer(party.name, party.parent)
-        limit_account(connection, world.tenant, name, opening.currency, opening.credit_limit_micros)
-        if opening.opening_micros:
-            amount = Money(opening.opening_micros, opening.currency)
-            paid_in = moved(f"opening:{name}", TransferKind.OPENING, source=WORLD, account=name, amount=amount)
-            post(connection, world.tenant, (paid_in,), author="world", reason="", at_ms=at_ms)
-
-
-def _world_values(world: World) -> Iterator[tuple[str, list[Values]]]:
-    """Give the rows of a world by table, in an order that satisfies the foreign keys."""
-    tenant = world.tenant
-    yield "parties", _numbered(rows.party_values(party) for party in world.parties)
-    yield "shops", _numbered(rows.shop_values(shop) for shop in world.shops)
-    yield "booths", _numbered(rows.booth_values(booth) for booth in world.booths)
-    yield "decks", _numbered(rows.deck_values(tenant, deck) for deck in world.decks)
-    for deck in world.decks:
-        yield "rates", _numbered(rows.rate_values(tenant, deck, rate) for rate in deck.rates)
-    yield "trunks", _numbered(rows.trunk_values(trunk) for trunk in world.trunks)
-    yield "routes", _numbered(rows.route_values(route) for route in world.routes)
-
-
-def _numbered(values: Iterator[Values]) -> list[Values]:
-    return [row | {"position": position} for position, row in enumerate(values)]
 
 
 async def _session(connection: aiosqlite.Connection, tenant: str, booth: str) -> tuple[BoothSession | None, str]:

@@ -417,11 +417,13 @@ class SessionOpened:
         Raises:
             UnknownBooth: the tenant has no such booth.
             WrongCurrency: the terms are in another currency than the shop's.
-            BadTerms: the booth is open already, and not by this command.
+            BadTerms: the booth is disabled, or open already, and not by this command.
             AccountInUse: a call goes on without a limit, so none can be set.
             BelowUsed: more is owed already than the terms allow.
         """
         shop = _shop(connection, self.tenant, self.booth)
+        if shop["disabled"]:
+            raise BadTerms(f"booth {self.booth} is disabled: its world would have to take it in again")
         for amount in (self.terms.deposit, self.terms.limit):
             _check_currency(amount, shop["currency"])
         session = unpaid_session(connection, self.tenant, self.booth)
@@ -861,6 +863,14 @@ def _deposited(
     session = replace(session, deposit_micros=session.deposit_micros + amount.micros)
     _keep(connection, session)
     return session
+
+
+def note_in_log(
+    connection: sqlite3.Connection, *, tenant: str, at_ms: int, author: str, action: str, subject: str, detail: str
+) -> None:
+    """Write into the desk's log who did what to what."""
+    values: rows.Values = {"tenant": tenant, "at_ms": at_ms, "author": author}
+    _LOG.run(connection, values | {"action": action, "subject": subject, "detail": detail})
 
 
 def _log_values(command: _Command, action: str, subject: str, detail: str) -> rows.Values:

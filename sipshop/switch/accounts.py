@@ -11,7 +11,7 @@ from functools import partial
 
 from sipshop.billing.chain import Level, Payer, TalkTime, grant
 from sipshop.billing.desk import BoothSession, SessionTerms
-from sipshop.billing.errors import AccountInUse, BelowUsed
+from sipshop.billing.errors import AccountInUse, BelowUsed, LedgerError
 from sipshop.billing.ledger import Account, Ledger, session_account
 from sipshop.billing.money import Money
 from sipshop.store import AccountState
@@ -62,6 +62,36 @@ class Accounts:
     def faults(self) -> list[tuple[str, str]]:
         """Where what is held is not what the live calls hold, by tenant."""
         return [(tenant, fault) for tenant, ledger in self._ledgers.items() for fault in ledger.faults()]
+
+    # Parties.
+
+    def limit(self, tenant: str, limits: Mapping[str, int | None], live: Mapping[str, int]) -> Callable[[], None]:
+        """Change the credit limits of accounts, of all or of none; what undoes that if they are not written.
+
+        `live` tells how many calls there are below whom an account belongs to.
+
+        Raises:
+            BelowUsed: one is lowered under what is spent and held.
+            AccountInUse: one without a limit gets one while calls are live for which nothing is held.
+        """
+        ledger = self.ledger(tenant)
+        before: dict[str, int | None] = {}
+
+        def undo() -> None:
+            for name, credit_limit in before.items():
+                ledger[name].credit_limit = credit_limit
+
+        try:
+            for name, credit_limit in limits.items():
+                if live.get(name) and credit_limit is not None and ledger[name].credit_limit is None:
+                    raise AccountInUse(
+                        f"{live[name]} calls on {name} are live without a limit: wait for their end or cut them"
+                    )
+                before[name] = ledger.limit(name, credit_limit)
+        except LedgerError:
+            undo()
+            raise
+        return undo
 
     # Booth sessions.
 

@@ -5,9 +5,9 @@ What a command changes is on the disk before it is acknowledged, and holds in me
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 
 from sipshop.billing.cdr import CallKind
 from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionTerms
@@ -40,10 +40,12 @@ from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import Settler
 from sipshop.switch.status import BoothStatus, Health, PartyStatus
+from sipshop.switch.worlds import Worlds
+from sipshop.world import World
 
 
 class Desk:
-    """The booth sessions, and every command that a person may give.
+    """The booth sessions, and every command that a person may give; those about whole worlds are in `worlds`.
 
     `turn` gives the time and does what calls put out, `run` does what a call wants done; `health` says whether commands
     can be taken.
@@ -64,6 +66,8 @@ class Desk:
         health: Callable[[], Health],
         utc_ms: Callable[[], int],
         clock: Callable[[], float],
+        on_world: Callable[[World], None],
+        most_s: int,
     ) -> None:
         self._directory = directory
         self._store = store
@@ -78,6 +82,19 @@ class Desk:
         self._utc_ms = utc_ms
         self._clock = clock
         self._open: dict[BoothKey, BoothSession] = {}
+        self.worlds = Worlds(
+            directory=directory,
+            store=store,
+            accounts=accounts,
+            calls=calls,
+            meter=meter,
+            turn=turn,
+            utc_ms=utc_ms,
+            close=self._close,
+            opened=self._opened,
+            on_swap=on_world,
+            most_s=most_s,
+        )
 
     def begin(self) -> None:
         """Take the sessions that were open when the store was closed."""
@@ -134,6 +151,21 @@ class Desk:
         if not session.paid:  # a command that is repeated after the checkout is found done, and changes nothing
             self._keep(session)
         return session
+
+    def _close(self, booths: Iterable[BoothKey]) -> Callable[[], None]:
+        """Take no new calls of these booths; what undoes that."""
+        before = {booth: self._open.pop(booth) for booth in booths if booth in self._open}
+
+        def reopen() -> None:
+            for booth, session in before.items():
+                self._open.setdefault(booth, session)
+
+        return reopen
+
+    def _opened(self, session: BoothSession) -> None:
+        """Take calls of a booth that was added open."""
+        self._open[session.tenant, session.booth] = session
+        self._keep(session)
 
     def _keep(self, session: BoothSession) -> None:
         """Take a session as the store has it now, and let its calls use what was added."""
@@ -395,7 +427,7 @@ class Desk:
         return BoothStatus(
             booth=booth.name,
             shop=booth.shop,
-            state="in call" if live else "open" if session is not None else "locked",
+            state=_state(booth, is_open=session is not None, is_live=bool(live)),
             suspended=self._directory.suspended_above(booth) is not None,
             registered=self._registrations.count(booth),
             currency=self._directory.shop_of(booth).currency,
@@ -411,3 +443,11 @@ class Desk:
             available_micros=available,
             left_ms=left_ms,
         )
+
+
+def _state(booth: Booth, *, is_open: bool, is_live: bool) -> Literal["disabled", "locked", "open", "in call"]:
+    if is_live:
+        return "in call"
+    if is_open:
+        return "open"
+    return "disabled" if booth.disabled else "locked"

@@ -1,9 +1,9 @@
-"""The worlds as the switch reads them: immutable but for suspension, every question one look-up."""
+"""The worlds as the switch reads them: every question one look-up; suspended parties and whole worlds are swapped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sipshop.billing.chain import Level
@@ -44,8 +44,12 @@ class Directory:
     """
 
     def __init__(self, worlds: Iterable[World], *, default_realm: str) -> None:
-        self.worlds: Final = tuple(worlds)
         self.default_realm: Final = default_realm
+        self._take({world.tenant: world for world in worlds})
+
+    def _take(self, worlds: dict[str, World]) -> None:
+        """Build every look-up; whoever holds something of an older one keeps it as it was."""
+        self._worlds = worlds
         self.shops: dict[tuple[str, str], Shop] = {}
         self.booths: dict[tuple[str, str], Booth] = {}
         self.decks: dict[tuple[str, str], RateDeck] = {}
@@ -56,7 +60,7 @@ class Directory:
         self._digest_users: set[str] = set()
         self._by_ip: dict[str, list[Booth]] = {}
         self._judged: dict[tuple[str, ...], bool] = {}
-        for world in self.worlds:
+        for world in worlds.values():
             self._add(world)
 
     def _add(self, world: World) -> None:
@@ -69,11 +73,21 @@ class Directory:
             self.algorithms[shop.realm] = shop.digest
         for booth in world.booths:
             self.booths[tenant, booth.name] = booth
+            if booth.disabled:
+                continue  # its bill may still be paid, but nobody is let in as it
             if booth.auth is Auth.IP and booth.ip is not None:
                 self._by_ip.setdefault(booth.ip, []).append(booth)
             else:
                 self._by_realm[self.shop_of(booth).realm, booth.name] = booth
                 self._digest_users.add(booth.name)
+
+    def world(self, tenant: str) -> World:
+        """The world of a tenant, with the suspensions of now; its credit limits are those of its loading."""
+        return self._worlds[tenant]
+
+    def swap(self, world: World) -> None:
+        """Take a tenant's world in place of the one that is here; a call that is live keeps what it was made of."""
+        self._take(self._worlds | {world.tenant: world})
 
     def shop_of(self, booth: Booth) -> Shop:
         """The shop of a booth."""
@@ -199,7 +213,8 @@ class Directory:
 
     def suspend(self, tenant: str, party: str, suspended: bool) -> None:
         """Note that a party was suspended or resumed."""
-        self.parties[tenant] = self.parties[tenant].with_suspended(party, suspended)
+        tree = self.parties[tenant] = self.parties[tenant].with_suspended(party, suspended)
+        self._worlds[tenant] = replace(self._worlds[tenant], parties=tuple(tree))
 
 
 def _priced(choices: Iterable[Choice], buys: Mapping[str, Tariff]) -> Iterator[tuple[Choice, int]]:

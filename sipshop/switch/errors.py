@@ -11,6 +11,10 @@ class UnknownBooth(SwitchError):
     """The tenant has no such booth."""
 
 
+class UnknownDeck(SwitchError):
+    """The tenant has no such deck."""
+
+
 class UnknownCall(SwitchError):
     """The tenant has no call of this name that has ended."""
 

@@ -105,6 +105,10 @@ class Meter:
         live.line = trunk
         return True
 
+    def carried(self, trunk: Trunk) -> int:
+        """How many calls a trunk carries; emergency calls are not counted."""
+        return self._caps.calls(trunk)
+
     def _free_line(self, live: Live) -> None:
         if live.line is not None:
             self._caps.release(live.line)

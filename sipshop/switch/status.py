@@ -17,7 +17,7 @@ class BoothStatus:
 
     booth: str
     shop: str
-    state: Literal["locked", "open", "in call"]
+    state: Literal["disabled", "locked", "open", "in call"]
     suspended: bool
     registered: int
     currency: str

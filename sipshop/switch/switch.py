@@ -60,6 +60,7 @@ from sipshop.switch.refusals import REFUSALS
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import RETRY_S, Settler
 from sipshop.switch.status import Health
+from sipshop.world import World
 
 log: Final = logging.getLogger("sipshop.switch")
 
@@ -88,7 +89,7 @@ class Switch:
     """The live calls of one process; `desk` is the people's door to them, `accounts` what they may spend.
 
     Everything that touches calls runs in turns of the event loop, so that nothing here needs a lock. Facts go to each
-    of `on_fact` in the order in which they came to be.
+    of `on_fact` in the order in which they came to be, a world that takes the place of another to `on_world`.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Switch:
         random: Callable[[int], bytes],
         on_fact: Iterable[Callable[[Fact], None]] = (),
         on_lag: Callable[[float], None] = lambda _lag_s: None,
+        on_world: Callable[[World], None] = lambda _world: None,
         utc_ms: Callable[[], int] = utc_ms,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -141,6 +143,8 @@ class Switch:
             health=self.health,
             utc_ms=utc_ms,
             clock=clock,
+            on_world=on_world,
+            most_s=options.max_call_s,
         )
         self._endpoint: Endpoint | None = None
         self._lag_s = 0.0

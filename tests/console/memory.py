@@ -7,10 +7,10 @@ are missing.
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import httpx
 import uvicorn
@@ -45,9 +45,15 @@ from sipshop.billing.parties import Kind, Party, PartyTree
 from sipshop.console.api import make_api
 from sipshop.console.tokens import hash_token
 from sipshop.metrics import Metrics
+from sipshop.sip.timers import Timers
+from sipshop.store import AccountState, Store, WorldApplied
 from sipshop.store.audit import Violation
 from sipshop.store.errors import NothingToPay
-from sipshop.switch import BoothStatus, Health, PartyStatus, UnknownBooth, UnknownCall
+from sipshop.switch import BoothStatus, Directory, Health, PartyStatus, UnknownBooth, UnknownCall, Worlds
+from sipshop.switch.accounts import Accounts
+from sipshop.switch.live import LiveCalls
+from sipshop.switch.meter import Meter
+from sipshop.world import History, Plan, World, parse_world
 
 TENANT = "acme"
 TOKEN = "sipshop_the-token-of-acme"
@@ -67,6 +73,88 @@ class Room:
     lines: list[BillLine] = field(default_factory=list)
 
 
+WORLD_TEXT = """\
+provider: {name: acme}
+resellers: [{name: rhea, deck: to-rhea, unlimited: true}]
+owners: [{name: olga, deck: to-olga, credit_limit: "10.00", opening: "5.00"}]
+decks:
+  - name: sell
+    currency: EUR
+    rates:
+      - {prefix: "32", destination: Belgium, connect_fee: "0.05", first_s: 60, first_price: "0.12", next_s: 60}
+      - {prefix: "3290", destination: Belgium Premium, forbidden: true}
+  - {name: to-olga, currency: EUR, rates: [{prefix: "3", destination: X, first_s: 1, first_price: "0.06", next_s: 1}]}
+  - {name: to-rhea, currency: EUR, rates: [{prefix: "3", destination: X, first_s: 1, first_price: "0.05", next_s: 1}]}
+  - {name: buy, currency: EUR, rates: [{prefix: "3", destination: X, first_s: 1, first_price: "0.03", next_s: 1}]}
+trunks:
+  - {name: demo, carrier: Far, deck: buy, host: 192.0.2.1, emergency: true, max_calls: 30}
+  - {name: spare, carrier: Farther, deck: buy, host: "2001:db8::1", disabled: true}
+routes: [{prefix: "", trunks: [demo, spare]}]
+shops:
+  - name: center
+    owner: olga
+    deck: sell
+    country_code: "32"
+    emergency: ["112"]
+    booths: [{name: b1, password: one}, {name: b2, password: two}]
+operators:
+  - {name: ana, shop: center}
+  - {name: otto, role: owner, party: olga}
+"""
+
+
+class MemoryWorlds(Worlds):
+    """The real room over a database that is a variable."""
+
+    def __init__(self) -> None:
+        self.stored = parse_world(WORLD_TEXT, "memory")
+        directory = Directory([self.stored], default_realm="sipshop")
+        accounts = Accounts(
+            [
+                (
+                    TENANT,
+                    AccountState(
+                        name=customer(opening.party, TENANT),
+                        currency=opening.currency,
+                        balance_micros=opening.opening_micros,
+                        credit_limit_micros=opening.credit_limit_micros,
+                        overdrawn=False,
+                    ),
+                )
+                for opening in self.stored.openings
+            ],
+            [],
+        )
+        calls, store, timers = LiveCalls(directory), cast("Store", self), Timers()  # the boundary to the disk
+        super().__init__(
+            directory=directory,
+            store=store,
+            accounts=accounts,
+            calls=calls,
+            meter=Meter(accounts=accounts, store=store, timers=timers, run=lambda *_: None, most_s=14_400, slice_s=60),
+            turn=lambda: nullcontext(0.0),
+            utc_ms=lambda: OPENED_AT_MS,
+            close=lambda _booths: lambda: None,
+            opened=lambda _session: None,
+            on_swap=lambda _world: None,
+            most_s=14_400,
+        )
+        self.failure: Exception | None = None
+
+    async def world(self, tenant: str) -> World:
+        assert tenant == TENANT
+        return self.stored
+
+    async def plan_world(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
+        return plan(await self.world(tenant), History()), History()
+
+    async def commit(self, write: WorldApplied) -> list[BoothSession]:
+        if self.failure is not None:
+            raise self.failure
+        self.stored = write.plan.after
+        return []
+
+
 class MemoryDesk:
     """One tenant with some booths, and a provider over a reseller and an owner.
 
@@ -81,6 +169,7 @@ class MemoryDesk:
         self.log: list[tuple[str, ...]] = []
         self.failure: Exception | None = None
         self.state = READY
+        self.worlds = MemoryWorlds()
         self._sessions = 0
         self._parties = PartyTree(
             [

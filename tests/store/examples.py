@@ -21,7 +21,7 @@ from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm
 from sipshop.store import LiveCall, Store
 from sipshop.store.schema import schema_statements
-from sipshop.store.store import load_world
+from sipshop.store.worlds import load_world
 from sipshop.world import Opening, World
 
 _SCHEMA: Final = schema_statements()

@@ -41,7 +41,7 @@ from sipshop.world import World
 from tests.store.examples import BOOTH, NOON_MS, OTHER, OWNER, TENANT, cdr, filled, live_call, opened, running, world
 
 OPENED = SessionOpened(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS)
-LOADED = replace(world(), openings=())
+LOADED = world()
 LOCKED = SessionLocked(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS + 5)
 
 
@@ -100,7 +100,7 @@ def _lacks_its_secret(path: Path) -> None:
 
 def _is_from_the_future(path: Path) -> None:
     opened(path).close()
-    sql(path, "UPDATE meta SET value = CAST('3' AS BLOB) WHERE key = 'schema_version'")
+    sql(path, "UPDATE meta SET value = CAST('4' AS BLOB) WHERE key = 'schema_version'")
 
 
 def _is_of_old(path: Path) -> None:
@@ -116,7 +116,7 @@ def _is_of_old(path: Path) -> None:
         pytest.param(_is_a_letter, Unusable, "not a database", id="the database is a letter"),
         pytest.param(_is_another_programs, Unusable, "another program", id="another program's database"),
         pytest.param(_lacks_its_secret, Unusable, "notes about itself", id="a database without its secret"),
-        pytest.param(_is_from_the_future, NewerSchema, "version 3, this sipshop knows up to 2", id="a newer schema"),
+        pytest.param(_is_from_the_future, NewerSchema, "version 4, this sipshop knows up to 3", id="a newer schema"),
         pytest.param(_is_of_old, OlderSchema, "made by an older sipshop .* empty data folder", id="an older schema"),
     ],
 )
@@ -150,7 +150,7 @@ def test_a_world_comes_back_as_it_was_loaded(tmp_path: Path) -> None:
 def test_two_worlds_stay_apart(tmp_path: Path) -> None:
     with filled(tmp_path / "db") as store:
         store.load(replace(world(OTHER), open_booths=frozenset({"gate"})), at_ms=NOON_MS)
-        other = replace(world(OTHER), openings=(), open_booths=frozenset({"gate"}))
+        other = replace(world(OTHER), open_booths=frozenset({"gate"}))
         assert store.worlds() == (LOADED, other)
         (session,) = store.open_sessions()
         assert (session.tenant, session.id, session.opened_by) == (OTHER, 1, "world")

@@ -24,9 +24,9 @@ from sipshop.sip.useragent import Output
 from sipshop.store import AccountState, CallSettled, LiveCall, Store, StoreError, Unwritable, queries, rows
 from sipshop.store.connect import connect_writer
 from sipshop.store.journal import Done, Write
-from sipshop.store.store import load_world
+from sipshop.store.worlds import load_world, read_history, read_world
 from sipshop.switch import Directory, Options, Switch
-from sipshop.world import World, parse_world
+from sipshop.world import History, Plan, World, parse_world
 from tests.sip.peers import FORGETTING_S, OFFER, Network, Peer, Phone, Recorder
 from tests.store.examples import connection_in_memory
 
@@ -159,6 +159,13 @@ class MemoryStore:
     def dead_calls(self, process: str) -> list[tuple[LiveCall, int | None]]:
         found = self._read(queries.DEAD_CALLS, process=process)
         return [(rows.live_call(row), row["mono_ms"]) for row in found]
+
+    async def world(self, tenant: str) -> World:
+        return read_world(self.connection, tenant)
+
+    async def plan_world(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
+        history = read_history(self.connection, tenant)
+        return plan(await self.world(tenant), history), history
 
     def version(self, session_id: int) -> int:
         """The version of a booth session's bill."""

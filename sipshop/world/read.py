@@ -1,12 +1,13 @@
-"""A world: everything a provider sets up, from one YAML text to frozen values, or all its errors at once.
+"""From a YAML text to a world, or all its errors at once; conf/demo.yaml explains every key.
 
-conf/demo.yaml explains every key. Passwords go no further than this module: a booth carries their digest hashes.
+Passwords go no further than this module. A text that is read `onto` the world that runs may leave them out where the
+booth has one; and what that world cannot become is an error of the text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
@@ -14,95 +15,81 @@ from typing import Final
 
 from sipshop.billing.deck import DurationRound, Rate, RateDeck
 from sipshop.billing.guard import MEAN_S, WARN_OF_LOSSES, GuardAction, LossGuard
-from sipshop.billing.money import Rounding, RoundMode, check_currency, minor_unit_places, parse_amount, parse_price
+from sipshop.billing.money import (
+    Rounding,
+    RoundMode,
+    check_currency,
+    format_micros,
+    minor_unit_places,
+    parse_amount,
+    parse_price,
+)
 from sipshop.billing.parties import Kind, Party, party_faults
-from sipshop.config import Problem, Problems, Section, nearest, read_yaml, shown
+from sipshop.config import Problems, Section, nearest, read_yaml, shown
 from sipshop.proxy.admission import Auth, Booth, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm, ha1
+from sipshop.world.model import MASK, Opening, Operator, Role, World, WorldErrors
 
 _NAME_LENGTH: Final = 64
 _MAX_RANGE: Final = 10_000
 _MAX_MARGIN_PPM: Final = 10_000_000
 _PARTS_PER_PERCENT: Final = 10_000  # millionths
+# What the decks, rates and trunks of a later version will say: named, so that nobody believes them to be in force.
+_DECK_FIELDS_TO_COME: Final = (
+    *("valid_from", "valid_to", "zone", "windows", "policy", "mode", "grace_s", "free_s", "surcharge"),
+    *("minimum", "maximum", "import", "factor"),
+)
+_RATE_FIELDS_TO_COME: Final = (
+    *("valid_from", "valid_to", "windows", "window", "grace_s", "free_s", "surcharge", "minimum", "maximum"),
+)
+_TRUNK_FIELDS_TO_COME: Final = (
+    *("auth", "username", "password", "realm", "register", "register_s", "domain", "from_user", "options_s", "codecs"),
+)
 _USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RANGE: Final = re.compile(r"(.*?)([0-9]+)\.\.(.*?)([0-9]+)", re.DOTALL)
 _REALM: Final = re.compile(r"[ !#-\[\]-~]{1,64}")  # what needs no escape in a quoted string, RFC 3261 section 25.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """How the account of a party with the one above it begins, in micro-units.
-
-    `opening_micros` was paid in beforehand; `credit_limit_micros` is what may be spent beyond it, None without end.
-    """
-
-    party: str
-    currency: str
-    credit_limit_micros: int | None
-    opening_micros: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What one provider (`tenant`) has set up.
-
-    The booth sessions of `open_booths` are opened at loading, which is for load tests alone: a booth starts locked.
-    """
-
-    tenant: str
-    parties: tuple[Party, ...]
-    shops: tuple[Shop, ...]
-    booths: tuple[Booth, ...]
-    decks: tuple[RateDeck, ...]
-    trunks: tuple[Trunk, ...]
-    routes: tuple[Route, ...]
-    open_booths: frozenset[str]
-    openings: tuple[Opening, ...]
-
-
-WorldError = Problem  # one error of a world is what the reader of its file calls a problem
-
-
-class WorldErrors(Exception):
-    """A world cannot be used; `errors` are all of its errors, by line, and the text has one on each line."""
-
-    def __init__(self, errors: Sequence[WorldError]) -> None:
-        self.errors = tuple(errors)
-        super().__init__("\n".join(str(error) for error in self.errors))
-
-
-def parse_world(text: str, filename: str) -> World:
+def parse_world(text: str, filename: str, onto: World | None = None) -> World:
     """Return the world that a YAML text describes; `filename` is only named in errors.
 
+    With `onto`, what the text leaves out of a party's account or suspension, or of a booth's password, stays as it is
+    there.
+
     Raises:
-        WorldErrors: the text cannot be read, or something in it is missing, unknown, double, dangling or out of range.
+        WorldErrors: the text cannot be read, or something in it is missing, unknown, double, dangling or out of range,
+            or `onto` cannot become this.
     """
     problems = Problems(filename)
     top = read_yaml(text, problems)
-    world = _world(top) if top is not None else None
+    world = _world(top, onto) if top is not None else None
     if problems or world is None:
         raise WorldErrors(problems.in_order())
     return world
 
 
-def _world(top: Section) -> World:
+def _world(top: Section, onto: World | None) -> World:
     """Read every part even if an earlier one is wrong, so that all errors are found."""
     provider = top.section("provider")
     tenant = provider.text("name", check=_account_name) if provider is not None else ""
+    if provider is not None and onto is not None and tenant and tenant != onto.tenant:
+        provider.fault("name", f"this is the world of {shown(onto.tenant)}, whose name cannot be changed")
     guard = _loss_guard(provider) if provider is not None else WARN_OF_LOSSES
     if provider is not None:
         provider.end()
     decks = _decks(top)
-    parties = _Parties(tenant, decks)
+    parties = _Parties(tenant, decks, _Known(onto))
     parties.read(top, guard)
     trunks, trunk_names = _trunks(top, tenant, decks)
     routes = _routes(top, parties, trunk_names)
     parties.check_carriers(trunks, routes)
-    shops = _Shops(tenant, parties, decks, emergency_trunks=any(trunk.emergency for trunk in trunks))
+    emergency_trunks = any(trunk.emergency and not trunk.disabled for trunk in trunks)
+    shops = _Shops(tenant, parties, decks, emergency_trunks=emergency_trunks)
     for section in top.sections("shops"):
         shops.read(section)
+    operators = _operators(top, parties, shops)
     top.end()
     return World(
         tenant=tenant,
@@ -114,7 +101,18 @@ def _world(top: Section) -> World:
         routes=routes,
         open_booths=frozenset(shops.open_booths),
         openings=tuple(parties.openings),
+        operators=operators,
     )
+
+
+class _Known:
+    """What is there already, by name; nothing where the text stands alone."""
+
+    def __init__(self, world: World | None) -> None:
+        self.parties = {party.name: party for party in world.parties} if world is not None else {}
+        self.openings = {opening.party: opening for opening in world.openings} if world is not None else {}
+        self.shops = {shop.name: shop for shop in world.shops} if world is not None else {}
+        self.booths = {booth.name: booth for booth in world.booths} if world is not None else {}
 
 
 class _Names:
@@ -165,6 +163,7 @@ def _decks(top: Section) -> _Decks:
         rounding = _rounding(section, currency)
         duration_round = section.choice("duration_round", DurationRound, DurationRound.CEIL)
         rates = _rates(section)
+        section.not_yet(*_DECK_FIELDS_TO_COME)
         section.end()
         if section.sound:
             decks.append(RateDeck(name, currency, rates, rounding=rounding, duration_round=duration_round))
@@ -197,6 +196,7 @@ def _rates(deck: Section) -> tuple[Rate, ...]:
         first_price = section.number("first_price", _price, 0 if forbidden else None)
         next_s = section.integer("next_s", 1 if forbidden else None, low=1, high=3600)
         next_price = section.number("next_price", _price, first_price)
+        section.not_yet(*_RATE_FIELDS_TO_COME)
         section.end()
         if section.sound:
             rates.append(
@@ -220,14 +220,24 @@ class _Parties:
 
     tenant: str
     decks: _Decks
+    known: _Known
     parties: list[Party] = field(default_factory=list)
     openings: list[Opening] = field(default_factory=list)
     names: _Names = field(default_factory=lambda: _Names("party"))
     sections: dict[str, Section] = field(default_factory=dict)
 
     def read(self, top: Section, guard: LossGuard) -> None:
+        known = self.known.parties.get(self.tenant)
+        suspended = known is not None and known.suspended
         self.parties.append(
-            Party(tenant=self.tenant, name=self.tenant, kind=Kind.PROVIDER, parent=None, guard=guard),
+            Party(
+                tenant=self.tenant,
+                name=self.tenant,
+                kind=Kind.PROVIDER,
+                parent=None,
+                guard=guard,
+                suspended=suspended,
+            )
         )
         for section in top.sections("resellers", required=False):
             self._read(section, Kind.RESELLER)
@@ -240,28 +250,50 @@ class _Parties:
 
     def _read(self, section: Section, kind: Kind) -> None:
         name = section.text("name", check=_account_name)
+        known = self.known.parties.get(name)
         parent = section.text("parent", self.tenant, check=_account_name) or self.tenant
         deck = self.decks.refer(section)
-        credit_limit = _credit_limit(section)
-        opening = section.number("opening", _amount, 0)
+        opening = self._opening(section, name, self.decks.currency(deck))
         guard = _loss_guard(section)
+        suspended = section.flag("suspended", default=known is not None and known.suspended)
         section.end()
         if name and name == self.tenant:
             section.fault("name", "is the name of the provider")
             return
+        if known is not None and known.kind is not kind:
+            section.fault("name", f"{name} is one of the {known.kind}s already: take another name")
+        elif known is not None and known.parent != parent:
+            section.fault("parent", f"{name} has an account with {shown(known.parent or '')}: it cannot change sellers")
         self.names.give(section, "name", name)
         if not name or name in self.sections:
             return
         self.sections[name] = section
-        self.parties.append(Party(tenant=self.tenant, name=name, kind=kind, parent=parent, deck=deck, guard=guard))
-        self.openings.append(
-            Opening(
-                party=name,
-                currency=self.decks.currency(deck),
-                credit_limit_micros=credit_limit,
-                opening_micros=opening,
+        self.parties.append(
+            Party(
+                tenant=self.tenant,
+                name=name,
+                kind=kind,
+                parent=parent,
+                deck=deck,
+                guard=guard,
+                suspended=suspended,
             )
         )
+        self.openings.append(opening)
+
+    def _opening(self, section: Section, name: str, currency: str) -> Opening:
+        """Read how a party's account begins; of one that is there, what is left out stays as it is."""
+        known = self.known.openings.get(name)
+        credit_limit = _credit_limit(section, known)
+        posted = known.opening_micros if known is not None else 0
+        opening = section.number("opening", _amount, posted)
+        if posted and section.sound and opening != posted:
+            section.fault(
+                "opening", f"{format_micros(posted)} was posted already, and is posted once: book a payment instead"
+            )
+        if known is not None and currency and currency != known.currency:
+            section.fault("deck", f"the account of {name} is in {known.currency}, this deck in {currency}")
+        return Opening(party=name, currency=currency, credit_limit_micros=credit_limit, opening_micros=opening)
 
     def refer_owner(self, section: Section) -> Party | None:
         """Read the owner of a shop."""
@@ -272,6 +304,12 @@ class _Parties:
         name = section.text("party", self.tenant, check=_name)
         if name != self.tenant:
             self._refer(section, "party", name, Kind.RESELLER)
+        return name
+
+    def refer_party(self, section: Section, kind: Kind) -> str:
+        """Read for whom somebody acts: a party of this kind, the provider if that is his."""
+        name = section.text("party", self.tenant if kind is Kind.PROVIDER else None, check=_name)
+        self._refer(section, "party", name, kind)
         return name
 
     def _refer(self, section: Section, key: str, name: str, kind: Kind) -> Party | None:
@@ -300,29 +338,37 @@ class _Parties:
 
     def check_carriers(self, trunks: Sequence[Trunk], routes: Sequence[Route]) -> None:
         """Refuse an owner whose calls would reach a carrier that sells in another currency."""
-        by_name = {trunk.name: trunk for trunk in trunks}
-        by_party: dict[str, list[Route]] = {}
-        for route in routes:
-            by_party.setdefault(route.party, []).append(route)
-        for owner in self.parties:
-            if owner.kind is Kind.OWNER and owner.deck is not None:
-                names = {name: None for route in self._reachable(owner, by_party) for name, _, _ in route.choices}
-                for trunk in (by_name[name] for name in names if name in by_name):
-                    who = f"trunk {trunk.name} sells"
-                    self.check_currency(self.sections[owner.name], owner.deck, trunk.deck, who)
+        for owner, trunk in reached(self.parties, trunks, routes):
+            who = f"trunk {trunk.name} sells"
+            self.check_currency(self.sections[owner.name], owner.deck or "", trunk.deck, who)
 
-    def _reachable(self, owner: Party, routes: Mapping[str, Sequence[Route]]) -> Iterator[Route]:
-        """Yield the routes that a call of this owner may take: those that no route of a nearer party stands before."""
-        by_name = {party.name: party for party in self.parties}
-        nearer: set[str] = set()
-        passed: set[str] = set()
-        party = by_name.get(owner.parent or "")
-        while party is not None and party.name not in passed:  # a circle is told already
-            passed.add(party.name)
-            own = routes.get(party.name, ())
-            yield from (route for route in own if not _prefixes(route.prefix) & nearer)
-            nearer.update(route.prefix for route in own)
-            party = by_name.get(party.parent or "")
+
+def reached(
+    parties: Iterable[Party], trunks: Iterable[Trunk], routes: Iterable[Route]
+) -> Iterator[tuple[Party, Trunk]]:
+    """Yield each owner with each trunk that a call of his may take; a name that is not there is passed over."""
+    by_trunk = {trunk.name: trunk for trunk in trunks}
+    by_name = {party.name: party for party in parties}
+    by_party: dict[str, list[Route]] = {}
+    for route in routes:
+        by_party.setdefault(route.party, []).append(route)
+    for owner in by_name.values():
+        if owner.kind is Kind.OWNER and owner.deck is not None:
+            names = {name: None for route in _reachable(owner, by_name, by_party) for name, _, _ in route.choices}
+            yield from ((owner, by_trunk[name]) for name in names if name in by_trunk)
+
+
+def _reachable(owner: Party, parties: Mapping[str, Party], routes: Mapping[str, Sequence[Route]]) -> Iterator[Route]:
+    """Yield the routes that a call of this owner may take: those that no route of a nearer party stands before."""
+    nearer: set[str] = set()
+    passed: set[str] = set()
+    party = parties.get(owner.parent or "")
+    while party is not None and party.name not in passed:  # a circle is told already
+        passed.add(party.name)
+        own = routes.get(party.name, ())
+        yield from (route for route in own if not _prefixes(route.prefix) & nearer)
+        nearer.update(route.prefix for route in own)
+        party = parties.get(party.parent or "")
 
 
 def _prefixes(digits: str) -> set[str]:
@@ -330,11 +376,14 @@ def _prefixes(digits: str) -> set[str]:
     return {digits[:length] for length in range(len(digits) + 1)}
 
 
-def _credit_limit(section: Section) -> int | None:
-    """Read `credit_limit` or `unlimited`, in micro-units; nothing at all is no credit."""
+def _credit_limit(section: Section, known: Opening | None) -> int | None:
+    """Read `credit_limit` or `unlimited`, in micro-units; nothing at all is no credit, or what is known already."""
     not_given = -1
     credit_limit = section.number("credit_limit", _amount, not_given)
-    if not section.flag("unlimited", default=False):
+    is_unlimited = known is not None and known.credit_limit_micros is None and credit_limit == not_given
+    if not section.flag("unlimited", default=is_unlimited):
+        if credit_limit == not_given and known is not None and known.credit_limit_micros is not None:
+            return known.credit_limit_micros
         return max(0, credit_limit)
     if credit_limit != not_given:
         section.fault("credit_limit", "is not asked for with `unlimited: true`")
@@ -378,8 +427,10 @@ def _trunks(top: Section, tenant: str, decks: _Decks) -> tuple[tuple[Trunk, ...]
                 first_response_timeout_s=section.integer("first_response_timeout_s", 4, low=1, high=32),
                 max_calls=section.integer("max_calls", 0, low=1, high=100_000) or None,
                 cps=section.integer("cps", 0, low=1, high=10_000) or None,
+                disabled=section.flag("disabled", default=False),
             )
         )
+        section.not_yet(*_TRUNK_FIELDS_TO_COME)
         section.end()
     return tuple(trunks), names
 
@@ -441,6 +492,7 @@ class _Shops:
         deck = self.decks.refer(section)
         if owner is not None and owner.deck is not None:
             self.parties.check_currency(section, deck, owner.deck, f"{owner.name} buys")
+        self._check_known(section, name, owner, self.decks.currency(deck))
         numbers = self._numbers(section)
         realm = section.text("realm", "sipshop", check=_realm)
         digest = self._digest(section, name, realm)
@@ -459,6 +511,16 @@ class _Shops:
                 numbers=numbers,
             )
         )
+
+    def _check_known(self, section: Section, name: str, owner: Party | None, currency: str) -> None:
+        """Refuse what would take a shop's customers, and what they owe, to another owner or currency."""
+        known = self.parties.known.shops.get(name)
+        if known is None:
+            return
+        if owner is not None and owner.name != known.owner:
+            section.fault("owner", f"shop {name} is owned by {shown(known.owner)}: it cannot change owners")
+        if currency and currency != known.currency:
+            section.fault("deck", f"the till of shop {name} is in {known.currency}, this deck in {currency}")
 
     def _numbers(self, section: Section) -> NumberRules:
         numbers = NumberRules(
@@ -496,18 +558,19 @@ class _Shops:
             if name and _USER.fullmatch(name) is None:
                 section.fault("name", f"{shown(name)} is not letters, digits, dots, dashes and underscores, at most 64")
             self.booth_names.give(section, "name", name)
+            self._check_shop(section, name, shop)
         calls = section.integer("calls", 1, low=1, high=10_000)
         auth = section.choice("auth", Auth, Auth.DIGEST)
         ip = section.text("ip", check=_ip_literal) if auth is Auth.IP else section.text("ip", "")
         if auth is Auth.DIGEST and ip:
             section.fault("ip", "is only for `auth: ip`")
-        passwords = self._passwords(section, auth, len(names), ranged=".." in written)
+        hashes = self._hashes(section, auth, realm, names, ranged=".." in written)
+        disabled = section.flag("disabled", default=False)
         unlocked = section.flag("open", default=False)
         section.end()
         if not section.sound:
             return
-        for name, password in zip(names, passwords, strict=True):
-            hashes = {algorithm: ha1(algorithm, name, realm, password) for algorithm in Algorithm}
+        for name, ha1s in zip(names, hashes, strict=True):
             self.booths.append(
                 Booth(
                     tenant=self.tenant,
@@ -516,24 +579,73 @@ class _Shops:
                     calls=calls,
                     auth=auth,
                     ip=ip or None,
-                    ha1=hashes if auth is Auth.DIGEST else {},
+                    ha1=ha1s,
+                    disabled=disabled,
                 )
             )
         if unlocked:
             self.open_booths += names
 
-    def _passwords(self, section: Section, auth: Auth, booths: int, *, ranged: bool) -> tuple[str, ...]:
+    def _check_shop(self, section: Section, name: str, shop: str) -> None:
+        known = self.parties.known.booths.get(name)
+        if known is not None and shop and known.shop != shop:
+            section.fault("name", f"booth {shown(name)} is in shop {shown(known.shop)}: it cannot change shops")
+
+    def _hashes(
+        self, section: Section, auth: Auth, realm: str, names: Sequence[str], *, ranged: bool
+    ) -> list[Mapping[Algorithm, str]]:
+        """Read the passwords of booths and hash them; where none is given, a booth keeps what it has."""
         if auth is Auth.IP:
             if section.text("password", ""):
                 section.fault("password", "is not asked for with `auth: ip`")
-            return ("",) * booths
-        written = section.text("password", check=_password)
+            return [{} for _ in names]
+        is_kept = all(self._keeps(name, realm) for name in names) if names else False
+        written = section.text("password", MASK if is_kept else None, check=_password)
+        if written == MASK:
+            if not is_kept:
+                section.fault("password", "is only a mask: give the password of a booth that is new or in a new realm")
+            return [self.parties.known.booths[name].ha1 for name in names] if is_kept else []
+        passwords = self._passwords(section, written, len(names), ranged=ranged)
+        if not section.sound:
+            return []
+        return [
+            {algorithm: ha1(algorithm, name, realm, password) for algorithm in Algorithm}
+            for name, password in zip(names, passwords, strict=True)
+        ]
+
+    def _keeps(self, name: str, realm: str) -> bool:
+        """Whether a booth has a password that goes on to hold in this realm."""
+        booth = self.parties.known.booths.get(name)
+        return booth is not None and bool(booth.ha1) and self.parties.known.shops[booth.shop].realm == realm
+
+    def _passwords(self, section: Section, written: str, booths: int, *, ranged: bool) -> tuple[str, ...]:
         if not ranged or not written:
             return (written,) * booths
         passwords = _expand(section, "password", written)
         if booths and passwords and len(passwords) != booths:
             section.fault("password", f"is a range of {len(passwords)}, but there are {booths} booths")
         return passwords
+
+
+def _operators(top: Section, parties: _Parties, shops: _Shops) -> tuple[Operator, ...]:
+    """Read the people: an operator serves a shop, anybody else acts for a party of the kind that his role names."""
+    operators: list[Operator] = []
+    names = _Names("operator")
+    owners = {shop.name: shop.owner for shop in shops.shops}
+    for section in top.sections("operators", required=False):
+        name = section.text("name", check=_name)
+        names.give(section, "name", name)
+        role = section.choice("role", Role, Role.OPERATOR)
+        shop = None
+        if role is Role.OPERATOR:
+            shop = section.text("shop", check=_name)
+            shops.names.refer(section, "shop", shop)
+            party = owners.get(shop, "")
+        else:
+            party = parties.refer_party(section, Kind(role))
+        section.end()
+        operators.append(Operator(tenant=parties.tenant, name=name, role=role, party=party, shop=shop))
+    return tuple(operators)
 
 
 def _expand(section: Section, key: str, text: str) -> tuple[str, ...]:

@@ -1,0 +1,405 @@
+"""The part of the API that is about whole worlds: apply one, export it, look at decks, trunks and people, ask prices.
+
+A world tells what everybody pays, so all of it but a booth's price is for the provider alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, Protocol, Self
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from sipshop.billing.deck import Rate
+from sipshop.billing.errors import BadAmount
+from sipshop.billing.money import format_micros, format_nanos, parse_amount
+from sipshop.billing.quote import Quote
+from sipshop.billing.rating import explain
+from sipshop.console.guard import Sender
+from sipshop.console.tokens import Identity
+from sipshop.console.views import MAX_ROWS, problems
+from sipshop.switch import DeckStatus, TrunkStatus
+from sipshop.world import Operator, Plan, WorldError, WorldErrors
+
+YAML: Final = "application/yaml"
+PROVIDER: Final = "provider"
+MAX_QUOTED_S: Final = 86_400
+
+
+class WorldDesk(Protocol):
+    """What the API asks of the switch about worlds; `sipshop.switch.worlds` keeps it."""
+
+    async def apply(
+        self, tenant: str, text: str, filename: str, *, author: str, dry_run: bool = False, prune: bool = False
+    ) -> Plan:
+        """Make the tenant's world what a text says, all of it or nothing; or only tell what that changes."""
+        ...
+
+    async def export(self, tenant: str) -> str:
+        """The tenant's world as a text, passwords masked."""
+        ...
+
+    def operators(self, tenant: str) -> tuple[Operator, ...]:
+        """The people of the tenant's parties."""
+        ...
+
+    def decks(self, tenant: str) -> list[DeckStatus]:
+        """Every deck of the tenant."""
+        ...
+
+    def deck(self, tenant: str, name: str) -> DeckStatus:
+        """One deck of the tenant."""
+        ...
+
+    def trunks(self, tenant: str) -> list[TrunkStatus]:
+        """Every trunk of the tenant."""
+        ...
+
+    def quotes(
+        self,
+        tenant: str,
+        number: str,
+        *,
+        booth: str | None = None,
+        party: str | None = None,
+        amount_micros: int | None = None,
+        talk_s: int = 60,
+    ) -> list[Quote]:
+        """What a call costs, or how long an amount lasts."""
+        ...
+
+
+class ChangeView(BaseModel):
+    """A thing of a world that becomes another."""
+
+    action: Literal["add", "change", "suspend", "disable", "remove"]
+    kind: Literal["party", "deck", "trunk", "route", "shop", "booth", "operator"]
+    name: str
+    details: list[str] = Field(description="what becomes of it, for people")
+
+
+class PlanView(BaseModel):
+    """What a text changes in the world, in the order in which it is done."""
+
+    dry_run: bool = Field(description="true: nothing of it was done")
+    changes: list[ChangeView]
+    absent: dict[str, int] = Field(description="how many of a kind the text does not name, and are there all the same")
+
+    @classmethod
+    def of(cls, plan: Plan, *, dry_run: bool) -> Self:
+        """The view of a plan."""
+        changes = [
+            ChangeView.model_validate(
+                {
+                    "action": change.action.value,
+                    "kind": change.kind,
+                    "name": change.name,
+                    "details": list(change.details),
+                }
+            )
+            for change in plan.changes
+        ]
+        return cls(dry_run=dry_run, changes=changes, absent=dict(plan.absent))
+
+
+class OperatorView(BaseModel):
+    """A person of a party; an operator at the counter has a shop."""
+
+    name: str
+    role: Literal["operator", "owner", "reseller", "provider"]
+    party: str
+    shop: str | None
+
+
+class OperatorList(BaseModel):
+    """Everybody who works for a party of the tenant."""
+
+    operators: list[OperatorView]
+
+
+class SaleView(BaseModel):
+    """A sale that a deck prices."""
+
+    seller: str
+    buyer: str
+
+
+class DeckView(BaseModel):
+    """A deck in the version that is in force."""
+
+    deck: str
+    version: int
+    currency: str
+    round: dict[str, str | int]
+    duration_round: str
+    rates: int = Field(description="how many rates it has")
+    sales: list[SaleView]
+
+    @classmethod
+    def of(cls, status: DeckStatus) -> Self:
+        """The view of a deck."""
+        deck = status.deck
+        return cls(
+            deck=deck.name,
+            version=deck.version,
+            currency=deck.currency,
+            round={"mode": deck.rounding.mode.value, "places": deck.rounding.places},
+            duration_round=deck.duration_round.value,
+            rates=len(deck.rates),
+            sales=[SaleView(seller=seller, buyer=buyer) for seller, buyer in status.sales],
+        )
+
+
+class RateView(BaseModel):
+    """A rate; its prices are a minute, its connect fee a call."""
+
+    prefix: str
+    destination: str
+    connect_fee: str
+    first_s: int
+    first_price: str
+    next_s: int
+    next_price: str
+    forbidden: bool
+
+    @classmethod
+    def of(cls, rate: Rate) -> Self:
+        """The view of a rate."""
+        return cls(
+            prefix=rate.prefix,
+            destination=rate.destination,
+            connect_fee=format_nanos(rate.connect_fee_nanos),
+            first_s=rate.first_s,
+            first_price=format_nanos(rate.first_price_nanos),
+            next_s=rate.next_s,
+            next_price=format_nanos(rate.next_price_nanos),
+            forbidden=rate.forbidden,
+        )
+
+
+class DeckList(BaseModel):
+    """Every deck of the tenant."""
+
+    decks: list[DeckView]
+
+
+class DeckRates(DeckView):
+    """A deck with its rates: those that were asked for, by prefix."""
+
+    shown: list[RateView]
+
+
+class TrunkView(BaseModel):
+    """A way to a carrier."""
+
+    trunk: str
+    carrier: str
+    deck: str
+    host: str
+    port: int
+    transport: str
+    emergency: bool
+    disabled: bool
+    max_calls: int | None = Field(description="null: no cap")
+    cps: int | None = Field(description="how many calls are begun in a second; null: no cap")
+    live_calls: int
+
+    @classmethod
+    def of(cls, status: TrunkStatus) -> Self:
+        """The view of a trunk."""
+        trunk = status.trunk
+        return cls(
+            trunk=trunk.name,
+            carrier=trunk.carrier,
+            deck=trunk.deck,
+            host=trunk.host,
+            port=trunk.port,
+            transport=trunk.transport,
+            emergency=trunk.emergency,
+            disabled=trunk.disabled,
+            max_calls=trunk.max_calls,
+            cps=trunk.cps,
+            live_calls=status.live_calls,
+        )
+
+
+class TrunkList(BaseModel):
+    """Every trunk of the tenant."""
+
+    trunks: list[TrunkView]
+
+
+class QuoteView(BaseModel):
+    """What `seller` asks `buyer`; without a price `answer` says why, and the rest is null."""
+
+    seller: str
+    buyer: str
+    answer: Literal["price", "emergency", "forbidden", "no_rate", "bad_number"]
+    e164: str | None
+    destination: str | None
+    deck: str | None
+    version: int | None
+    prefix: str | None
+    currency: str | None
+    talk_s: int | None = Field(description="the talk that was asked for, or how long the amount lasts")
+    billed_s: int | None
+    amount: str | None
+    explanation: str | None = Field(description="the arithmetic of the amount")
+
+    @classmethod
+    def of(cls, quote: Quote) -> Self:
+        """The view of a quote."""
+        tariff, cost = quote.tariff, quote.cost
+        return cls(
+            seller=quote.seller,
+            buyer=quote.buyer,
+            answer=quote.answer.value,
+            e164=quote.e164,
+            destination=tariff.rate.destination if tariff is not None else None,
+            deck=tariff.deck if tariff is not None else None,
+            version=tariff.version if tariff is not None else None,
+            prefix=tariff.rate.prefix if tariff is not None else None,
+            currency=tariff.currency if tariff is not None else None,
+            talk_s=quote.talk_s if cost is not None else None,
+            billed_s=cost.billed_s if cost is not None else None,
+            amount=format_micros(cost.amount.micros) if cost is not None else None,
+            explanation=explain(cost) if cost is not None else None,
+        )
+
+
+class QuoteList(BaseModel):
+    """A quote for each sale that was asked about."""
+
+    number: str
+    quotes: list[QuoteView]
+
+
+_PROVIDER_ONLY: Final = problems(_403="forbidden: the token is not the provider's")
+_APPLY: Final = _PROVIDER_ONLY | problems(
+    _409="conflict, world_changed, below_used, account_in_use: nothing was changed",
+    _413="the text is too large",
+    _422="bad_world with every error in `errors` (file, line, field, message), or invalid_request",
+    _503="unwritable, not_now, unavailable: nothing was changed",
+)
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {"required": True, "content": {YAML: {"schema": {"type": "string"}}}},
+}
+
+
+def add_worlds(router: APIRouter, desk: WorldDesk) -> None:
+    """Add the endpoints to the router of the API."""
+
+    @router.post("/world", tags=["world"], responses=_APPLY, openapi_extra=_BODY)
+    async def apply_world(
+        sender: Sender,
+        request: Request,
+        *,
+        dry_run: Annotated[bool, Query(description="only tell what would change")] = False,
+        prune: Annotated[
+            bool,
+            Query(description="take out what the text does not name: suspend or disable what has history"),
+        ] = False,
+        file: Annotated[
+            str, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", description="how errors name the text")
+        ] = "world",
+    ) -> PlanView:
+        """Make the world what a YAML text says, all of it or nothing; what the text does not name stays as it is."""
+        _check_provider(sender)
+        text = _decoded(await request.body(), file)
+        plan = await desk.apply(sender.tenant, text, file, author=sender.author, dry_run=dry_run, prune=prune)
+        return PlanView.of(plan, dry_run=dry_run)
+
+    @router.get(
+        "/world",
+        tags=["world"],
+        response_class=Response,
+        responses=_PROVIDER_ONLY | {200: {"content": {YAML: {"schema": {"type": "string"}}}}},
+    )
+    async def export_world(sender: Sender) -> Response:
+        """Write the world as YAML, passwords masked; applied, it changes nothing."""
+        _check_provider(sender)
+        return Response(await desk.export(sender.tenant), media_type=YAML)
+
+    @router.get("/operators", tags=["world"], responses=_PROVIDER_ONLY)
+    async def list_operators(sender: Sender) -> OperatorList:
+        """List the people of the parties."""
+        _check_provider(sender)
+        people = desk.operators(sender.tenant)
+        return OperatorList(
+            operators=[
+                OperatorView(name=one.name, role=one.role.value, party=one.party, shop=one.shop) for one in people
+            ]
+        )
+
+    @router.get("/trunks", tags=["world"], responses=_PROVIDER_ONLY)
+    async def list_trunks(sender: Sender) -> TrunkList:
+        """List the ways to carriers."""
+        _check_provider(sender)
+        return TrunkList(trunks=[TrunkView.of(status) for status in desk.trunks(sender.tenant)])
+
+    _add_prices(router, desk)
+
+
+def _add_prices(router: APIRouter, desk: WorldDesk) -> None:
+    @router.get("/decks", tags=["prices"], responses=_PROVIDER_ONLY)
+    async def list_decks(sender: Sender) -> DeckList:
+        """List the decks, without their rates."""
+        _check_provider(sender)
+        return DeckList(decks=[DeckView.of(status) for status in desk.decks(sender.tenant)])
+
+    @router.get(
+        "/decks/{deck}",
+        tags=["prices"],
+        responses=_PROVIDER_ONLY | problems(_404="unknown_deck", _422="invalid_request"),
+    )
+    async def read_deck(
+        sender: Sender,
+        deck: str,
+        prefix: Annotated[str, Query(pattern="^[0-9]{0,15}$", description="only rates that begin so")] = "",
+        limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 200,
+    ) -> DeckRates:
+        """Read a deck and its rates, by prefix."""
+        _check_provider(sender)
+        status = desk.deck(sender.tenant, deck)
+        chosen = sorted(
+            (rate for rate in status.deck.rates if rate.prefix.startswith(prefix)), key=lambda rate: rate.prefix
+        )
+        view = DeckView.of(status)
+        return DeckRates(**dict(view), shown=[RateView.of(rate) for rate in chosen[:limit]])
+
+    @router.get(
+        "/quotes",
+        tags=["prices"],
+        responses=_PROVIDER_ONLY | problems(_404="unknown_booth, unknown_party", _422="invalid_request, bad_amount"),
+    )
+    async def quote(
+        sender: Sender,
+        number: Annotated[str, Query(min_length=1, max_length=64, description="as it is dialled there")],
+        *,
+        booth: str | None = None,
+        party: str | None = None,
+        amount: Annotated[str | None, Query(max_length=40, description="how long does so much last?")] = None,
+        seconds: Annotated[int, Query(ge=0, le=MAX_QUOTED_S, description="what does so long a talk cost?")] = 60,
+    ) -> QuoteList:
+        """Tell what a call costs, or how long an amount lasts: from a booth, for a party, or else in every shop."""
+        if booth is None:
+            _check_provider(sender)
+        micros = None if amount is None else parse_amount(amount)
+        if micros is not None and micros < 0:
+            raise BadAmount("an amount to talk for is not below zero")
+        quotes = desk.quotes(sender.tenant, number, booth=booth, party=party, amount_micros=micros, talk_s=seconds)
+        return QuoteList(number=number, quotes=[QuoteView.of(quote) for quote in quotes])
+
+
+def _check_provider(sender: Identity) -> None:
+    """Let only the provider see what everybody pays."""
+    if sender.role != PROVIDER:
+        raise HTTPException(403, "this is for the provider alone")
+
+
+def _decoded(body: bytes, filename: str) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        raise WorldErrors([WorldError(filename, line, "", "is not UTF-8 text")]) from error

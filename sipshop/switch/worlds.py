@@ -1,0 +1,261 @@
+"""What a provider does with his world while calls run: apply another one, look at it, ask what it costs (IO)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sipshop.billing.deck import RateDeck
+from sipshop.billing.desk import BoothSession
+from sipshop.billing.ledger import customer
+from sipshop.billing.quote import Answer, Quote, quoted
+from sipshop.proxy.admission import Booth, Shop
+from sipshop.proxy.numbers import BadNumber, NumberRules
+from sipshop.proxy.routing import Trunk
+from sipshop.store import Store, WorldApplied, opening_transfer
+from sipshop.switch.accounts import Accounts
+from sipshop.switch.directory import Directory
+from sipshop.switch.errors import UnknownBooth, UnknownDeck
+from sipshop.switch.live import BoothKey, LiveCalls
+from sipshop.switch.meter import Meter
+from sipshop.world import History, Operator, Plan, World, export_world, plan_world
+
+#: How parties write numbers: whole, whatever stands before the country code.
+_WHOLE_NUMBERS: Final = NumberRules(country_code="", international_prefix="00", national_prefix="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeckStatus:
+    """A deck in the version that is in force, and the sales that it prices, each as (seller, buyer)."""
+
+    deck: RateDeck
+    sales: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkStatus:
+    """A trunk, and how many calls it carries."""
+
+    trunk: Trunk
+    live_calls: int
+
+
+class Worlds:
+    """The worlds of all tenants, one change at a time.
+
+    `close` takes booths out of the open ones and gives back what undoes that, `opened` takes a session that was opened
+    with a new booth; `on_swap` is told of each world that takes the place of another.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        store: Store,
+        accounts: Accounts,
+        calls: LiveCalls,
+        meter: Meter,
+        turn: Callable[[], AbstractContextManager[float]],
+        utc_ms: Callable[[], int],
+        close: Callable[[Iterable[BoothKey]], Callable[[], None]],
+        opened: Callable[[BoothSession], None],
+        on_swap: Callable[[World], None],
+        most_s: int,
+    ) -> None:
+        self._directory = directory
+        self._store = store
+        self._accounts = accounts
+        self._calls = calls
+        self._meter = meter
+        self._turn = turn
+        self._utc_ms = utc_ms
+        self._close = close
+        self._opened = opened
+        self._on_swap = on_swap
+        self._most_s = most_s
+        self._changing = asyncio.Lock()
+
+    async def apply(
+        self, tenant: str, text: str, filename: str, *, author: str, dry_run: bool = False, prune: bool = False
+    ) -> Plan:
+        """Make a tenant's world what a text says, all of it or nothing, or with `dry_run` only tell what that changes.
+
+        It is durable when this returns. Calls that are live keep the shop, tariffs and trunk that they began with.
+
+        Raises:
+            WorldErrors: the text is wrong, or the world cannot become this.
+            LedgerError: a credit limit is lowered under what is used, or set where calls are live without one.
+            Conflict: a phone could be taken for another tenant's.
+            WorldChanged: somebody else changed it meanwhile.
+            StoreError: nothing was written.
+        """
+        async with self._changing:
+
+            def planned(world: World, history: History) -> Plan:
+                busy = history.booths | {live.offer.booth.name for live in self._calls if live.tenant == tenant}
+                shops = history.shops | {live.offer.shop.name for live in self._calls if live.tenant == tenant}
+                history = replace(history, booths=busy, shops=shops)
+                return plan_world(text, filename, world, history=history, prune=prune)
+
+            plan, history = await self._store.plan_world(tenant, planned)
+            if not dry_run and plan.changes:
+                await self._do(plan, history if prune else None, author)
+            return plan
+
+    async def _do(self, plan: Plan, history: History | None, author: str) -> None:
+        tenant = plan.after.tenant
+        disabled = [(tenant, booth) for booth in plan.disabled_booths]
+        unlimit = self._limit(plan)
+        reopen = self._close(disabled)
+        try:
+            sessions = await self._store.commit(
+                WorldApplied(plan=plan, history=history, author=author, at_ms=self._utc_ms())
+            )
+        except Exception:
+            unlimit()
+            reopen()
+            raise
+        self._close(disabled)  # who was unlocked meanwhile was locked again by what is written
+        self._directory.swap(plan.after)
+        self._open_accounts(plan)
+        for session in sessions:
+            self._opened(session)
+        self._on_swap(plan.after)
+        with self._turn() as now:
+            for live in self._calls:  # a higher limit, or what was paid in, lets them go on
+                if live.tenant == tenant:
+                    self._meter.renew(live, now)
+
+    def _limit(self, plan: Plan) -> Callable[[], None]:
+        """Lower and raise credit limits: from now on nobody is granted more than will be allowed."""
+        tenant = plan.after.tenant
+        accounts = {opening.party: self._account(plan.before, opening.party) for opening in plan.new_limits}
+        return self._accounts.limit(
+            tenant,
+            {accounts[opening.party]: opening.credit_limit_micros for opening in plan.new_limits},
+            {name: len(self._calls.below(tenant, party)) for party, name in accounts.items()},
+        )
+
+    def _account(self, world: World, party: str) -> str:
+        parent = next(each.parent for each in world.parties if each.name == party)
+        assert parent is not None, "the provider has no account"
+        return customer(party, parent)
+
+    def _open_accounts(self, plan: Plan) -> None:
+        ledger = self._accounts.ledger(plan.after.tenant)
+        for party, opening in plan.new_accounts:
+            name = self._account(plan.after, party.name)
+            ledger.open(name, opening.currency, balance=0, credit_limit=opening.credit_limit_micros)
+        parties = {party.name: party for party in plan.after.parties}
+        for opening in plan.postings:
+            ledger.apply(opening_transfer(parties[opening.party], opening))
+        for party in plan.before.parties:
+            if party.name not in parties:
+                ledger.close(self._account(plan.before, party.name))
+
+    async def export(self, tenant: str) -> str:
+        """The text of a tenant's world, passwords masked: applied, it changes nothing."""
+        return export_world(await self._store.world(tenant))
+
+    def operators(self, tenant: str) -> tuple[Operator, ...]:
+        """The people of a tenant's parties."""
+        return self._directory.world(tenant).operators
+
+    def decks(self, tenant: str) -> list[DeckStatus]:
+        """Every deck of a tenant, in the order of its world."""
+        world = self._directory.world(tenant)
+        sales: dict[str, list[tuple[str, str]]] = {deck.name: [] for deck in world.decks}
+        for party in world.parties:
+            if party.parent is not None and party.deck is not None:
+                sales[party.deck].append((party.parent, party.name))
+        for shop in world.shops:
+            sales[shop.deck].append((shop.owner, f"customers of {shop.name}"))
+        for trunk in world.trunks:
+            sales[trunk.deck].append((trunk.carrier, tenant))
+        return [DeckStatus(deck=deck, sales=tuple(dict.fromkeys(sales[deck.name]))) for deck in world.decks]
+
+    def deck(self, tenant: str, name: str) -> DeckStatus:
+        """One deck; raises `UnknownDeck`."""
+        for status in self.decks(tenant):
+            if status.deck.name == name:
+                return status
+        raise UnknownDeck(f"there is no deck named {name!r}")
+
+    def trunks(self, tenant: str) -> list[TrunkStatus]:
+        """Every trunk of a tenant, in the order of its world."""
+        return [
+            TrunkStatus(trunk=trunk, live_calls=self._meter.carried(trunk))
+            for trunk in self._directory.world(tenant).trunks
+        ]
+
+    def quotes(
+        self,
+        tenant: str,
+        number: str,
+        *,
+        booth: str | None = None,
+        party: str | None = None,
+        amount_micros: int | None = None,
+        talk_s: int = 60,
+    ) -> list[Quote]:
+        """What a call costs, or how long an amount lasts: from a booth, for a party, or else in every shop.
+
+        A party is asked what its seller sells to it by, the provider each of his trunks.
+
+        Raises:
+            UnknownBooth, UnknownParty: there is none.
+        """
+        if booth is not None:
+            found = self._directory.booths.get((tenant, booth))
+            if found is None:
+                raise UnknownBooth(f"there is no booth named {booth!r}")
+            sales = iter([self._sale(self._directory.shop_of(found), found)])
+        elif party is not None:
+            sales = self._bought(tenant, party)
+        else:
+            sales = (self._sale(shop) for shop in self._directory.world(tenant).shops)
+        return [self._quote(tenant, sale, number, amount_micros=amount_micros, talk_s=talk_s) for sale in sales]
+
+    def _sale(self, shop: Shop, booth: Booth | None = None) -> _Sale:
+        buyer = booth.name if booth is not None else f"customers of {shop.name}"
+        return _Sale(seller=shop.owner, buyer=buyer, deck=shop.deck, numbers=shop.numbers)
+
+    def _bought(self, tenant: str, party: str) -> Iterator[_Sale]:
+        found = self._directory.parties[tenant][party]
+        if found.parent is not None and found.deck is not None:
+            yield _Sale(seller=found.parent, buyer=party, deck=found.deck, numbers=_WHOLE_NUMBERS)
+            return
+        for trunk in self._directory.world(tenant).trunks:
+            if not trunk.disabled:
+                yield _Sale(seller=trunk.carrier, buyer=party, deck=trunk.deck, numbers=_WHOLE_NUMBERS)
+
+    def _quote(self, tenant: str, sale: _Sale, number: str, *, amount_micros: int | None, talk_s: int) -> Quote:
+        if sale.numbers.is_emergency(number):
+            return Quote(seller=sale.seller, buyer=sale.buyer, answer=Answer.EMERGENCY, e164=None)
+        try:
+            e164 = sale.numbers.to_e164(number)
+        except BadNumber:
+            return Quote(seller=sale.seller, buyer=sale.buyer, answer=Answer.BAD_NUMBER, e164=None)
+        tariff = self._directory.decks[tenant, sale.deck].match(e164)
+        return quoted(
+            sale.seller,
+            sale.buyer,
+            e164,
+            tariff,
+            amount_micros=amount_micros,
+            talk_s=talk_s,
+            most_s=self._most_s,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sale:
+    """Who sells to whom by which deck, and how the buyer writes numbers."""
+
+    seller: str
+    buyer: str
+    deck: str
+    numbers: NumberRules

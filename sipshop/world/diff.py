@@ -1,0 +1,396 @@
+"""From the world that runs to the one that a text describes: what that changes, and what the world is afterwards.
+
+What the text does not name stays as it is. With `prune` it goes: at once where it has no history, else it stays and
+may do nothing more (parties are suspended, booths and trunks disabled). Decks stay: records name them and their
+versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, Final, Protocol, TypeVar
+
+from sipshop.billing.deck import Rate, RateDeck
+from sipshop.billing.money import format_micros, format_nanos
+from sipshop.billing.parties import Party
+from sipshop.config import Problem
+from sipshop.proxy.admission import Booth, Shop
+from sipshop.proxy.routing import Route, Trunk
+from sipshop.world.model import Opening, World, WorldErrors
+from sipshop.world.read import parse_world, reached
+
+#: A changed deck is told rate by rate up to so many of them.
+RATES_TOLD: Final = 20
+
+T = TypeVar("T")
+
+
+class Action(StrEnum):
+    """What becomes of a thing."""
+
+    ADD = "add"
+    CHANGE = "change"
+    SUSPEND = "suspend"
+    DISABLE = "disable"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that becomes another; `details` are for people and name no secret."""
+
+    action: Action
+    kind: str
+    name: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """The names of what is in the books, or has a live call, and so cannot be removed."""
+
+    parties: frozenset[str] = frozenset()
+    shops: frozenset[str] = frozenset()
+    booths: frozenset[str] = frozenset()
+    trunks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A change of a world from `before` to `after`.
+
+    `postings` are the amounts that are paid in by it, once for an account. `absent` counts by kind what the text does
+    not name and what stays as it is all the same.
+    """
+
+    before: World
+    after: World
+    changes: tuple[Change, ...]
+    postings: tuple[Opening, ...]
+    absent: tuple[tuple[str, int], ...]
+
+    @property
+    def new_limits(self) -> tuple[Opening, ...]:
+        """The accounts that are there already and get another credit limit."""
+        before = {opening.party: opening for opening in self.before.openings}
+        return tuple(
+            opening
+            for opening in self.after.openings
+            if opening.party in before and opening.credit_limit_micros != before[opening.party].credit_limit_micros
+        )
+
+    @property
+    def new_accounts(self) -> tuple[tuple[Party, Opening], ...]:
+        """The parties that get an account, each with how it begins."""
+        known = {party.name for party in self.before.parties}
+        openings = {opening.party: opening for opening in self.after.openings}
+        return tuple((party, openings[party.name]) for party in self.after.parties if party.name not in known)
+
+    @property
+    def disabled_booths(self) -> tuple[str, ...]:
+        """The booths that nobody is let in as from now on; those that are removed had nobody in them."""
+        enabled = {booth.name for booth in self.before.booths if not booth.disabled}
+        return tuple(booth.name for booth in self.after.booths if booth.disabled and booth.name in enabled)
+
+    @property
+    def opened_booths(self) -> tuple[str, ...]:
+        """The new booths whose text unlocks them at once."""
+        known = {booth.name for booth in self.before.booths}
+        return tuple(booth.name for booth in self.after.booths if booth.name in self.after.open_booths - known)
+
+
+def plan_world(text: str, filename: str, before: World, *, history: History, prune: bool) -> Plan:
+    """Work out what a text makes of the world `before`; `history` is looked at for `prune` alone.
+
+    Raises:
+        WorldErrors: the text is wrong, or does not fit what stays as it is; nothing is to be done then.
+    """
+    wanted = parse_world(text, filename, onto=before)
+    merged, absent = _merged(before, wanted, history, prune=prune)
+    faults = [Problem(filename, 1, "", fault) for fault in _faults(merged)]
+    if faults:
+        raise WorldErrors(faults)
+    changes = tuple(_changes(before, merged))
+    posted = {opening.party: opening.opening_micros for opening in before.openings}
+    postings = tuple(opening for opening in merged.openings if opening.opening_micros and not posted.get(opening.party))
+    return Plan(before=before, after=merged, changes=changes, postings=postings, absent=absent)
+
+
+# Together.
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Absent = tuple[tuple[str, int], ...]
+
+
+def _merged(before: World, wanted: World, history: History, *, prune: bool) -> tuple[World, Absent]:
+    """Put what is wanted first, in its order, and after it what stays of the rest; and count what stays untouched."""
+    booths, shops, parties = _left(before, wanted, history, prune=prune)
+    trunks = _others(before.trunks, wanted.trunks, _by_name)
+    routes = _others(before.routes, wanted.routes, _route_key)
+    operators = _others(before.operators, wanted.operators, _by_name)
+    decks = _others(before.decks, wanted.decks, _by_name)
+    if prune:
+        trunks = [replace(trunk, disabled=True) for trunk in trunks if trunk.name in history.trunks]
+        routes, operators = [], []
+    kept = {party.name for party in parties}
+    merged = World(
+        tenant=before.tenant,
+        parties=(*wanted.parties, *parties),
+        shops=(*wanted.shops, *shops),
+        booths=(*wanted.booths, *booths),
+        decks=(*_versioned(before.decks, wanted.decks), *decks),
+        trunks=(*wanted.trunks, *trunks),
+        routes=(*wanted.routes, *routes),
+        open_booths=wanted.open_booths,
+        openings=(*wanted.openings, *(opening for opening in before.openings if opening.party in kept)),
+        operators=(*wanted.operators, *operators),
+    )
+    rest: dict[str, Sequence[object]] = {
+        "party": parties,
+        "shop": shops,
+        "booth": booths,
+        "deck": decks,
+        "trunk": trunks,
+        "route": routes,
+        "operator": operators,
+    }
+    return merged, tuple((kind, len(things)) for kind, things in rest.items() if things)
+
+
+def _left(
+    before: World, wanted: World, history: History, *, prune: bool
+) -> tuple[list[Booth], list[Shop], list[Party]]:
+    """Return what stays of the booths, shops and parties that the text does not name."""
+    booths = _others(before.booths, wanted.booths, _by_name)
+    shops = _others(before.shops, wanted.shops, _by_name)
+    parties = _others(before.parties, wanted.parties, _by_name)
+    if not prune:
+        return booths, shops, parties
+    booths = [replace(booth, disabled=True) for booth in booths if booth.name in history.booths]
+    needed = history.shops | {booth.shop for booth in booths}
+    shops = [shop for shop in shops if shop.name in needed]
+    needed_parties = history.parties | {shop.owner for shop in shops}
+    for party in parties:
+        if party.name in needed_parties:
+            needed_parties |= {above.name for above in _above(party, before.parties)}
+    return booths, shops, [replace(party, suspended=True) for party in parties if party.name in needed_parties]
+
+
+def _above(party: Party, parties: Iterable[Party]) -> Iterator[Party]:
+    by_name = {each.name: each for each in parties}
+    while party.parent is not None:
+        party = by_name[party.parent]
+        yield party
+
+
+def _versioned(before: Iterable[RateDeck], wanted: Iterable[RateDeck]) -> Iterator[RateDeck]:
+    """Give a deck that changed the next version; one that did not stays the one that is there."""
+    known = {deck.name: deck for deck in before}
+    for deck in wanted:
+        old = known.get(deck.name)
+        if old is None:
+            yield deck
+        elif _same_deck(old, deck):
+            yield old
+        else:
+            yield RateDeck(
+                deck.name,
+                deck.currency,
+                deck.rates,
+                version=old.version + 1,
+                rounding=deck.rounding,
+                duration_round=deck.duration_round,
+            )
+
+
+def _same_deck(one: RateDeck, other: RateDeck) -> bool:
+    what = attrgetter("currency", "rates", "rounding", "duration_round")
+    return bool(what(one) == what(other))
+
+
+def _others(before: Iterable[T], wanted: Iterable[T], key: Callable[[T], str]) -> list[T]:
+    named = {key(thing) for thing in wanted}
+    return [thing for thing in before if key(thing) not in named]
+
+
+def _by_name(thing: _Named) -> str:
+    return thing.name
+
+
+def _route_key(route: Route) -> str:
+    return f"{route.party}: {route.prefix or 'any number'}"
+
+
+def _faults(world: World) -> Iterator[str]:
+    """Tell what does not fit together of what the text says and what stays beside it."""
+    decks = {deck.name: deck for deck in world.decks}
+    for owner, trunk in reached(world.parties, world.trunks, world.routes):
+        bought, sold = decks[owner.deck or ""].currency, decks[trunk.deck].currency
+        if bought != sold:
+            yield f"{owner.name} buys in {bought}, but a route that stays leads to trunk {trunk.name}, sold in {sold}"
+    lists: dict[str, Shop] = {}
+    for shop in world.shops:
+        other = lists.setdefault(shop.realm, shop)
+        if other.digest != shop.digest:
+            yield f"shops {other.name} and {shop.name} have one realm, but other lists of digest algorithms"
+    if not any(trunk.emergency and not trunk.disabled for trunk in world.trunks):
+        for shop in world.shops:
+            if shop.numbers.emergency:
+                yield f"no trunk has `emergency: true`, but shop {shop.name} has emergency numbers"
+
+
+# What is another.
+
+
+def _changes(before: World, after: World) -> Iterator[Change]:
+    yield from _decks(before.decks, after.decks)
+    yield from _parties(before, after)
+    yield from _things("trunk", before.trunks, after.trunks, _by_name)
+    yield from _order(before.trunks, after.trunks)
+    yield from _things("route", before.routes, after.routes, _route_key)
+    yield from _things("shop", before.shops, after.shops, _by_name)
+    yield from _things("booth", before.booths, after.booths, _by_name)
+    yield from _things("operator", before.operators, after.operators, _by_name)
+
+
+def _things(kind: str, before: Iterable[T], after: Iterable[T], key: Callable[[T], str]) -> Iterator[Change]:
+    old, new = ({key(thing): thing for thing in things} for things in (before, after))
+    for name, thing in new.items():
+        if name not in old:
+            yield Change(action=Action.ADD, kind=kind, name=name)
+        elif thing != old[name]:
+            is_out = getattr(thing, "disabled", False) and not getattr(old[name], "disabled", False)
+            action = Action.DISABLE if is_out else Action.CHANGE
+            yield Change(action=action, kind=kind, name=name, details=tuple(_details(old[name], thing)))
+    yield from (Change(action=Action.REMOVE, kind=kind, name=name) for name in old if name not in new)
+
+
+def _order(before: Sequence[Trunk], after: Sequence[Trunk]) -> Iterator[Change]:
+    """Emergency calls try the trunks in the order of the world."""
+    known = {trunk.name for trunk in before}
+    stayed = {trunk.name for trunk in after} & known
+    old, new = ([trunk.name for trunk in trunks if trunk.name in stayed] for trunks in (before, after))
+    if old != new:
+        details = (f"{', '.join(old)} -> {', '.join(new)}",)
+        yield Change(action=Action.CHANGE, kind="trunk", name="order for emergency calls", details=details)
+
+
+def _parties(before: World, after: World) -> Iterator[Change]:
+    old, new = ({party.name: party for party in world.parties} for world in (before, after))
+    old_openings, new_openings = ({opening.party: opening for opening in w.openings} for w in (before, after))
+    for name, party in new.items():
+        opening, known = new_openings.get(name), old_openings.get(name)
+        if name not in old:
+            yield Change(action=Action.ADD, kind="party", name=name, details=tuple(_account(None, opening)))
+            continue
+        details = (*_details(old[name], party), *_account(known, opening))
+        if details:
+            is_out = party.suspended and not old[name].suspended
+            yield Change(
+                action=Action.SUSPEND if is_out else Action.CHANGE, kind="party", name=name, details=tuple(details)
+            )
+    yield from (Change(action=Action.REMOVE, kind="party", name=name) for name in old if name not in new)
+
+
+def _account(before: Opening | None, after: Opening | None) -> Iterator[str]:
+    if after is None:
+        return
+    if before is None or before.credit_limit_micros != after.credit_limit_micros:
+        limit = _limit(after)
+        yield f"credit_limit {limit}" if before is None else f"credit_limit {_limit(before)} -> {limit}"
+    if after.opening_micros and not (before is not None and before.opening_micros):
+        yield f"opening {format_micros(after.opening_micros)} {after.currency} is posted"
+
+
+def _limit(opening: Opening) -> str:
+    micros = opening.credit_limit_micros
+    return "unlimited" if micros is None else f"{format_micros(micros)} {opening.currency}"
+
+
+def _decks(before: Iterable[RateDeck], after: Iterable[RateDeck]) -> Iterator[Change]:
+    old, new = ({deck.name: deck for deck in decks} for decks in (before, after))
+    for name, deck in new.items():
+        known = old.get(name)
+        if known is None:
+            yield Change(action=Action.ADD, kind="deck", name=name, details=(f"{len(deck.rates)} rates",))
+        elif deck is not known and deck != known:
+            details = (f"version {known.version} -> {deck.version}", *_header(known, deck), *_rates(known, deck))
+            yield Change(action=Action.CHANGE, kind="deck", name=name, details=details)
+
+
+def _header(old: RateDeck, new: RateDeck) -> Iterator[str]:
+    for label, was, now in (("round", old.rounding, new.rounding),):
+        if was != now:
+            yield f"{label} {was.mode} {was.places} -> {now.mode} {now.places}"
+    if old.duration_round != new.duration_round:
+        yield f"duration_round {old.duration_round} -> {new.duration_round}"
+
+
+def _rates(old: RateDeck, new: RateDeck) -> Iterator[str]:
+    was, now = ({rate.prefix: rate for rate in deck.rates} for deck in (old, new))
+    told = [
+        *(f"+ {_rate(rate)}" for prefix, rate in now.items() if prefix not in was),
+        *(
+            f"~ {prefix} {rate.destination}: {', '.join(_details(was[prefix], rate))}"
+            for prefix, rate in now.items()
+            if prefix in was and rate != was[prefix]
+        ),
+        *(f"- {_rate(rate)}" for prefix, rate in was.items() if prefix not in now),
+    ]
+    if not told and old.rates != new.rates:
+        yield "the rates stand in another order"
+    yield from told[:RATES_TOLD]
+    if len(told) > RATES_TOLD:
+        yield f"and {len(told) - RATES_TOLD} rates more"
+
+
+def _rate(rate: Rate) -> str:
+    if rate.forbidden:
+        return f"{rate.prefix} {rate.destination}: forbidden"
+    price = f"{format_nanos(rate.first_price_nanos)} a minute, {rate.first_s}/{rate.next_s}"
+    return f"{rate.prefix} {rate.destination}: {price}"
+
+
+def _details(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Tell field by field what differs in two values of one class."""
+    for each in fields(new):
+        was, now = getattr(old, each.name), getattr(new, each.name)
+        if was == now:
+            continue
+        if each.name == "ha1":
+            yield "password"
+        elif is_dataclass(now) and not isinstance(now, type) and type(was) is type(now):
+            yield from _details(was, now, f"{path}{each.name}.")
+        else:
+            name = each.name.removesuffix("_nanos")
+            yield f"{path}{name} {_shown(each.name, was)} -> {_shown(each.name, now)}"
+
+
+def _shown(name: str, value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case int() if name.endswith("_nanos"):
+            return format_nanos(value)
+        case tuple():
+            return ", ".join(_choice(each) for each in value) or "none"
+        case _:
+            return str(value)
+
+
+def _choice(value: object) -> str:
+    """One of a list: a text, or a trunk of a route with its priority and weight."""
+    if isinstance(value, tuple):
+        trunk, priority, weight = value
+        return f"{trunk} (priority {priority}, weight {weight})"
+    return str(value)

@@ -1,0 +1,179 @@
+"""A world as the text that `read` takes: whoever applies what was exported changes nothing.
+
+Passwords are masked. Every text stands in double quotes with JSON's escapes, which are YAML's too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from sipshop.billing.deck import Rate, RateDeck
+from sipshop.billing.guard import PPM, WARN_OF_LOSSES, LossGuard
+from sipshop.billing.money import format_micros, format_nanos
+from sipshop.billing.parties import Kind, Party
+from sipshop.proxy.admission import Auth, Booth, Shop
+from sipshop.proxy.routing import Route, Trunk
+from sipshop.world.model import MASK, Opening, Operator, World
+
+Value = str | int | bool
+"""What stands behind a key: a text is quoted, the rest is not; a `_Raw` is written already."""
+
+
+class _Raw(str):
+    """A value that is YAML already."""
+
+    __slots__ = ()
+
+
+def export_world(world: World) -> str:
+    """Return the text of a world, with a mask where a password is."""
+    return "".join(f"{line}\n" for line in _lines(world))
+
+
+def _lines(world: World) -> Iterator[str]:
+    yield f'# The world of {world.tenant!a}. "{MASK}" stands for a password that stays as it is.'
+    (provider,) = (party for party in world.parties if party.kind is Kind.PROVIDER)
+    yield f"provider: {_table({'name': provider.name, **_guard(provider.guard)})}"
+    openings = {opening.party: opening for opening in world.openings}
+    for key, kind in (("resellers", Kind.RESELLER), ("owners", Kind.OWNER)):
+        yield from _list(key, (_party(party, openings[party.name]) for party in world.parties if party.kind is kind))
+    yield from _listed("decks", (_deck(deck) for deck in world.decks))
+    yield from _list("trunks", map(_trunk, world.trunks))
+    yield from _list("routes", map(_route, world.routes))
+    yield from _listed("shops", (_shop(shop, world.booths) for shop in world.shops))
+    yield from _list("operators", map(_operator, world.operators))
+
+
+def _party(party: Party, opening: Opening) -> Mapping[str, Value]:
+    limit = opening.credit_limit_micros
+    return {
+        "name": party.name,
+        "parent": party.parent or "",
+        "deck": party.deck or "",
+        **({"unlimited": True} if limit is None else {"credit_limit": format_micros(limit)}),
+        **({"opening": format_micros(opening.opening_micros)} if opening.opening_micros else {}),
+        **({"suspended": True} if party.suspended else {}),
+        **_guard(party.guard),
+    }
+
+
+def _guard(guard: LossGuard) -> Mapping[str, Value]:
+    if guard == WARN_OF_LOSSES:
+        return {}
+    percent = format_micros(guard.margin_ppm * (100 * 1_000_000 // PPM))
+    table = _table({"action": guard.action.value, "margin": percent, "mean_s": guard.mean_s})
+    return {"loss_guard": _Raw(table)}
+
+
+def _deck(deck: RateDeck) -> Iterator[str]:
+    rounding = _table({"mode": deck.rounding.mode.value, "places": deck.rounding.places})
+    yield f"name: {_value(deck.name)}  # version {deck.version}"
+    yield f"currency: {_value(deck.currency)}"
+    yield f"round: {rounding}"
+    yield f"duration_round: {_value(deck.duration_round.value)}"
+    yield from _list("rates", map(_rate, deck.rates))
+
+
+def _rate(rate: Rate) -> Mapping[str, Value]:
+    return {
+        "prefix": rate.prefix,
+        "destination": rate.destination,
+        "connect_fee": format_nanos(rate.connect_fee_nanos),
+        "first_s": rate.first_s,
+        "first_price": format_nanos(rate.first_price_nanos),
+        "next_s": rate.next_s,
+        "next_price": format_nanos(rate.next_price_nanos),
+        **({"forbidden": True} if rate.forbidden else {}),
+    }
+
+
+def _trunk(trunk: Trunk) -> Mapping[str, Value]:
+    caps = {"max_calls": trunk.max_calls, "cps": trunk.cps}
+    return {
+        "name": trunk.name,
+        "carrier": trunk.carrier,
+        "deck": trunk.deck,
+        "host": trunk.host,
+        "port": trunk.port,
+        "transport": trunk.transport,
+        "emergency": trunk.emergency,
+        "answer_timeout_s": trunk.answer_timeout_s,
+        "first_response_timeout_s": trunk.first_response_timeout_s,
+        **{name: cap for name, cap in caps.items() if cap is not None},
+        **({"disabled": True} if trunk.disabled else {}),
+    }
+
+
+def _route(route: Route) -> Mapping[str, Value]:
+    choices = (
+        _table({"trunk": trunk, "priority": priority, "weight": weight}) for trunk, priority, weight in route.choices
+    )
+    return {"party": route.party, "prefix": route.prefix, "trunks": _Raw(f"[{', '.join(choices)}]")}
+
+
+def _shop(shop: Shop, booths: tuple[Booth, ...]) -> Iterator[str]:
+    numbers = shop.numbers
+    for key, value in {
+        "name": shop.name,
+        "owner": shop.owner,
+        "deck": shop.deck,
+        "country_code": numbers.country_code,
+        "international_prefix": numbers.international_prefix,
+        "national_prefix": numbers.national_prefix,
+        "emergency": _texts(numbers.emergency),
+        "realm": shop.realm,
+        "digest": _texts(algorithm.value for algorithm in shop.digest),
+    }.items():
+        yield f"{key}: {_value(value)}"
+    yield from _list("booths", (_booth(booth) for booth in booths if booth.shop == shop.name))
+
+
+def _booth(booth: Booth) -> Mapping[str, Value]:
+    proof: Mapping[str, Value] = {"auth": "ip", "ip": booth.ip or ""} if booth.auth is Auth.IP else {"password": MASK}
+    return {
+        "name": booth.name,
+        **proof,
+        "calls": booth.calls,
+        **({"disabled": True} if booth.disabled else {}),
+    }
+
+
+def _operator(operator: Operator) -> Mapping[str, Value]:
+    place = {"party": operator.party} if operator.shop is None else {"shop": operator.shop}
+    return {"name": operator.name, "role": operator.role.value, **place}
+
+
+def _list(key: str, tables: Iterator[Mapping[str, Value]]) -> Iterator[str]:
+    """A list of small tables, one on a line."""
+    lines = [f"  - {_table(table)}" for table in tables]
+    yield from (f"{key}:", *lines) if lines else (f"{key}: []",)
+
+
+def _listed(key: str, blocks: Iterator[Iterator[str]]) -> Iterator[str]:
+    """A list of tables of many lines."""
+    lines: list[str] = []
+    for block in blocks:
+        first, *rest = block
+        lines += [f"  - {first}", *(f"    {line}" for line in rest)]
+    yield from (f"{key}:", *lines) if lines else (f"{key}: []",)
+
+
+def _table(values: Mapping[str, Value]) -> str:
+    return f"{{{', '.join(f'{key}: {_value(value)}' for key, value in values.items())}}}"
+
+
+def _texts(values: Iterator[str] | tuple[str, ...]) -> _Raw:
+    return _Raw(f"[{', '.join(map(_value, values))}]")
+
+
+def _value(value: Value) -> str:
+    match value:
+        case _Raw():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case _:
+            return json.dumps(value, ensure_ascii=False)
