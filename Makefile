@@ -21,7 +21,7 @@ help:  ## List the targets
 setup: $(VENV)/.runtime  ## Make .venv and install sipshop into it
 	@echo "$(VENV) is ready: $(BIN)/sipshop --help"
 
-run: $(VENV)/.runtime  ## Start the demo: a shop with six booths and a carrier (ARGS="--listen 192.0.2.1 ...")
+run: $(VENV)/.runtime  ## Start the demo: three shops with ten booths and a carrier (ARGS="--listen 192.0.2.1 ...")
 	@exec $(BIN)/sipshop demo $(ARGS)
 
 test: $(VENV)/.dev  ## Run every test, those against foreign phones too (ARGS="-k digest ...")
