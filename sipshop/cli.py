@@ -41,6 +41,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEFAULT_TOKEN_FILE: Final = Path("data/token")
 TIMEOUT_S: Final = 30.0  # a commit on a slow disk takes seconds, and a command must not be given up while it is made
 AUDIT_TIMEOUT_S: Final = 3600.0  # it reads the whole database
+MAX_WORLD_BYTES: Final = 10_000_000  # the server reads no more
 APPLY_TIMEOUT_S: Final = 300.0  # a large world takes a while to read
 
 _AMOUNTS_BELOW_ZERO: Final = {"ignore_unknown_options": True}  # -5.00 is no option
@@ -614,11 +615,10 @@ def apply_world(
 
 def read_world(path: Path) -> str:
     """The text of a world's file; what is none ends the program with USAGE."""
-    from sipshop.config import MAX_BYTES  # noqa: PLC0415 - the reader of YAML, which no other command needs
-
     try:
-        if path.stat().st_size > MAX_BYTES:
-            fail(USAGE, f"{path}:1: has {path.stat().st_size} bytes; {MAX_BYTES} is the limit")
+        size = path.stat().st_size
+        if size > MAX_WORLD_BYTES:
+            fail(USAGE, f"{path}:1: has {size} bytes; {MAX_WORLD_BYTES} is the limit")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         fail(USAGE, f"the world {path} cannot be read: {error.strerror}")
