@@ -26,6 +26,7 @@ MODULES: Final = sorted(
     str(path.relative_to(PACKAGE).with_suffix(""))
     for path in PACKAGE.rglob("*.py")
     if path.name not in {"__init__.py", "__main__.py"}
+    and "migrations" not in path.parts  # Alembic runs those
 )
 ROOMS: Final = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 

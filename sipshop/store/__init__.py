@@ -4,6 +4,7 @@ from sipshop.store.audit import LAWS, Violation, audit_file
 from sipshop.store.errors import (
     AlreadyRunning,
     Conflict,
+    InTheWay,
     NewerSchema,
     NotEmpty,
     NothingToPay,
@@ -47,6 +48,7 @@ __all__ = [
     "Conflict",
     "Done",
     "Heartbeat",
+    "InTheWay",
     "LimitSet",
     "LiveCall",
     "Moved",

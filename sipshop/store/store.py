@@ -32,12 +32,14 @@ from sipshop.proxy.admission import Auth
 from sipshop.store import queries, rows
 from sipshop.store.audit import Violation, audit_file
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
-from sipshop.store.errors import Conflict, NotEmpty, StoreError, UnknownBooth, Unusable, Unwritable
+from sipshop.store.errors import Conflict, NotEmpty, OlderSchema, StoreError, UnknownBooth, Unusable, Unwritable
 from sipshop.store.journal import Done, Journal, Write
+from sipshop.store.migrations import upgrade
 from sipshop.store.rows import AccountState, LiveCall, Row, Values
 from sipshop.store.schema import (
     SCHEMA_VERSION,
     Statement,
+    alembic_version,
     booths,
     decks,
     parties,
@@ -63,7 +65,7 @@ logger = logging.getLogger(__name__)
 _SECRET_BYTES: Final = 32
 _ROWS_AT_A_TIME: Final = 64
 _WORLD_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes)
-_INSERT: Final = {table.name: Statement(insert(table)) for table in _WORLD_TABLES}
+_INSERT: Final = {table.name: Statement(insert(table)) for table in (*_WORLD_TABLES, alembic_version)}
 
 Result = TypeVar("Result")
 
@@ -103,7 +105,8 @@ class Store:
         Raises:
             AlreadyRunning: another process holds it.
             Unwritable: it is not there and cannot be made.
-            NewerSchema, OlderSchema: another sipshop made it.
+            NewerSchema: a newer sipshop made it.
+            OlderSchema: one made it whose databases cannot be brought forward; all others are, now.
             Unusable: it is no database of ours, or damaged.
         """
         path = path.absolute()
@@ -394,16 +397,25 @@ def _create(path: Path, random_bytes: Callable[[int], bytes]) -> None:
             for statement in schema_statements():
                 connection.execute(statement)
             NOTE.run(connection, {"key": "schema_version", "value": str(SCHEMA_VERSION).encode()})
+            _INSERT[alembic_version.name].run(connection, {"version_num": str(SCHEMA_VERSION)})
             NOTE.run(connection, {"key": "secret", "value": random_bytes(_SECRET_BYTES)})
     except sqlite3.Error as error:
         raise Unwritable(f"{path} cannot be made: {error}") from error
 
 
 def _checked(path: Path, random_bytes: Callable[[int], bytes]) -> bytes:
-    """Return the secret of a database that we can read; one whose making was cut off is made now."""
+    """Return the secret of a database that we can read; one whose making was cut off is made now.
+
+    One that an older sipshop made is brought forward, with a copy of it as it was beside it.
+    """
     try:
         with closing(connect_reader(path)) as connection:
             secret = secret_of(connection, path)
+    except OlderSchema as error:
+        if not error.can_upgrade:
+            raise
+        upgrade(path, error.found)
+        return _checked(path, random_bytes)
     except sqlite3.Error as error:
         raise Unusable(path, str(error)) from error
     if secret is not None:

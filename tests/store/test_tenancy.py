@@ -18,6 +18,7 @@ from sipshop.store.schema import METADATA
 TABLES_OF_NOBODY: Final = {
     "meta": "notes of the file about itself",
     "processes": "a process serves all tenants",
+    "alembic_version": "the schema is one for all tenants",
 }
 WRITES_OF_NOBODY: Final = {
     "Heartbeat": "a process serves all tenants",
