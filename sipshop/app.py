@@ -41,6 +41,7 @@ from sipshop.sip.timers import Timers
 from sipshop.sip.useragent import UserAgent
 from sipshop.store import Store, StoreError, Unwritable
 from sipshop.store.audit import LAWS
+from sipshop.store.retention import Retention, retain
 from sipshop.switch import DROP_REASONS, Directory, Options, Switch, refusal_series, utc_ms
 from sipshop.world import World, WorldErrors, parse_world
 
@@ -133,6 +134,8 @@ class _Demo:
         self._metrics.expect(
             shops=[shop.name for world in worlds for shop in world.shops],
             carriers=[trunk.name for world in worlds for trunk in world.trunks],
+            trunks=[(trunk.tenant, trunk.name) for world in worlds for trunk in world.trunks],
+            parties=[party.name for world in worlds for party in (*world.parties, *world.trunks)],
         )
         random = _RandomBytes()
         agent = UserAgent(
@@ -152,7 +155,9 @@ class _Demo:
             on_fact=[self._metrics.count],
             on_lag=self._metrics.lagged,
         )
-        self._metrics.watch(tables=switch.tables, journal_pending=lambda: store.pending)
+        self._metrics.watch(
+            tables=switch.tables, journal_pending=lambda: store.pending, money=switch.desk.money, disk=store.disk
+        )
         loop.set_exception_handler(self._on_bug)
         endpoint = Endpoint(loop, agent, switch.handle)
         web = self._bind_http()
@@ -165,6 +170,9 @@ class _Demo:
             server = _HttpServer(uvicorn.Config(api, log_config=None, access_log=False, lifespan="off"))
             serving = asyncio.ensure_future(server.serve(sockets=[web]))
             auditing = asyncio.ensure_future(self._audit(store.path))
+            retaining = asyncio.ensure_future(
+                retain(store, lambda: [world.tenant for world in directory.worlds], Retention, utc_ms)
+            )
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop.set)
@@ -176,6 +184,7 @@ class _Demo:
                 await switch.drain(DRAIN_S)
             finally:
                 auditing.cancel()
+                retaining.cancel()
                 server.should_exit = True
                 await serving
                 endpoint.close()

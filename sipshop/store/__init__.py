@@ -17,7 +17,7 @@ from sipshop.store.errors import (
 )
 from sipshop.store.journal import Done, Write
 from sipshop.store.rows import AccountState, LiveCall, Moved
-from sipshop.store.store import Store
+from sipshop.store.store import Disk, Store
 from sipshop.store.writes import (
     AccountMoved,
     CallAnswered,
@@ -46,6 +46,7 @@ __all__ = [
     "CallSettled",
     "CallStarted",
     "Conflict",
+    "Disk",
     "Done",
     "Heartbeat",
     "InTheWay",

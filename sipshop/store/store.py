@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -68,6 +70,16 @@ _WORLD_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes)
 _INSERT: Final = {table.name: Statement(insert(table)) for table in (*_WORLD_TABLES, alembic_version)}
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """The filesystem that a database is on, what is free of it for us, and what the database and its log take."""
+
+    size_bytes: int
+    free_bytes: int
+    database_bytes: int
+    log_bytes: int
 
 
 class Store:
@@ -297,6 +309,21 @@ class Store:
         async with self._reading() as connection:
             return [rows.transfer_view(row, account) for row in await _fetch(connection, queries.TRANSFERS, values)]
 
+    # The disk.
+
+    def disk(self) -> Disk:
+        """How much room there is, and how much of it the database takes."""
+        try:
+            room = os.statvfs(self.path.parent)
+        except OSError:  # the folder is gone: nothing can be written, and that is what 0 says
+            return Disk(size_bytes=0, free_bytes=0, database_bytes=0, log_bytes=0)
+        return Disk(
+            size_bytes=room.f_blocks * room.f_frsize,
+            free_bytes=room.f_bavail * room.f_frsize,
+            database_bytes=_size(self.path),
+            log_bytes=_size(self.path.with_name(f"{self.path.name}-wal")),
+        )
+
     # The books.
 
     async def audit(self) -> list[Violation]:
@@ -358,6 +385,13 @@ class Store:
             await self.commit(_Nothing())
         except StoreError as error:
             logger.info("read without the writes that are still to come: %s", error)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 class _Nothing:

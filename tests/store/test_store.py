@@ -132,6 +132,18 @@ def test_what_cannot_be_used_is_said_and_let_go(
             opened(path)
 
 
+def test_the_disk_is_told_with_what_we_take_of_it(tmp_path: Path) -> None:
+    with filled(tmp_path / "data" / "db") as store:
+        disk = store.disk()
+        assert 0 < disk.free_bytes <= disk.size_bytes
+        assert disk.database_bytes == (tmp_path / "data" / "db").stat().st_size
+        (tmp_path / "data" / "db-wal").write_bytes(b"four")
+        assert store.disk().log_bytes == 4
+        (tmp_path / "data" / "db-wal").unlink()
+        (tmp_path / "data").rename(tmp_path / "gone")
+        assert store.disk().free_bytes == 0
+
+
 def test_a_database_has_one_user(tmp_path: Path) -> None:
     path = tmp_path / "db"
     first = opened(path)

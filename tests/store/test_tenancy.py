@@ -38,6 +38,7 @@ METHODS_OF_NOBODY: Final = {
     "unpaid_sessions": "the start, for all tenants",
     "accounts": "the start, for all tenants",
     "audit": "the books of all tenants",
+    "disk": "one file for all tenants",
     "dead_calls": "the start, for all tenants",
     "token": "the token tells the tenant",
 }
