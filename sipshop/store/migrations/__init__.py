@@ -85,7 +85,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[Connection]:
 
 def _run(shared: Connection, steps: Path, wanted: str) -> None:
     """Let Alembic do its steps in the transaction that is open."""
-    from alembic import command  # noqa: PLC0415 - a fifth of a second that no other start should take
+    from alembic import command  # noqa: PLC0415 - half a second that no other start should take
     from alembic.config import Config  # noqa: PLC0415 - likewise
 
     config = Config()
