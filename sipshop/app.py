@@ -41,6 +41,7 @@ from sipshop.sip.timers import Timers
 from sipshop.sip.useragent import UserAgent
 from sipshop.store import Store, StoreError, Unwritable
 from sipshop.store.audit import LAWS
+from sipshop.store.retention import Retention, retain
 from sipshop.switch import DROP_REASONS, Directory, Options, Switch, refusal_series, utc_ms
 from sipshop.world import World, WorldErrors, parse_world
 
@@ -151,7 +152,13 @@ class _Demo:
             on_lag=self._metrics.lagged,
             on_world=self._expect,
         )
-        self._metrics.watch(tables=switch.tables, journal_pending=lambda: store.pending)
+        self._metrics.watch(
+            tables=switch.tables,
+            journal_pending=lambda: store.pending,
+            # /metrics asks nobody who he is, and what a party has is not everybody's business
+            money=switch.desk.money if ipaddress.ip_address(self._settings.http_host).is_loopback else tuple,
+            disk=store.disk,
+        )
         loop.set_exception_handler(self._on_bug)
         endpoint = Endpoint(loop, agent, switch.handle)
         web = self._bind_http()
@@ -164,6 +171,9 @@ class _Demo:
             server = _HttpServer(uvicorn.Config(api, log_config=None, access_log=False, lifespan="off"))
             serving = asyncio.ensure_future(server.serve(sockets=[web]))
             auditing = asyncio.ensure_future(self._audit(store.path))
+            retaining = asyncio.ensure_future(
+                retain(store, lambda: [world.tenant for world in worlds], Retention, utc_ms)
+            )
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop.set)
@@ -175,13 +185,20 @@ class _Demo:
                 await switch.drain(DRAIN_S)
             finally:
                 auditing.cancel()
+                retaining.cancel()
                 server.should_exit = True
                 await serving
                 endpoint.close()
 
     def _expect(self, world: World) -> None:
-        """Have the series of a world's shops and trunks, before anything happens there."""
-        self._metrics.expect(shops=[shop.name for shop in world.shops], carriers=[trunk.name for trunk in world.trunks])
+        """Have the series of a world's shops, trunks and parties, before anything happens there."""
+        trunks = [trunk.name for trunk in world.trunks]
+        self._metrics.expect(
+            shops=[shop.name for shop in world.shops],
+            carriers=trunks,
+            trunks=[(world.tenant, trunk) for trunk in trunks],
+            parties=[*(party.name for party in world.parties), *trunks],
+        )
 
     async def _audit(self, database: Path) -> None:
         """Have the books checked again and again, by a process of its own: it reads all of them and calls are busy."""

@@ -1,8 +1,8 @@
 """The command line: `sipshop demo` starts a switch, everything else is a command to the one that runs.
 
-The commands talk HTTP to the running server (`sipshop.console.api`) and know nothing of its rooms; only `audit` can
-also read a database by itself. What is heavy is imported where it is needed, so that `sipshop booth list` answers at
-once.
+The commands talk HTTP to the running server (`sipshop.console.api`) and know nothing of its rooms; only `audit`,
+`backup` and `restore` can work on a database by themselves. What is heavy is imported where it is needed, so that
+`sipshop booth list` answers at once.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ NEWEST_PYTHON: Final = (3, 13)
 DEFAULT_WORLD: Final = Path("conf/demo.yaml")
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEFAULT_TOKEN_FILE: Final = Path("data/token")
+DEFAULT_DATABASE: Final = Path("data/sipshop.db")
 TIMEOUT_S: Final = 30.0  # a commit on a slow disk takes seconds, and a command must not be given up while it is made
 AUDIT_TIMEOUT_S: Final = 3600.0  # it reads the whole database
 MAX_WORLD_BYTES: Final = 10_000_000  # the server reads no more
@@ -839,6 +840,60 @@ def audit_of(database: Path) -> dict[str, Any]:
         "laws": dict(LAWS),
         "violations": [asdict(violation) for violation in violations],
     }
+
+
+# The database itself: copies of it, with or without a server that runs on it.
+
+_FILE_EXIT_CODES: Final = "Exit codes: 0 done; 2 wrong usage, or a file that cannot be read, written or replaced."
+Database = Annotated[Path, typer.Option(help="The server's database.")]
+
+
+@app.command(epilog=_FILE_EXIT_CODES)
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The new file; its folder is made.")],
+    database: Database = DEFAULT_DATABASE,
+    as_json: Json = False,
+) -> None:
+    """Copy the database to one file that holds together, while the server runs or not."""
+    from sipshop.store import StoreError  # noqa: PLC0415 - the database, which few commands read
+    from sipshop.store.backup import backup as copy_database  # noqa: PLC0415 - likewise
+
+    try:
+        copy_database(database, file)
+    except StoreError as error:
+        fail(USAGE, str(error))
+    size = file.stat().st_size
+    if wants_json(context, as_json):
+        print_json({"backup": str(file), "bytes": size})
+    else:
+        typer.echo(clean(f"{database} is copied to {file}, {size} bytes"))
+
+
+@app.command(epilog=_FILE_EXIT_CODES)
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file that `sipshop backup` made.")],
+    database: Database = DEFAULT_DATABASE,
+    replace: Annotated[bool, typer.Option("--replace", help="Move a database that is there aside.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put a backup in the place of the database; no server may run on it."""
+    from sipshop.store import StoreError  # noqa: PLC0415 - the database, which few commands read
+    from sipshop.store.backup import restore as put_back  # noqa: PLC0415 - likewise
+
+    try:
+        aside = put_back(file, database, replace=replace)
+    except StoreError as error:
+        fail(USAGE, str(error))
+    if wants_json(context, as_json):
+        print_json({"database": str(database), "replaced": None if aside is None else str(aside)})
+        return
+    kept = "" if aside is None else f"; the one before it is kept as {aside}"
+    typer.echo(clean(f"{database} is as {file} has it{kept}"))
+    typer.echo(
+        clean(f"Check it before you start the server: {program()} audit --database {shlex.quote(str(database))}")
+    )
 
 
 def command_booths(

@@ -6,7 +6,9 @@ UTC; spans carry their unit in their name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,26 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkTried:
+    """A call that is over had tried this trunk; `outcome` is one of `TRUNK_OUTCOMES`."""
+
+    tenant: str
+    trunk: str
+    outcome: str
+
+
+TRUNK_OUTCOMES: Final[Mapping[str, str]] = {
+    "answered": "the callee answered",
+    "refused": "the carrier answered, and the callee could not be had: busy, not found, declined",
+    "unanswered": "nobody answered in time, or the caller gave up",
+    "failed": "the carrier could not take the call: 5xx, 408, 3xx, a challenge",
+    "silent": "the carrier said nothing",
+    "full": "a cap of ours on the trunk was reached, and nothing was sent",
+}
+"""How an attempt on a trunk can come out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRefused:
     """A request was refused before it became a call; `shop` is None where nobody was authenticated."""
 
@@ -103,6 +125,7 @@ Fact = (
     | CallRang
     | CallAnswered
     | CallEnded
+    | TrunkTried
     | RequestRefused
     | MessageDropped
     | LossSeen

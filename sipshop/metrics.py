@@ -21,12 +21,13 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from sipshop.billing.cdr import Result
 from sipshop.facts import (
+    TRUNK_OUTCOMES,
     CallAnswered,
     CallAttempted,
     CallEnded,
@@ -36,10 +37,16 @@ from sipshop.facts import (
     MessageDropped,
     RegistrationChanged,
     RequestRefused,
+    TrunkTried,
 )
+from sipshop.store import Disk
+from sipshop.switch import PartyMoney
 
+#: A trunk is taken for down after so many attempts in a row that failed or met silence.
+DOWN_AFTER: Final = 3
 NO_CARRIER: Final = "none"  # the carrier of a call that was refused before any trunk was tried
 
+_MICROS: Final = 1e6  # Prometheus has nothing but floats; no sum is made of these
 _ADDED_S: Final = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.0)
 _COMMIT_S: Final = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LAG_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -106,6 +113,23 @@ class Metrics:
                 registry=registry,
             )
         )
+        self._tried = _Children(
+            Counter(
+                "sipshop_trunk_attempts",
+                "Attempts of calls on a trunk, by how they came out.",
+                ("tenant", "trunk", "outcome"),
+                registry=registry,
+            )
+        )
+        self._trunk_up = _Children(
+            Gauge(
+                "sipshop_trunk_up",
+                f"1, or 0 since {DOWN_AFTER} attempts in a row failed or met silence, until the carrier answers one.",
+                ("tenant", "trunk"),
+                registry=registry,
+            )
+        )
+        self._failures: dict[tuple[str, ...], int] = {}  # in a row, of each trunk
         self._losses = _Children(
             Counter(
                 "sipshop_losses",
@@ -172,8 +196,26 @@ class Metrics:
             self._violations[law,]
         self.expect()
 
-    def expect(self, *, shops: Iterable[str] = (), carriers: Iterable[str] = ()) -> None:
-        """Make the series of these shops and trunks exist; again for a world that has grown."""
+    def expect(
+        self,
+        *,
+        shops: Iterable[str] = (),
+        carriers: Iterable[str] = (),
+        trunks: Iterable[tuple[str, str]] = (),
+        parties: Iterable[str] = (),
+    ) -> None:
+        """Make the series of these shops, trunks and parties exist; again for a world that has grown.
+
+        `carriers` are the trunks by their names, `trunks` by tenant and name.
+        """
+        for party in parties:
+            self._losses[party,]
+        for trunk in trunks:
+            if trunk not in self._failures:
+                self._failures[trunk] = 0
+                self._trunk_up[trunk].set(1)
+            for outcome in TRUNK_OUTCOMES:
+                self._tried[*trunk, outcome]
         for shop in shops:
             self._calls_active[shop,]
             self._registrations[shop,]
@@ -181,10 +223,22 @@ class Metrics:
             for result in Result:
                 self._calls[result.value, carrier]
 
-    def watch(self, *, tables: Callable[[], Mapping[str, int]], journal_pending: Callable[[], int]) -> None:
-        """Ask these at every scrape: the size of each table of the engine, and the writes that wait for a commit."""
+    def watch(
+        self,
+        *,
+        tables: Callable[[], Mapping[str, int]],
+        journal_pending: Callable[[], int],
+        money: Callable[[], Iterable[PartyMoney]] = tuple,
+        disk: Callable[[], Disk] | None = None,
+    ) -> None:
+        """Ask these at every scrape.
+
+        The size of each table of the engine, the writes that wait for a commit, the parties' accounts, the disk.
+        """
         self._gauges.tables = tables
         self._gauges.journal_pending = journal_pending
+        self._gauges.money = money
+        self._gauges.disk = disk
 
     def count(self, fact: Fact) -> None:
         """Take note of one fact; of a call's end only once, and only if its beginning was seen."""
@@ -204,6 +258,8 @@ class Metrics:
                 if shop is not None:
                     self._calls_active[shop,].dec()
                 self._calls[fact.result, fact.trunk or NO_CARRIER].inc()
+            case TrunkTried():
+                self._note_attempt(fact)
             case RegistrationChanged():
                 self._count_bindings(fact)
             case RequestRefused():
@@ -232,6 +288,18 @@ class Metrics:
         """Every series as it is now, in the format that `content_type` names."""
         return generate_latest(self.registry)
 
+    def _note_attempt(self, fact: TrunkTried) -> None:
+        """Count an attempt; one that the caller cut short, or that was never sent, says nothing of the trunk."""
+        trunk = (fact.tenant, fact.trunk)
+        self._tried[*trunk, fact.outcome].inc()
+        if fact.outcome in {"failed", "silent"}:
+            self._failures[trunk] = self._failures.get(trunk, 0) + 1
+        elif fact.outcome in {"answered", "refused"}:
+            self._failures[trunk] = 0
+        else:
+            return
+        self._trunk_up[trunk].set(self._failures[trunk] < DOWN_AFTER)
+
     def _count_bindings(self, fact: RegistrationChanged) -> None:
         booth = (fact.tenant, fact.shop, fact.booth)
         before = self._bindings.pop(booth, 0)
@@ -258,6 +326,8 @@ class _Gauges(Collector):
     def __init__(self) -> None:
         self.tables: Callable[[], Mapping[str, int]] = dict
         self.journal_pending: Callable[[], int] = int
+        self.money: Callable[[], Iterable[PartyMoney]] = tuple
+        self.disk: Callable[[], Disk] | None = None
 
     def collect(self) -> Iterator[Metric]:
         sizes = GaugeMetricFamily("sipshop_table_size", "Entries in a table of the engine.", labels=("table",))
@@ -267,3 +337,35 @@ class _Gauges(Collector):
         yield GaugeMetricFamily(
             "sipshop_journal_pending", "Writes that wait for their commit.", value=self.journal_pending()
         )
+        yield from _money(self.money())
+        if self.disk is not None:
+            yield from _disk(self.disk())
+
+
+def _money(parties: Iterable[PartyMoney]) -> tuple[Metric, ...]:
+    labels = ("tenant", "party", "currency")
+    balance = GaugeMetricFamily("sipshop_party_balance", "What a party has with the one above it.", labels=labels)
+    held = GaugeMetricFamily("sipshop_party_held", "What live calls hold of it.", labels=labels)
+    available = GaugeMetricFamily(
+        "sipshop_party_available",
+        "Balance and credit limit less what is held; none for a party that is never refused.",
+        labels=labels,
+    )
+    charged = CounterMetricFamily("sipshop_party_charged", "What calls have cost a party.", labels=labels)
+    for party in parties:
+        key = (party.tenant, party.party, party.currency)
+        balance.add_metric(key, party.balance_micros / _MICROS)
+        held.add_metric(key, party.held_micros / _MICROS)
+        charged.add_metric(key, party.charged_micros / _MICROS)
+        if party.available_micros is not None:
+            available.add_metric(key, party.available_micros / _MICROS)
+    return balance, held, available, charged
+
+
+def _disk(disk: Disk) -> Iterator[Metric]:
+    yield GaugeMetricFamily("sipshop_disk_size_bytes", "The database's filesystem.", value=disk.size_bytes)
+    yield GaugeMetricFamily("sipshop_disk_free_bytes", "What is left of it for us.", value=disk.free_bytes)
+    sizes = GaugeMetricFamily("sipshop_database_bytes", "The database's file, and its log.", labels=("file",))
+    sizes.add_metric(("database",), disk.database_bytes)
+    sizes.add_metric(("log",), disk.log_bytes)
+    yield sizes

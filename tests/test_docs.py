@@ -10,10 +10,10 @@ import pytest
 from prometheus_client.core import Metric
 
 from sipshop.demo.numbers import NUMBERS
-from sipshop.facts import LossSeen
+from sipshop.facts import TRUNK_OUTCOMES, LossSeen
 from sipshop.metrics import Metrics
-from sipshop.store import LAWS
-from sipshop.switch import DROP_REASONS, refusal_series
+from sipshop.store import LAWS, Disk
+from sipshop.switch import DROP_REASONS, PartyMoney, refusal_series
 from tools import draw_picture, draw_states
 
 ROOT: Final = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ PACKAGE: Final = ROOT / "sipshop"
 MODULES: Final = sorted(
     str(path.relative_to(PACKAGE).with_suffix(""))
     for path in PACKAGE.rglob("*.py")
-    if path.name not in {"__init__.py", "__main__.py"}
+    if path.name not in {"__init__.py", "__main__.py"} and "migrations" not in path.parts  # Alembic runs those
 )
 ROOMS: Final = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
@@ -134,8 +134,22 @@ def signature(family: Metric) -> tuple[str, str]:
 def test_every_metric_is_explained_and_no_other() -> None:
     metrics = Metrics(version="1", refusals=refusal_series(), drop_reasons=DROP_REASONS, laws=LAWS)
     metrics.count(LossSeen(tenant="t", party="ann", call_id="c"))
-    metrics.expect(shops=["corner"], carriers=["demo"])
-    metrics.watch(tables=lambda: {"calls": 0}, journal_pending=lambda: 0)
+    metrics.expect(shops=["corner"], carriers=["demo"], trunks=[("t", "demo")])
+    money = PartyMoney(
+        tenant="t",
+        party="ann",
+        currency="EUR",
+        balance_micros=1,
+        held_micros=0,
+        available_micros=1,
+        charged_micros=0,
+    )
+    metrics.watch(
+        tables=lambda: {"calls": 0},
+        journal_pending=lambda: 0,
+        money=lambda: [money],
+        disk=lambda: Disk(size_bytes=4, free_bytes=3, database_bytes=2, log_bytes=1),
+    )
     exposed = {signature(family) for family in metrics.registry.collect()}
     rows = re.findall(r"^\| `(sipshop_\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", text_of("docs/metrics.md"), re.MULTILINE)
     explained = {
@@ -148,6 +162,11 @@ def test_every_cause_of_a_refusal_is_explained_with_its_statuses() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([\d, ]+) \|", text_of("docs/metrics.md"), re.MULTILINE)
     explained = {(int(status), cause) for cause, statuses in rows for status in statuses.split(",")}
     assert explained == set(refusal_series())
+
+
+def test_every_outcome_of_an_attempt_is_explained() -> None:
+    table = text_of("docs/metrics.md").partition("| `outcome` |")[2].partition("\n\n")[0]
+    assert dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", table, re.MULTILINE)) == TRUNK_OUTCOMES
 
 
 def test_every_reason_of_a_drop_is_explained() -> None:

@@ -1,11 +1,13 @@
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sipshop.billing.cdr import Result
 from sipshop.facts import (
+    TRUNK_OUTCOMES,
     CallAnswered,
     CallAttempted,
     CallEnded,
@@ -14,9 +16,11 @@ from sipshop.facts import (
     MessageDropped,
     RegistrationChanged,
     RequestRefused,
+    TrunkTried,
 )
 from sipshop.metrics import NO_CARRIER, Metrics
-from sipshop.switch import DROP_REASONS, refusal_series
+from sipshop.store import Disk
+from sipshop.switch import DROP_REASONS, PartyMoney, refusal_series
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -171,6 +175,73 @@ def test_the_first_bucket_in_which_our_own_part_is_counted(added_us: int, bucket
         if "added_seconds_b" in name
     }
     assert min((le for le, count in buckets.items() if count), key=float) == bucket
+
+
+# Trunks
+
+
+def tried(*outcomes: str, trunk: str = "first") -> list[Fact]:
+    return [TrunkTried(tenant="acme", trunk=trunk, outcome=outcome) for outcome in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "up"),
+    [
+        pytest.param([], 1, id="nothing is known against it"),
+        pytest.param(["failed", "silent"], 1, id="two failures may be chance"),
+        pytest.param(["failed", "silent", "failed"], 0, id="three in a row are none"),
+        pytest.param(["failed", "failed", "answered", "failed"], 1, id="an answer between them"),
+        pytest.param(["silent"] * 9 + ["refused"], 1, id="a busy callee is a carrier that works"),
+        pytest.param(["silent"] * 3 + ["unanswered", "full"], 0, id="what says nothing of the carrier changes nothing"),
+    ],
+)
+def test_a_trunk_is_down_after_three_failures_in_a_row(outcomes: list[str], up: int) -> None:
+    metrics = Metrics(version="1")
+    metrics.expect(trunks=[("acme", "first"), ("acme", "second"), ("umbrella", "first")])
+    for fact in [*tried(*outcomes), *tried("answered", trunk="second")]:
+        metrics.count(fact)
+    metrics.expect(trunks=[("acme", "first"), ("acme", "third")])  # a world that has grown
+    assert value(metrics, "sipshop_trunk_up", tenant="acme", trunk="first") == up
+    assert value(metrics, "sipshop_trunk_up", tenant="acme", trunk="third") == 1
+    assert value(metrics, "sipshop_trunk_up", tenant="umbrella", trunk="first") == 1
+    for outcome in TRUNK_OUTCOMES:
+        found = value(metrics, "sipshop_trunk_attempts_total", tenant="acme", trunk="first", outcome=outcome)
+        assert found == outcomes.count(outcome)
+
+
+# Money and the disk
+
+
+def test_a_partys_money_is_told_in_units_of_its_currency() -> None:
+    metrics = Metrics(version="1")
+    limited = PartyMoney(
+        tenant="acme",
+        party="zoe",
+        currency="EUR",
+        balance_micros=-1_500_000,
+        held_micros=250_000,
+        available_micros=3_250_000,
+        charged_micros=7_000_000,
+    )
+    money = [limited, replace(limited, party="rhea", available_micros=None)]
+    metrics.watch(tables=dict, journal_pending=int, money=lambda: money)
+    told = {
+        name: value(metrics, f"sipshop_party_{name}", tenant="acme", party="zoe", currency="EUR")
+        for name in ("balance", "held", "available", "charged_total")
+    }
+    assert told == {"balance": -1.5, "held": 0.25, "available": 3.25, "charged_total": 7.0}
+    assert value(metrics, "sipshop_party_available", tenant="acme", party="rhea", currency="EUR") is None
+
+
+def test_the_disk_is_looked_at_when_it_is_asked_for() -> None:
+    metrics = Metrics(version="1")
+    metrics.watch(
+        tables=dict,
+        journal_pending=int,
+        disk=lambda: Disk(size_bytes=4, free_bytes=3, database_bytes=2, log_bytes=1),
+    )
+    assert value(metrics, "sipshop_disk_free_bytes") == 3
+    assert value(metrics, "sipshop_database_bytes", file="log") == 1
 
 
 # Registrations, refusals, drops

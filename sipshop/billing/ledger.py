@@ -142,6 +142,8 @@ UNLIMITED: Final = Terms(credit_limit_micros=None)
 class Account:
     """An account that is charged: balance, credit limit (None is unlimited) and what is held, all in micro-units.
 
+    `charged` is what calls have taken from it since it was opened here; it only grows.
+
     The unit may be another whole number that can run dry: the talk time of a booth session is one, in milliseconds.
     """
 
@@ -150,6 +152,7 @@ class Account:
     balance: int
     credit_limit: int | None
     held: int = 0
+    charged: int = 0
 
     @property
     def available(self) -> int | None:
@@ -227,6 +230,7 @@ class Ledger:
             account = self.accounts.get(name)
             if account is not None:
                 account.balance -= amount
+                account.charged += amount
 
     def held_by(self, key: str) -> Mapping[str, int]:
         """What a key holds, by account."""

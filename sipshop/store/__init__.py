@@ -4,6 +4,7 @@ from sipshop.store.audit import LAWS, Violation, audit_file
 from sipshop.store.errors import (
     AlreadyRunning,
     Conflict,
+    InTheWay,
     NewerSchema,
     NotEmpty,
     NothingToPay,
@@ -17,7 +18,7 @@ from sipshop.store.errors import (
 )
 from sipshop.store.journal import Done, Write
 from sipshop.store.rows import AccountState, LiveCall, Moved
-from sipshop.store.store import Store
+from sipshop.store.store import Disk, Store
 from sipshop.store.worlds import WorldApplied, opening_transfer
 from sipshop.store.writes import (
     AccountMoved,
@@ -47,8 +48,10 @@ __all__ = [
     "CallSettled",
     "CallStarted",
     "Conflict",
+    "Disk",
     "Done",
     "Heartbeat",
+    "InTheWay",
     "LimitSet",
     "LiveCall",
     "Moved",

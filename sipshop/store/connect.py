@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from sipshop.store import queries
 from sipshop.store.errors import AlreadyRunning, NewerSchema, OlderSchema, Unusable
-from sipshop.store.schema import SCHEMA_VERSION
+from sipshop.store.schema import OLDEST_SCHEMA, SCHEMA_VERSION
 
 BUSY_TIMEOUT_S: Final = 5.0
 
@@ -95,7 +95,7 @@ def secret_of(connection: sqlite3.Connection, path: Path) -> bytes | None:
     if version > SCHEMA_VERSION:
         raise NewerSchema(path, version, SCHEMA_VERSION)
     if version < SCHEMA_VERSION:
-        raise OlderSchema(path, version, SCHEMA_VERSION)
+        raise OlderSchema(path, version, SCHEMA_VERSION, oldest=OLDEST_SCHEMA)
     return bytes(noted["secret"]["value"])
 
 

@@ -49,16 +49,18 @@ class NewerSchema(StoreError):
 
 
 class OlderSchema(StoreError):
-    """An older sipshop made this database, which this one does not read."""
+    """An older sipshop made this database; a server that starts on it brings it forward where `can_upgrade`."""
 
-    def __init__(self, path: Path, found: int, known: int) -> None:
+    def __init__(self, path: Path, found: int, known: int, *, oldest: int) -> None:
         self.path = path
         self.found = found
-        self.known = known
-        super().__init__(
-            f"{path} was made by an older sipshop (schema version {found}, this one's is {known}): "
-            "start with an empty data folder"
-        )
+        self.can_upgrade = found >= oldest
+        todo = "start this one's server on it, which upgrades it" if self.can_upgrade else "start with an empty folder"
+        super().__init__(f"{path} was made by an older sipshop (schema version {found}, this one's is {known}): {todo}")
+
+
+class InTheWay(StoreError):
+    """A file is there that a backup or a restore would overwrite."""
 
 
 class StoreClosed(StoreError):

@@ -4,7 +4,7 @@ Money is INTEGER micro-units, a price INTEGER nano-units a minute, an instant IN
 in UTC; a flag is 0 or 1. What only travels through the store (dialogs, tariffs, attempts) is JSON in TEXT.
 
 `tenant` is the first column of every primary key, so that no statement can find a row without naming whose it is;
-only `meta` and `processes`, which belong to the installation, have none.
+only those that belong to the installation (`meta`, `processes`, Alembic's own) have none.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
 from sqlalchemy.sql.compiler import SQLCompiler
 
 SCHEMA_VERSION: Final = 3
+"""What `meta` says of a database with the tables below; each version has its step in `migrations`."""
+OLDEST_SCHEMA: Final = 2
+"""The first version that is brought forward; what came before it is refused."""
 
 DIALECT: Final = sqlite.dialect(paramstyle="qmark")
 METADATA: Final = MetaData()
@@ -76,6 +79,9 @@ def _refers_at_last(columns: str, table: str, keys: str) -> ForeignKeyConstraint
 # The installation.
 
 meta: Final = _table("meta", _text("key"), Column("value", LargeBinary, nullable=False), _key("key"))
+
+# Alembic's own: the last migration that was run. What programs of every age compare is the version in `meta`.
+alembic_version: Final = _table("alembic_version", _text("version_num"), _key("version_num"))
 
 # One row a process that ran: its last heartbeat, on its own monotonic clock and in UTC.
 processes: Final = _table("processes", _text("process"), _int("mono_ms"), _int("utc_ms"), _key("process"))
@@ -359,6 +365,9 @@ cdrs: Final = _table(
     Index("cdrs_by_session", "tenant", "session_id", sqlite_where=text("session_id IS NOT NULL")),
 )
 
+# How far each work of the retention has come: all that was set up before `until_ms` is done.
+retention: Final = _table("retention", _text("tenant"), _text("work"), _int("until_ms"), _key("tenant", "work"))
+
 # What each relation pays for a CDR; level 0 is the booth's customer, the last one is what the carrier gets. `tariff` is
 # all that the arithmetic needs again. `bill_version` is the version that the booth session's bill reached by it; the
 # other levels are on no bill.
@@ -429,11 +438,16 @@ def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, object]], tuple[ob
     return lambda values: tuple(values[name] for name in names)
 
 
+def table_statements(table: Table) -> list[str]:
+    """What makes a table and its indexes, in the order to run it."""
+    indexes = sorted(table.indexes, key=str)
+    return [
+        str(CreateTable(table).compile(dialect=DIALECT)),
+        *(str(CreateIndex(index).compile(dialect=DIALECT)) for index in indexes),
+    ]
+
+
 def schema_statements() -> list[str]:
     """What makes the tables and triggers in an empty database, in the order to run it."""
-    made: list[str] = []
-    for table in METADATA.sorted_tables:
-        made.append(str(CreateTable(table).compile(dialect=DIALECT)))
-        made.extend(str(CreateIndex(index).compile(dialect=DIALECT)) for index in sorted(table.indexes, key=str))
-    made.extend(TRIGGERS.values())
-    return made
+    made = [statement for table in METADATA.sorted_tables for statement in table_statements(table)]
+    return [*made, *TRIGGERS.values()]

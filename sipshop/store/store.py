@@ -10,29 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiosqlite
+from sqlalchemy.dialects.sqlite import insert
 
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
 from sipshop.store import queries, rows
 from sipshop.store.audit import Violation, audit_file
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
-from sipshop.store.errors import StoreError, UnknownBooth, Unusable, Unwritable
+from sipshop.store.errors import OlderSchema, StoreError, UnknownBooth, Unusable, Unwritable
 from sipshop.store.journal import Done, Journal, Write
+from sipshop.store.migrations import upgrade
 from sipshop.store.rows import AccountState, LiveCall, Row
 from sipshop.store.schema import (
     SCHEMA_VERSION,
     Statement,
+    alembic_version,
     schema_statements,
 )
 from sipshop.store.worlds import load_world, read_history, read_world
@@ -48,8 +52,19 @@ logger = logging.getLogger(__name__)
 
 _SECRET_BYTES: Final = 32
 _ROWS_AT_A_TIME: Final = 64
+_NOTE_ALEMBICS_VERSION: Final = Statement(insert(alembic_version))
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """The filesystem that a database is on, what is free of it for us, and what the database and its log take."""
+
+    size_bytes: int
+    free_bytes: int
+    database_bytes: int
+    log_bytes: int
 
 
 class Store:
@@ -87,7 +102,8 @@ class Store:
         Raises:
             AlreadyRunning: another process holds it.
             Unwritable: it is not there and cannot be made.
-            NewerSchema, OlderSchema: another sipshop made it.
+            NewerSchema: a newer sipshop made it.
+            OlderSchema: one made it whose databases cannot be brought forward; all others are, now.
             Unusable: it is no database of ours, or damaged.
         """
         path = path.absolute()
@@ -297,6 +313,21 @@ class Store:
         await self._caught_up()
         return await asyncio.to_thread(self._planned, tenant, plan)
 
+    # The disk.
+
+    def disk(self) -> Disk:
+        """How much room there is, and how much of it the database takes."""
+        try:
+            room = os.statvfs(self.path.parent)
+        except OSError:  # the folder is gone: nothing can be written, and that is what 0 says
+            return Disk(size_bytes=0, free_bytes=0, database_bytes=0, log_bytes=0)
+        return Disk(
+            size_bytes=room.f_blocks * room.f_frsize,
+            free_bytes=room.f_bavail * room.f_frsize,
+            database_bytes=_size(self.path),
+            log_bytes=_size(self.path.with_name(f"{self.path.name}-wal")),
+        )
+
     # The books.
 
     async def audit(self) -> list[Violation]:
@@ -352,6 +383,13 @@ class Store:
             logger.info("read without the writes that are still to come: %s", error)
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 class _Nothing:
     """A write of nothing: it is done when all before it are."""
 
@@ -393,16 +431,25 @@ def _create(path: Path, random_bytes: Callable[[int], bytes]) -> None:
             for statement in schema_statements():
                 connection.execute(statement)
             NOTE.run(connection, {"key": "schema_version", "value": str(SCHEMA_VERSION).encode()})
+            _NOTE_ALEMBICS_VERSION.run(connection, {"version_num": str(SCHEMA_VERSION)})
             NOTE.run(connection, {"key": "secret", "value": random_bytes(_SECRET_BYTES)})
     except sqlite3.Error as error:
         raise Unwritable(f"{path} cannot be made: {error}") from error
 
 
 def _checked(path: Path, random_bytes: Callable[[int], bytes]) -> bytes:
-    """Return the secret of a database that we can read; one whose making was cut off is made now."""
+    """Return the secret of a database that we can read; one whose making was cut off is made now.
+
+    One that an older sipshop made is brought forward, with a copy of it as it was beside it.
+    """
     try:
         with closing(connect_reader(path)) as connection:
             secret = secret_of(connection, path)
+    except OlderSchema as error:
+        if not error.can_upgrade:
+            raise
+        upgrade(path, error.found)
+        return _checked(path, random_bytes)
     except sqlite3.Error as error:
         raise Unusable(path, str(error)) from error
     if secret is not None:

@@ -5,7 +5,7 @@ from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownDeck
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
-from sipshop.switch.status import BoothStatus, Health, PartyStatus
+from sipshop.switch.status import BoothStatus, Health, PartyMoney, PartyStatus
 from sipshop.switch.switch import Options, Switch
 from sipshop.switch.worlds import DeckStatus, TrunkStatus, Worlds
 
@@ -19,6 +19,7 @@ __all__ = [
     "Directory",
     "Health",
     "Options",
+    "PartyMoney",
     "PartyStatus",
     "Switch",
     "SwitchError",

@@ -5,7 +5,7 @@ What a command changes is on the disk before it is acknowledged, and holds in me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -39,7 +39,7 @@ from sipshop.switch.meter import Meter
 from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import Settler
-from sipshop.switch.status import BoothStatus, Health, PartyStatus
+from sipshop.switch.status import BoothStatus, Health, PartyMoney, PartyStatus
 from sipshop.switch.worlds import Worlds
 from sipshop.world import World
 
@@ -365,6 +365,24 @@ class Desk:
         if booth is not None:
             self._key(tenant, booth)
         return await self._store.cdrs(tenant, limit=limit, booth=booth)
+
+    def money(self) -> Iterator[PartyMoney]:
+        """Every party's account with the one above it, of all tenants."""
+        for tenant, tree in self._directory.parties.items():
+            ledger = self._accounts.ledger(tenant)
+            for party in tree:
+                if party.parent is None:
+                    continue
+                account = ledger[customer(party.name, party.parent)]
+                yield PartyMoney(
+                    tenant=tenant,
+                    party=party.name,
+                    currency=account.currency,
+                    balance_micros=account.balance,
+                    held_micros=account.held,
+                    available_micros=account.available,
+                    charged_micros=account.charged,
+                )
 
     async def _set_suspended(self, tenant: str, party: str, author: str, *, suspended: bool) -> None:
         await self._store.commit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,8 +11,9 @@ from sipshop.billing.chain import Payer
 from sipshop.billing.deck import Tariff
 from sipshop.billing.ledger import charge_accounts
 from sipshop.billing.rating import cost
+from sipshop.facts import TrunkTried
 from sipshop.proxy.admission import Booth, Shop
-from sipshop.proxy.call import Call, Fate
+from sipshop.proxy.call import NO_CIRCUIT_Q850, Call, Fate, fails_over
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.leg import IncomingLeg, OutgoingLeg
 from sipshop.sip.timers import Timer
@@ -140,6 +142,29 @@ def row_of(live: Live, process: str, *, answered: bool) -> LiveCall:
         relayed_mono_ms=None,
         granted_ms=live.call.granted_ms,
     )
+
+
+def trunks_tried(cdr: Cdr) -> Iterator[TrunkTried]:
+    """How each trunk did that a call had tried, in order."""
+    last = len(cdr.attempts) - 1
+    for number, attempt in enumerate(cdr.attempts):
+        is_cut_short = number == last and cdr.result in {Result.CANCELLED, Result.NO_ANSWER}
+        outcome = _outcome(attempt, is_cut_short=is_cut_short)
+        yield TrunkTried(tenant=cdr.tenant, trunk=attempt.trunk, outcome=outcome)
+
+
+def _outcome(attempt: Attempt, *, is_cut_short: bool) -> str:
+    match attempt:
+        case Attempt(status=200):
+            return "answered"
+        case Attempt(status=int() as status):
+            return "failed" if fails_over(status) else "refused"
+        case Attempt(q850=q850) if q850 == NO_CIRCUIT_Q850:
+            return "full"
+        case Attempt(pdd_ms=None) if not is_cut_short:
+            return "silent"
+        case _:
+            return "unanswered"
 
 
 def cdr_of(live: Live, fate: Fate, talk_ms: int, now_ms: int) -> Cdr:

@@ -58,6 +58,22 @@ class PartyStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartyMoney:
+    """A party's account with the one above it, as monitoring sees it.
+
+    `available_micros` is None without end; `charged_micros` is what calls have taken since we started.
+    """
+
+    tenant: str
+    party: str
+    currency: str
+    balance_micros: int
+    held_micros: int
+    available_micros: int | None
+    charged_micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """Whether calls and commands can be taken, and why not."""
 

@@ -55,7 +55,16 @@ from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import SLICE_S, Meter
-from sipshop.switch.records import Live, Offer, cdr_of, cdr_of_dead, cdr_of_refusal, charged_accounts, row_of
+from sipshop.switch.records import (
+    Live,
+    Offer,
+    cdr_of,
+    cdr_of_dead,
+    cdr_of_refusal,
+    charged_accounts,
+    row_of,
+    trunks_tried,
+)
 from sipshop.switch.refusals import REFUSALS
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import RETRY_S, Settler
@@ -537,6 +546,8 @@ class Switch:
         """A call is over: forget it and write its CDR."""
         self._calls.remove(live)
         self._settler.write(cdr)
+        for fact in trunks_tried(cdr):
+            self._tell(fact)
         self._tell(
             CallEnded(
                 call_id=cdr.call_id,

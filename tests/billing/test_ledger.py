@@ -596,3 +596,12 @@ class Chain(RuleBasedStateMachine):
 
 Chain.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestChain = Chain.TestCase
+
+
+def test_what_an_account_was_charged_only_grows() -> None:
+    ledger = Ledger()
+    account = ledger.open("session:1@zoe", "EUR", balance=100, credit_limit=0)
+    for key, amount in (("c1", 30), ("c2", 0), ("c3", 12)):
+        ledger.post(key, {"session:1@zoe": amount})
+    account.balance += 500  # a payment
+    assert (account.charged, account.balance) == (42, 558)

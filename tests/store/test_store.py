@@ -100,7 +100,7 @@ def _lacks_its_secret(path: Path) -> None:
 
 def _is_from_the_future(path: Path) -> None:
     opened(path).close()
-    sql(path, "UPDATE meta SET value = CAST('4' AS BLOB) WHERE key = 'schema_version'")
+    sql(path, "UPDATE meta SET value = CAST('99' AS BLOB) WHERE key = 'schema_version'")
 
 
 def _is_of_old(path: Path) -> None:
@@ -116,8 +116,10 @@ def _is_of_old(path: Path) -> None:
         pytest.param(_is_a_letter, Unusable, "not a database", id="the database is a letter"),
         pytest.param(_is_another_programs, Unusable, "another program", id="another program's database"),
         pytest.param(_lacks_its_secret, Unusable, "notes about itself", id="a database without its secret"),
-        pytest.param(_is_from_the_future, NewerSchema, "version 4, this sipshop knows up to 3", id="a newer schema"),
-        pytest.param(_is_of_old, OlderSchema, "made by an older sipshop .* empty data folder", id="an older schema"),
+        pytest.param(_is_from_the_future, NewerSchema, "version 99, this sipshop knows up to", id="a newer schema"),
+        pytest.param(
+            _is_of_old, OlderSchema, "made by an older sipshop .* start with an empty folder", id="an older schema"
+        ),
     ],
 )
 def test_what_cannot_be_used_is_said_and_let_go(
@@ -128,6 +130,18 @@ def test_what_cannot_be_used_is_said_and_let_go(
     for _ in range(2):  # the second time it is the same error: the first one kept no lock
         with pytest.raises(error, match=text):
             opened(path)
+
+
+def test_the_disk_is_told_with_what_we_take_of_it(tmp_path: Path) -> None:
+    with filled(tmp_path / "data" / "db") as store:
+        disk = store.disk()
+        assert 0 < disk.free_bytes <= disk.size_bytes
+        assert disk.database_bytes == (tmp_path / "data" / "db").stat().st_size
+        (tmp_path / "data" / "db-wal").write_bytes(b"four")
+        assert store.disk().log_bytes == 4
+        (tmp_path / "data" / "db-wal").unlink()
+        (tmp_path / "data").rename(tmp_path / "gone")
+        assert store.disk().free_bytes == 0
 
 
 def test_a_database_has_one_user(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from sipshop.store.schema import METADATA
 TABLES_OF_NOBODY: Final = {
     "meta": "notes of the file about itself",
     "processes": "a process serves all tenants",
+    "alembic_version": "the schema is one for all tenants",
 }
 WRITES_OF_NOBODY: Final = {
     "Heartbeat": "a process serves all tenants",
@@ -37,6 +38,7 @@ METHODS_OF_NOBODY: Final = {
     "unpaid_sessions": "the start, for all tenants",
     "accounts": "the start, for all tenants",
     "audit": "the books of all tenants",
+    "disk": "one file for all tenants",
     "dead_calls": "the start, for all tenants",
     "token": "the token tells the tenant",
 }
