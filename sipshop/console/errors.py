@@ -27,6 +27,7 @@ from sipshop.billing.errors import (
     UnknownParty,
 )
 from sipshop.billing.money import Money, format_micros
+from sipshop.settings import SettingsErrors
 from sipshop.store.errors import NothingToPay, StoreError, Unwritable
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
 from sipshop.switch import CommandRefused, SwitchError, UnknownBooth, UnknownCall
@@ -38,6 +39,7 @@ _CHALLENGE: Final = 'Bearer realm="sipshop"'
 _OF_STATUS: Final = {
     400: ("malformed", "The body cannot be read"),
     401: ("unauthorized", "A valid token is needed"),
+    403: ("forbidden", "The token does not allow this"),
     404: ("not_found", "There is nothing at this path"),
     405: ("method_not_allowed", "This path does not take that method"),
     413: ("too_large", "The body is too large"),
@@ -73,11 +75,15 @@ def problem_of(error: Exception) -> Problem:
 
     A stale bill carries `version` (as it is now), `new_calls` and `new_amount` (null where they are not known); a
     tender that is too small `total` (that was due), `tendered` and `missing`; a movement of more than there is `wanted`
-    and `available`; a credit limit that is too low `limit` and `used`. Amounts stand beside their `currency`.
+    and `available`; a credit limit that is too low `limit` and `used`. Amounts stand beside their `currency`. A bad
+    configuration carries `errors`, a line each.
     """
     if isinstance(error, BillingError):
         return _problem_of_money(error)
     match error:
+        case SettingsErrors():
+            errors = [str(each) for each in error.errors]
+            return _problem(422, "bad_configuration", "The configuration cannot be used", error, errors=errors)
         case UnknownBooth() | StoreUnknownBooth():
             return _problem(404, "unknown_booth", "There is no such booth", error)
         case UnknownCall():

@@ -16,7 +16,7 @@ from sipshop.store.errors import (
 )
 from sipshop.store.journal import Done, Write
 from sipshop.store.rows import AccountState, LiveCall, Moved
-from sipshop.store.store import Store
+from sipshop.store.store import Store, stored_trunks
 from sipshop.store.writes import (
     AccountMoved,
     CallAnswered,
@@ -69,4 +69,5 @@ __all__ = [
     "Violation",
     "Write",
     "audit_file",
+    "stored_trunks",
 ]

@@ -29,6 +29,7 @@ from sipshop.billing.errors import UnknownAccount
 from sipshop.billing.ledger import WORLD, TransferKind, customer, moved
 from sipshop.billing.money import Money
 from sipshop.proxy.admission import Auth
+from sipshop.proxy.routing import Trunk
 from sipshop.store import queries, rows
 from sipshop.store.audit import Violation, audit_file
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
@@ -355,6 +356,23 @@ class Store:
             await self.commit(_Nothing())
         except StoreError as error:
             logger.info("read without the writes that are still to come: %s", error)
+
+
+def stored_trunks(path: Path) -> list[Trunk]:
+    """Return the trunks of every tenant in a database, whether a server runs on it or not.
+
+    Raises:
+        NewerSchema, OlderSchema: another sipshop made it.
+        Unusable: it is not there, damaged, or no database of ours.
+    """
+    try:
+        with closing(connect_reader(path)) as connection:
+            if secret_of(connection, path) is None:
+                return []
+            tenants = [row["tenant"] for row in queries.TENANTS.run(connection, {})]
+            return [rows.trunk(row) for tenant in tenants for row in queries.TRUNKS.run(connection, {"tenant": tenant})]
+    except sqlite3.Error as error:
+        raise Unusable(path, str(error)) from error
 
 
 class _Nothing:

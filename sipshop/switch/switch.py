@@ -29,6 +29,7 @@ from sipshop.facts import (
 from sipshop.proxy import call as calls
 from sipshop.proxy.admission import Admitted, Booth, BoothState, Cause, Emergency, Refused, Shop, admit
 from sipshop.proxy.call import Call, Command, Side
+from sipshop.proxy.registrar import Location
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import DigestServer, Verified
@@ -65,9 +66,8 @@ log: Final = logging.getLogger("sipshop.switch")
 
 #: How often the store is told that we live: no call is billed past the last time (billing.md, recovery).
 HEARTBEAT_S: Final = 5.0
-#: How often the lag of the event loop is measured, and from which lag on new calls are refused.
+#: How often the lag of the event loop is measured.
 BEAT_S: Final = 0.5
-OVERLOAD_LAG_S: Final = 1.0
 BoothKey = tuple[str, str]
 
 
@@ -75,13 +75,18 @@ BoothKey = tuple[str, str]
 class Options:
     """How the switch runs: `process` names this run, `max_calls` bounds its live calls, `max_call_s` each talk.
 
-    A talk is granted in slices of `slice_s` while somebody in its chain can run out of money.
+    A talk is granted in slices of `slice_s` while somebody in its chain can run out of money. New calls are refused
+    while the event loop lags by more than `overload_lag_s`. The rest is how long and how often phones are registered.
     """
 
     process: str
     max_calls: int
     max_call_s: int
     slice_s: int = SLICE_S
+    overload_lag_s: float = 1.0
+    bindings_per_booth: int = 5
+    registration_least_s: int = 60
+    registration_most_s: int = 3600
 
 
 class Switch:
@@ -116,7 +121,7 @@ class Switch:
         self._started_s = clock()
         self._sealer = hmac.new(store.secret, digestmod="sha256")
         self._digest = DigestServer(store.secret, random)
-        self._registrations = Registrations(agent, directory, self._tell)
+        self._registrations = Registrations(agent, directory, self._tell, _location(options))
         self._calls = LiveCalls(directory)
         self.accounts = Accounts(store.accounts(), store.unpaid_sessions())
         self._settler = Settler(store, agent.timers, self._turn)
@@ -158,6 +163,11 @@ class Switch:
             self._recover(now)
             self._heartbeat(now)
             self._agent.timers.start(now + BEAT_S, partial(self._beat, now + BEAT_S))
+
+    def change(self, options: Options) -> None:
+        """Take other limits for the calls that begin from now on; registrations stay as they were begun."""
+        self._options = options
+        self._meter.limit(most_s=options.max_call_s, slice_s=options.slice_s)
 
     async def drain(self, limit_s: float) -> int:
         """Refuse new calls, end those that live, and wait until their CDRs are on disk; how many are left then.
@@ -266,7 +276,7 @@ class Switch:
         """Why nobody's call is taken at this moment, whoever he is; emergency calls are always heard."""
         if self._draining:
             cause = Cause.DRAINING
-        elif len(self._calls) >= self._options.max_calls or self._lag_s > OVERLOAD_LAG_S:
+        elif len(self._calls) >= self._options.max_calls or self._lag_s > self._options.overload_lag_s:
             cause = Cause.OVERLOADED
         elif request.call_id in self._interrupted:
             cause = Cause.RESTARTED
@@ -616,3 +626,12 @@ class Switch:
     def _tell(self, fact: Fact) -> None:
         for listener in self._listeners:
             listener(fact)
+
+
+def _location(options: Options) -> Location:
+    return Location(
+        max_bindings=options.bindings_per_booth,
+        min_expires_s=options.registration_least_s,
+        max_expires_s=options.registration_most_s,
+        default_expires_s=options.registration_most_s,
+    )
