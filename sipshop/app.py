@@ -31,7 +31,7 @@ from sipshop.console.tokens import TokenCache, hash_token, new_token
 from sipshop.demo.process import NoAddress, running_carrier
 from sipshop.facts import MessageDropped
 from sipshop.greeting import banner
-from sipshop.load import load_settings, read_file
+from sipshop.load import load_settings, load_world, read_file
 from sipshop.logs import begin_log, log_fact
 from sipshop.metrics import Metrics
 from sipshop.settings import (
@@ -142,6 +142,9 @@ class _House:
 
     async def run(self) -> None:
         process = f"{os.getpid()}-{secrets.token_hex(4)}"
+        if not Path(self.settings.database.path).exists():
+            for path in self.settings.worlds:
+                load_world(Path(path))  # a mistake in one leaves no empty database behind
         store = Store.open(
             Path(self.settings.database.path),
             process=process,
@@ -476,7 +479,7 @@ def _tell_systemd(state: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, suppress(OSError):
-            notify.sendto(state.encode(), address.replace("@", "\0", 1))  # @ begins a name in the abstract space
+            notify.sendto(state.encode(), f"\0{address[1:]}" if address[0] == "@" else address)  # @: an abstract name
 
 
 def _cannot_listen(error: OSError, what: str, address: Address, option: str) -> StartError:

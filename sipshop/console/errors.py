@@ -83,7 +83,13 @@ def problem_of(error: Exception) -> Problem:
     match error:
         case SettingsErrors():
             errors = [str(each) for each in error.errors]
-            return _problem(422, "bad_configuration", "The configuration cannot be used", error, errors=errors)
+            return Problem(
+                status=422,
+                code="bad_configuration",
+                title="The configuration cannot be used",
+                detail="; ".join(errors),
+                extra={"errors": errors},
+            )
         case UnknownBooth() | StoreUnknownBooth():
             return _problem(404, "unknown_booth", "There is no such booth", error)
         case UnknownCall():

@@ -326,12 +326,13 @@ class Switch:
 
     def _admit_emergency(self, offer: Offer, now: float) -> None:
         trunks = self._directory.routings[offer.shop.tenant].emergency()
-        log.warning("emergency call of booth %s to %s", offer.booth.name, printable(offer.dialled))
+        about = {"tenant": offer.shop.tenant, "shop": offer.shop.name, "booth": offer.booth.name}
         if not trunks:
-            log.critical("no trunk takes emergency calls of shop %s", offer.shop.name)
+            log.critical("no trunk takes the emergency call to %s", printable(offer.dialled), extra=about)
             self._refuse_booth(offer, Cause.NO_ROUTE, now)
             return
         live = self._open(offer, trunks, now)
+        log.warning("emergency call to %s", printable(offer.dialled), extra={"call": live.call_id, **about})
         self._run(live, live.call.begin(now), now)
 
     def _open(self, offer: Offer, trunks: tuple[Trunk, ...], now: float) -> Live:
