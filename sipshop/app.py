@@ -142,9 +142,7 @@ class _House:
 
     async def run(self) -> None:
         process = f"{os.getpid()}-{secrets.token_hex(4)}"
-        if not Path(self.settings.database.path).exists():
-            for path in self.settings.worlds:
-                load_world(Path(path))  # a mistake in one leaves no empty database behind
+        self._check_worlds()
         store = Store.open(
             Path(self.settings.database.path),
             process=process,
@@ -241,6 +239,12 @@ class _House:
                 for listener in listeners:
                     await listener.stop()
                 endpoint.close()
+
+    def _check_worlds(self) -> None:
+        """Read the worlds before there is a database: a mistake in one leaves no empty one behind."""
+        if not Path(self.settings.database.path).exists():
+            for path in self.settings.worlds:
+                load_world(Path(path))
 
     def _fill(self, store: Store) -> list[str]:
         """Load the worlds into an empty database; the texts of their files, which are read only where they count."""

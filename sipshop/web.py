@@ -23,6 +23,9 @@ from sipshop.settings import Address, HttpSettings
 
 log: Final = logging.getLogger("sipshop.web")
 
+#: How long an answer that is under way may go on when we stop.
+GRACE_S: Final = 3
+
 _SEQUENCE: Final = 0x30
 _VERSION: Final = 0xA0
 _UTC_TIME: Final = 0x17
@@ -54,6 +57,7 @@ class Listener:
             lifespan="off",
             proxy_headers=bool(proxies),
             forwarded_allow_ips=list(proxies),
+            timeout_graceful_shutdown=GRACE_S,
         )
         config.load()
         config.ssl = tls
