@@ -12,46 +12,57 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
+import ssl
 import sys
-import textwrap
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from sipshop import __version__
-from sipshop.config import Problems, Settings, read_yaml
-from sipshop.console.api import make_api
+from sipshop.config import Problem, Problems, read_yaml
+from sipshop.console.api import make_api, make_monitoring, nothing_to_reload
 from sipshop.console.tokens import TokenCache, hash_token, new_token
-from sipshop.demo.numbers import NUMBERS
+from sipshop.demo.process import NoAddress, running_carrier
 from sipshop.facts import MessageDropped
+from sipshop.greeting import banner
+from sipshop.load import load_settings, load_world, read_file
+from sipshop.logs import begin_log, log_fact
 from sipshop.metrics import Metrics
-from sipshop.proxy.admission import Auth
-from sipshop.sip.digest import Algorithm, ha1
+from sipshop.settings import (
+    Address,
+    DatabaseSettings,
+    HttpSettings,
+    Reloaded,
+    Settings,
+    SettingsErrors,
+    SipSettings,
+    address_text,
+    reloaded,
+)
 from sipshop.sip.endpoint import Endpoint
-from sipshop.sip.flow import Address
 from sipshop.sip.message import printable
 from sipshop.sip.timers import Timers
+from sipshop.sip.transport import Limits
 from sipshop.sip.useragent import UserAgent
 from sipshop.store import Store, StoreError, Unwritable
 from sipshop.store.audit import LAWS
 from sipshop.store.retention import Retention, retain
 from sipshop.switch import DROP_REASONS, Directory, Options, Switch, refusal_series, utc_ms
+from sipshop.web import BadCertificate, Listener, expires_at_s, load_certificate, make_tls
 from sipshop.world import World, WorldErrors, parse_world
 
 log: Final = logging.getLogger("sipshop.app")
 
-#: How long calls and their CDRs may take to end when we are told to stop.
-DRAIN_S: Final = 10.0
-#: How often the books are checked against the laws of the ledger.
-AUDIT_EVERY_S: Final = 3600.0
 DATABASE: Final = "sipshop.db"
+#: What decides where a listener listens, in the words of whoever started us.
+_KEYS: Final = {"SIP": "sip.listen", "HTTP": "http.listen", "metrics": "metrics.listen"}
+_OPTIONS: Final = {"SIP": "--listen", "HTTP": "--http"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,42 +83,69 @@ class StartError(Exception):
 
 
 def run_demo(options: DemoOptions) -> None:
-    """Run a demo until SIGINT or SIGTERM; `SystemExit` with status 2 and one line where it cannot start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    """Run a demo until SIGINT or SIGTERM: a server with a configuration made up, and a carrier for it.
+
+    `SystemExit` with status 2 and one line where it cannot start.
+    """
+    _run(lambda: _House(_demo_settings(options), demo=options))
+
+
+def run_server(configuration: Path) -> None:
+    """Run a server by its configuration until SIGINT or SIGTERM.
+
+    `SystemExit` with status 2 and what is wrong, a line each, where it cannot start.
+    """
+    _run(lambda: _House(load_settings(configuration), file=configuration))
+
+
+def _run(make: Callable[[], _House]) -> None:
     try:
-        uvloop.run(_Demo(options).run())
-    except (StartError, StoreError, WorldErrors) as error:
-        sys.stderr.write(f"sipshop: {error}\n")
+        house = make()
+        try:
+            begin_log(house.settings.logs)
+        except OSError as error:
+            raise StartError(f"the log cannot be written to {house.settings.logs.file}: {error.strerror}") from error
+        uvloop.run(house.run())
+    except (StartError, StoreError, SettingsErrors, WorldErrors) as error:
+        sys.stderr.write("".join(f"sipshop: {line}\n" for line in str(error).splitlines()))
         raise SystemExit(2) from None
 
 
-class _Demo:
-    """One run of the demo."""
+def _demo_settings(options: DemoOptions) -> Settings:
+    host, port = options.listen
+    advertised, advertised_port = options.advertise or (host, None)
+    if ipaddress.ip_address(advertised).is_unspecified:
+        raise StartError(f"phones cannot be told to send to {advertised}: add --advertise with this machine's address")
+    return Settings(
+        sip=SipSettings(listen=options.listen, advertise=(advertised, advertised_port or port)),
+        http=HttpSettings(listen=options.http, token_file=str(options.data / "token")),
+        database=DatabaseSettings(path=str(options.data / DATABASE)),
+        worlds=tuple(str(path) for path in options.worlds),
+    )
 
-    def __init__(self, options: DemoOptions) -> None:
-        self._options = options
-        host, port = options.listen
-        advertised, advertised_port = options.advertise or (host, None)
-        if ipaddress.ip_address(advertised).is_unspecified:
-            raise StartError(
-                f"phones cannot be told to send to {advertised}: add --advertise with this machine's address"
-            )
-        self._advertise: Address = (advertised, advertised_port or port)
-        self._settings = Settings(
-            listen_host=host,
-            listen_port=port,
-            advertise=advertised,
-            http_host=options.http[0],
-            http_port=options.http[1],
-            database=str(options.data / DATABASE),
-        )
+
+class _House:
+    """One run: `file` is the configuration that a reload reads again, `demo` what a demo has besides a server."""
+
+    def __init__(self, settings: Settings, *, file: Path | None = None, demo: DemoOptions | None = None) -> None:
+        self.settings = settings
+        self._file = file
+        self._demo = demo
+        self._retimed = asyncio.Event()  # set when the time between two audits has changed
         self._metrics = Metrics(version=__version__, refusals=refusal_series(), drop_reasons=DROP_REASONS, laws=LAWS)
+        self._tls: ssl.SSLContext | None = None
+        try:
+            if settings.is_https:
+                self._tls = make_tls(settings.http)
+            self._metrics.certified(_certified_until_s(settings))
+        except BadCertificate as error:
+            raise StartError(f"http.certificate: {error}") from error
 
     async def run(self) -> None:
         process = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._check_worlds()
         store = Store.open(
-            Path(self._settings.database),
+            Path(self.settings.database.path),
             process=process,
             on_commit=self._metrics.committed,
             on_health=_log_health,
@@ -119,18 +157,18 @@ class _Demo:
 
     async def _run(self, store: Store, process: str) -> None:
         loop = asyncio.get_running_loop()
-        texts = [_read_world(path) for path in self._options.worlds]
-        if store.is_empty():
-            for path, text in zip(self._options.worlds, texts, strict=True):
-                store.load(parse_world(text, str(path)), at_ms=utc_ms())
-        first = _provider(texts[0])
+        settings = self.settings
+        texts = self._fill(store)
+        first = self._first_provider(store, texts)
         worlds = sorted(store.worlds(), key=lambda world: (world.tenant != first, world.tenant))
         if not worlds:
             raise StartError(
-                f"the database {store.path} has no world and cannot be written: mend the disk and start again"
+                f"the database {store.path} has no world: name one in `worlds` of {self._file}"
+                if not settings.worlds
+                else f"the database {store.path} has no world and cannot be written: mend the disk and start again"
             )
         token_files = [self._issue_token(store, world, is_first=world is worlds[0]) for world in worlds]
-        directory = Directory(worlds, default_realm=self._settings.realm)
+        directory = Directory(worlds, default_realm=settings.sip.realm)
         for world in worlds:
             self._expect(world)
         random = _RandomBytes()
@@ -138,7 +176,7 @@ class _Demo:
             timers=Timers(),
             token=lambda: random(8).hex(),
             pick=secrets.randbelow,
-            advertise=self._advertise,
+            advertise=settings.advertised,
             product=f"sipshop/{__version__}",
             ours=lambda call_id, tag: switch.is_ours(call_id, tag),  # noqa: PLW0108  # made below
         )
@@ -146,30 +184,52 @@ class _Demo:
             directory=directory,
             store=store,
             agent=agent,
-            options=Options(process=process, max_calls=self._settings.max_calls, max_call_s=self._settings.max_call_s),
+            options=_options(settings, process),
             random=random,
-            on_fact=[self._metrics.count],
+            on_fact=[self._metrics.count, log_fact],
             on_lag=self._metrics.lagged,
             on_world=self._expect,
         )
+        monitored = settings.metrics.listen or settings.http.listen
         self._metrics.watch(
             tables=switch.tables,
             journal_pending=lambda: store.pending,
             # /metrics asks nobody who he is, and what a party has is not everybody's business
-            money=switch.desk.money if ipaddress.ip_address(self._settings.http_host).is_loopback else tuple,
+            money=switch.desk.money if ipaddress.ip_address(monitored[0]).is_loopback else tuple,
             disk=store.disk,
         )
         loop.set_exception_handler(self._on_bug)
-        endpoint = Endpoint(loop, agent, switch.handle)
-        web = self._bind_http()
+        endpoint = Endpoint(loop, agent, switch.handle, limits=_tcp_limits(settings))
+
+        def reload() -> Reloaded:
+            if self._file is None:
+                return nothing_to_reload()
+            done = self._reload(self._file)
+            switch.change(_options(self.settings, process))
+            return done
+
+        def on_hangup() -> None:
+            with suppress(SettingsErrors):  # it was logged
+                reload()
+
+        listeners = self._listen_http(
+            make_api(
+                switch.desk,
+                self._metrics,
+                TokenCache(store.token),
+                version=__version__,
+                reload=reload,
+                has_monitoring=settings.metrics.listen is None,
+            ),
+            make_monitoring(switch.desk, self._metrics, version=__version__),
+        )
         await self._listen(endpoint)
         with self._carrier(loop):
             store.start(loop)
             switch.begin(endpoint)
             await endpoint.serve()
-            api = make_api(switch.desk, self._metrics, TokenCache(store.token), version=__version__)
-            server = _HttpServer(uvicorn.Config(api, log_config=None, access_log=False, lifespan="off"))
-            serving = asyncio.ensure_future(server.serve(sockets=[web]))
+            for listener in listeners:
+                listener.start()
             auditing = asyncio.ensure_future(self._audit(store.path))
             retaining = asyncio.ensure_future(
                 retain(store, lambda: [world.tenant for world in worlds], Retention, utc_ms)
@@ -177,17 +237,18 @@ class _Demo:
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(signal.SIGHUP, on_hangup)
             _quiet_collector()
-            sys.stdout.write(self._banner(directory, texts[0], token_files[0]))
-            sys.stdout.flush()
+            self._greet(directory, texts, token_files[0])
             try:
                 await stop.wait()
-                await switch.drain(DRAIN_S)
+                _tell_systemd("STOPPING=1")
+                await switch.drain(self.settings.limits.drain_s)
             finally:
                 auditing.cancel()
                 retaining.cancel()
-                server.should_exit = True
-                await serving
+                for listener in listeners:
+                    await listener.stop()
                 endpoint.close()
 
     def _expect(self, world: World) -> None:
@@ -200,22 +261,112 @@ class _Demo:
             parties=[*(party.name for party in world.parties), *trunks],
         )
 
+    def _check_worlds(self) -> None:
+        """Read the worlds before there is a database: a mistake in one leaves no empty one behind."""
+        if not Path(self.settings.database.path).exists():
+            for path in self.settings.worlds:
+                load_world(Path(path))
+
+    def _fill(self, store: Store) -> list[str]:
+        """Load the worlds into an empty database; the texts of their files, which are read only where they count."""
+        if self._demo is None and not store.is_empty():
+            return []
+        paths = [Path(path) for path in self.settings.worlds]
+        texts = [read_file(path) for path in paths]
+        if store.is_empty():
+            for path, text in zip(paths, texts, strict=True):
+                store.load(parse_world(text, str(path)), at_ms=utc_ms())
+        return texts
+
+    def _first_provider(self, store: Store, texts: list[str]) -> str:
+        """Whose token is in the first file: his who has it already, or the provider of the first world."""
+        with suppress(OSError, UnicodeDecodeError):
+            owner = store.token(hash_token(Path(self.settings.http.token_file).read_text("ascii").strip()))
+            if owner is not None:
+                return owner[0]
+        return _provider(texts[0]) if texts else ""
+
+    def _greet(self, directory: Directory, texts: list[str], token_file: Path) -> None:
+        """Say that we are up, to whoever started us."""
+        settings = self.settings
+        if self._demo is None:
+            log.info(
+                "sipshop %s is up: SIP %s, HTTP %s%s, API token in %s",
+                __version__,
+                address_text(settings.sip.listen),
+                address_text(settings.http.listen),
+                "" if settings.metrics.listen is None else f", metrics {address_text(settings.metrics.listen)}",
+                token_file,
+            )
+        else:
+            carrier = self._demo.carrier_listen if self._demo.carrier else None
+            sys.stdout.write(
+                banner(settings, directory, world_text=texts[0], token_file=str(token_file), carrier=carrier)
+            )
+            sys.stdout.flush()
+        _tell_systemd("READY=1")
+
+    def _reload(self, file: Path) -> Reloaded:
+        """Read the configuration again and take what can change while we run; nothing of a file with an error.
+
+        Raises:
+            SettingsErrors: the file, or one that it names, cannot be used.
+        """
+        try:
+            holds, done = self._reread(file)
+        except SettingsErrors as errors:
+            for problem in errors.errors:
+                log.error("the configuration is not reloaded: %s", problem)  # noqa: TRY400  # what people wrote
+            raise
+        self.settings = holds
+        self._retimed.set()
+        for change in done.changed:
+            log.info("reloaded: %s", change)
+        for change in done.restart:
+            log.warning("waits for a restart: %s", change)
+        log.info("the configuration is reloaded: %d changed, %d wait", len(done.changed), len(done.restart))
+        return done
+
+    def _reread(self, file: Path) -> tuple[Settings, Reloaded]:
+        holds, done = reloaded(self.settings, load_settings(file))
+        try:
+            if self._tls is not None:
+                make_tls(holds.http)  # what cannot be used is told before anything has changed
+            begin_log(holds.logs)
+            if self._tls is not None:
+                load_certificate(self._tls, holds.http)
+            self._metrics.certified(_certified_until_s(holds))
+        except BadCertificate as error:
+            raise SettingsErrors([Problem(str(file), 0, "http", str(error))]) from error
+        except OSError as error:
+            why = f"{holds.logs.file} cannot be written: {error.strerror}"
+            raise SettingsErrors([Problem(str(file), 0, "logs.file", why)]) from error
+        return holds, done
+
     async def _audit(self, database: Path) -> None:
         """Have the books checked again and again, by a process of its own: it reads all of them and calls are busy."""
         while True:
-            await asyncio.sleep(AUDIT_EVERY_S)
-            audit = await asyncio.create_subprocess_exec(
-                *("nice", sys.executable, "-m", "sipshop", "audit", "--database", str(database), "--json"),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-            )
             try:
-                printed, _ = await audit.communicate()
-            except asyncio.CancelledError:
-                audit.kill()
-                await audit.wait()
-                raise
-            self._note_audit(printed)
+                async with asyncio.timeout(self.settings.database.audit_every_s or None):
+                    await self._retimed.wait()
+            except TimeoutError:
+                await self._audit_once(database)
+            else:
+                self._retimed.clear()
+
+    async def _audit_once(self, database: Path) -> None:
+        audit = await asyncio.create_subprocess_exec(
+            *("nice", sys.executable, "-m", "sipshop", "audit", "--database", str(database), "--json"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            printed, _ = await audit.communicate()
+        except asyncio.CancelledError:
+            audit.kill()
+            await audit.wait()
+            raise
+        self._note_audit(printed)
 
     def _note_audit(self, printed: bytes) -> None:
         """Count what an audit found, and log each breach."""
@@ -230,72 +381,39 @@ class _Demo:
         self._metrics.audited({law: found[law] for law in LAWS}, utc_ms() / 1000)
 
     async def _listen(self, endpoint: Endpoint) -> None:
-        host, port = self._options.listen
+        host, port = self.settings.sip.listen
         try:
             await endpoint.listen(host, port)
         except OSError as error:
-            raise _cannot_listen(error, "SIP", host, port, "--listen") from error
+            raise self._cannot_listen(error, "SIP", (host, port)) from error
 
-    def _bind_http(self) -> socket.socket:
-        host, port = self._options.http
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        web = socket.socket(family, socket.SOCK_STREAM)
-        web.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    def _listen_http(self, api: ASGIApp, monitoring: ASGIApp) -> list[Listener]:
+        http, metrics = self.settings.http, self.settings.metrics
+        listeners = []
         try:
-            web.bind((host, port))
+            what, address = "HTTP", http.listen
+            listeners.append(Listener(api, address, tls=self._tls, proxies=http.trusted_proxies))
+            if metrics.listen is not None:
+                what, address = "metrics", metrics.listen
+                listeners.append(Listener(monitoring, address))
         except OSError as error:
-            web.close()
-            raise _cannot_listen(error, "HTTP", host, port, "--http") from error
-        return web
+            raise self._cannot_listen(error, what, address) from error
+        return listeners
 
-    @contextmanager
-    def _carrier(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """The demo carrier as a process of its own, which ends when we do, however that is."""
-        if not self._options.carrier:
-            yield
-            return
-        host, port = self._options.carrier_listen
-        if ipaddress.ip_address(host).is_unspecified:
-            raise StartError(
-                f"the demo carrier names its address to phones, and {host} is none: --carrier-listen one that is"
-            )
-        option = "--carrier-listen another, or --no-carrier if a carrier of yours runs there"
-        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind is socket.SOCK_STREAM))
-                try:
-                    probe.bind((host, port))
-                except OSError as error:
-                    raise _cannot_listen(error, "the demo carrier", host, port, option) from error
-        child = subprocess.Popen(  # noqa: S603  # our own interpreter and our own module
-            [sys.executable, "-m", "sipshop.demo", host, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert child.stdin is not None, "it was opened as a pipe"
-        assert child.stdout is not None, "it was opened as a pipe"
-        sys.stdout.write(child.stdout.readline().decode())  # that it listens
-        watch = os.pidfd_open(child.pid)
+    def _cannot_listen(self, error: OSError, what: str, address: Address) -> StartError:
+        return _cannot_listen(error, what, address, (_OPTIONS if self._demo else _KEYS)[what])
 
-        def ended() -> None:
-            loop.remove_reader(watch)
-            log.error("the demo carrier ended by itself: calls will find no carrier until the demo is started again")
-
-        loop.add_reader(watch, ended)
-        try:
-            yield
-        finally:
-            loop.remove_reader(watch)
-            os.close(watch)
-            child.stdin.close()
-            try:
-                child.wait(2)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-            child.stdout.close()
+    def _carrier(self, loop: asyncio.AbstractEventLoop) -> AbstractContextManager[None]:
+        """The demo carrier, if this is a demo that has one."""
+        if self._demo is None or not self._demo.carrier:
+            return nullcontext()
+        return _carrier_of(self._demo, loop)
 
     def _issue_token(self, store: Store, world: World, *, is_first: bool) -> Path:
         """The file that holds a provider's API token: made once, readable by its owner alone."""
-        path = self._options.data / ("token" if is_first else f"token.{world.tenant}")
+        path = Path(self.settings.http.token_file)
+        if not is_first:
+            path = path.with_name(f"{path.name}.{world.tenant}")
         try:
             if path.exists():
                 token = path.read_text("ascii").strip()
@@ -307,7 +425,7 @@ class _Demo:
         except OSError as error:
             raise StartError(f"the token file {path} cannot be used: {error.strerror}") from error
         with suppress(Unwritable):  # a database that cannot be written knows the token from before
-            store.add_token(world.tenant, hash_token(token), "provider", "demo", utc_ms())
+            store.add_token(world.tenant, hash_token(token), "provider", "demo" if self._demo else "first", utc_ms())
         return path
 
     def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -315,30 +433,6 @@ class _Demo:
         del loop
         log.error("%s", context.get("message"), exc_info=context.get("exception"))
         self._metrics.count(MessageDropped(reason="unhandled"))
-
-    def _banner(self, directory: Directory, world_text: str, token_file: Path) -> str:
-        host, port = self._advertise
-        lines = [
-            "",
-            f"sipshop {__version__} is up",
-            f"  SIP      {_address(self._options.listen)}  UDP and TCP"
-            + ("" if self._advertise == self._options.listen else f", advertised as {_address(self._advertise)}"),
-            f"  HTTP     http://{_address(self._options.http)}  (API /api/v1, /metrics, /healthz, /readyz)",
-            f"  data     {self._options.data / DATABASE}, API token in {token_file}",
-        ]
-        if self._options.carrier:
-            lines.append(f"  carrier  {_address(self._options.carrier_listen)}  a tone, but for numbers that end in")
-            endings = "; ".join(f"{script.ending} {script.says.split(',')[0].split(' (')[0]}" for script in NUMBERS[:8])
-            lines += textwrap.wrap(endings, 100, initial_indent=" " * 11, subsequent_indent=" " * 11)
-        lines += ["", *_softphone(directory, world_text, host, port), ""]
-        if not ipaddress.ip_address(self._options.listen[0]).is_loopback:
-            lines += ["WARNING: the demo's passwords are published; do not let strangers reach this address."]
-            if self._options.carrier and ipaddress.ip_address(self._options.carrier_listen[0]).is_loopback:
-                lines += [
-                    "NOTE: other machines will not hear the demo carrier from here: docs/demo.md says how they do."
-                ]
-            lines += [""]
-        return "\n".join(lines) + "\n"
 
 
 class _RandomBytes:
@@ -355,61 +449,66 @@ class _RandomBytes:
         return taken
 
 
-class _HttpServer(uvicorn.Server):
-    """uvicorn without its signal handlers: when we stop is decided here."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+@contextmanager
+def _carrier_of(demo: DemoOptions, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(running_carrier(demo.carrier_listen, loop))
+        except NoAddress as error:
+            raise StartError(f"{error}: --carrier-listen one that is") from error
+        except OSError as error:
+            option = "--carrier-listen another, or --no-carrier if a carrier of yours runs there"
+            raise _cannot_listen(error, "the demo carrier", demo.carrier_listen, option) from error
         yield
 
 
-def _softphone(directory: Directory, world_text: str, host: str, port: int) -> list[str]:
-    """How to make a first call, with the first booth whose password the world's file still tells."""
-    passwords = _passwords(world_text)
-    for booth in directory.booths.values():
-        password = passwords.get(booth.name)
-        realm = directory.shop_of(booth).realm
-        if booth.auth is Auth.DIGEST and password is not None:
-            known = booth.ha1.get(Algorithm.MD5)
-            if known == ha1(Algorithm.MD5, booth.name, realm, password):
-                break
-    else:
-        return ["Booths and passwords are those of the world that was loaded first."]
-    server = f"{host}:{port}" if ":" not in host else f"[{host}]:{port}"
-    return [
-        f"Softphone: user {booth.name}, password {password}, server (domain, registrar) {server}, UDP",
-        "Try next, in another terminal:",
-        f"  .venv/bin/sipshop booth unlock {booth.name}      then dial 0049 30 555 1234",
-        "  .venv/bin/sipshop booth list",
-        f"  .venv/bin/sipshop session bill {booth.name}",
-    ]
+def _options(settings: Settings, process: str) -> Options:
+    limits = settings.limits
+    return Options(
+        process=process,
+        max_calls=limits.max_calls,
+        max_call_s=limits.max_call_s,
+        slice_s=limits.slice_s,
+        overload_lag_s=limits.overload_lag_ms / 1000,
+        bindings_per_booth=settings.sip.bindings_per_booth,
+        registration_least_s=settings.sip.registration_least_s,
+        registration_most_s=settings.sip.registration_most_s,
+    )
 
 
 def _provider(world_text: str) -> str:
     """Whose world it is, as far as it can be read; the database has the rest."""
     top = read_yaml(world_text, Problems("the world"))
-    provider = top.section("provider", required=False) if top is not None else None
-    return provider.text("name", "") if provider is not None else ""
+    return top.part("provider").text("name", "") if top is not None else ""
 
 
-def _passwords(world_text: str) -> dict[str, str]:
-    """The passwords in a world's text by booth, for the people who try the demo; they are stored nowhere."""
-    top = read_yaml(world_text, Problems("the world"))
-    booths = [booth for shop in top.sections("shops") for booth in shop.sections("booths")] if top is not None else []
-    first = {booth.text("name", ""): booth.text("password", "") for booth in booths}
-    return {name.partition("..")[0]: password.partition("..")[0] for name, password in first.items() if password}
+def _tcp_limits(settings: Settings) -> Limits:
+    sip = settings.sip
+    return Limits(
+        accepted=sip.tcp_connections,
+        per_source=sip.tcp_per_source,
+        silent_s=sip.tcp_silent_s,
+        idle_s=sip.tcp_idle_s,
+        connect_s=sip.tcp_connect_s,
+    )
 
 
-def _read_world(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise StartError(f"the world {path} cannot be read: {why}") from error
+def _certified_until_s(settings: Settings) -> int:
+    """When the certificate expires; 0 without one."""
+    certificate = settings.http.certificate
+    return 0 if certificate is None else expires_at_s(Path(certificate))
 
 
-def _cannot_listen(error: OSError, what: str, host: str, port: int, option: str) -> StartError:
+def _tell_systemd(state: str) -> None:
+    """Tell whoever waits for it by sd_notify(3), if somebody does."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, suppress(OSError):
+            notify.sendto(state.encode(), f"\0{address[1:]}" if address[0] == "@" else address)  # @: an abstract name
+
+
+def _cannot_listen(error: OSError, what: str, address: Address, option: str) -> StartError:
+    host, port = address
     if error.errno == errno.EADDRINUSE:
         return StartError(f"{what}: port {port} of {host} is in use: stop what runs there, or give {option}")
     if error.errno == errno.EADDRNOTAVAIL:
@@ -425,11 +524,6 @@ def _quiet_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-
-
-def _address(address: Address) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _log_health(writable: bool, why: str) -> None:

@@ -1,13 +1,12 @@
-"""The command line: `sipshop demo` starts a switch, everything else is a command to the one that runs.
+"""The command line: `serve` and `demo` start a switch, most of the rest are commands to the one that runs.
 
 The commands talk HTTP to the running server (`sipshop.console.api`) and know nothing of its rooms; only `audit`,
-`backup` and `restore` can work on a database by themselves. What is heavy is imported where it is needed, so that
-`sipshop booth list` answers at once.
+`backup` and `restore` can work on a database by themselves, and `check-config` and `doctor` need no server. What is
+heavy is imported where it is needed, so that `sipshop booth list` answers at once.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import shlex
@@ -32,6 +31,7 @@ USAGE: Final = 2  # or a bad configuration or world
 UNPRICED: Final = 3  # what `quote` was asked about
 UNREACHABLE: Final = 4  # no server, or it does not let us in
 VIOLATED: Final = 1  # by the books, which `audit` has read
+ILL: Final = 1  # is something that `doctor` has looked at
 
 OLDEST_PYTHON: Final = (3, 11)
 NEWEST_PYTHON: Final = (3, 13)
@@ -54,6 +54,9 @@ _EXIT_CODES: Final = (
 _AUDIT_EXIT_CODES: Final = (
     "Exit codes: 0 every law holds; 1 one does not, or refused by the server; 2 wrong usage, or a file that cannot be "
     "read; 4 no server there, or not authorised."
+)
+_DOCTOR_EXIT_CODES: Final = (
+    "Exit codes: 0 nothing is wrong, though something may be doubtful; 1 something is; 2 wrong usage or configuration."
 )
 
 app = typer.Typer(
@@ -193,6 +196,96 @@ def demo(
         carrier_listen=parse_listen(carrier_listen, "--carrier-listen"),
     )
     room.run_demo(options)
+
+
+# The server: what is started and checked by its configuration.
+
+
+@app.command(epilog=_EXIT_CODES)
+def serve(
+    config: Annotated[Path, typer.Option(metavar="FILE", help="How it runs; conf/sipshop.yaml explains every key.")],
+) -> None:
+    """Run the switch by its configuration; SIGTERM stops it, SIGHUP has it read the file again."""
+    from sipshop import app as room  # noqa: PLC0415 - the whole house, which no other command needs
+
+    room.run_server(config)
+
+
+@app.command("check-config", epilog=_EXIT_CODES)
+def check_config(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Configurations, or worlds.")],
+    as_json: Json = False,
+) -> None:
+    """Say everything that is wrong with configurations and worlds; start nothing, change nothing."""
+    from sipshop.load import check_file  # noqa: PLC0415 - the rooms that read files, which no other command needs
+
+    found = {str(file): check_file(file) for file in files}
+    if wants_json(context, as_json):
+        print_json(
+            {
+                "files": [
+                    {"file": file, "kind": kind, "problems": [str(each) for each in problems]}
+                    for file, (kind, problems) in found.items()
+                ]
+            }
+        )
+    else:
+        for file, (kind, problems) in found.items():
+            if not problems:
+                typer.echo(f"{clean(file)}: a {kind} without a mistake")
+            for problem in problems:
+                complain(str(problem))
+    if any(problems for _, problems in found.values()):
+        raise typer.Exit(USAGE)
+
+
+@app.command("reload", epilog=_EXIT_CODES)
+def reload_configuration(context: typer.Context, as_json: Json = False) -> None:
+    """Have the server read its configuration again, and say what changed and what waits for a restart."""
+    answer = Server(context).post("/reload", {})
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    for change in answer["changed"]:
+        typer.echo(clean(f"changed: {change['key']}: {change['old']} -> {change['new']}"))
+    for change in answer["restart"]:
+        typer.echo(clean(f"waits for a restart: {change['key']}: {change['old']} -> {change['new']}"))
+    if not answer["changed"] and not answer["restart"]:
+        typer.echo("Nothing has changed; certificates and the log's file were opened again.")
+
+
+@app.command("doctor", epilog=_DOCTOR_EXIT_CODES)
+def examine(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="How the server runs. [default: as the demo does]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at the machine and at the carriers: what is wrong, and what to do about it. Changes nothing."""
+    from sipshop.doctor import Verdict, examine_all  # noqa: PLC0415 - sockets and a database, which no other needs
+    from sipshop.load import load_settings  # noqa: PLC0415 - likewise
+    from sipshop.settings import Settings as ServerSettings  # noqa: PLC0415 - likewise
+    from sipshop.settings import SettingsErrors  # noqa: PLC0415 - likewise
+
+    try:
+        wanted = ServerSettings() if config is None else load_settings(config)
+    except SettingsErrors as errors:
+        for problem in errors.errors:
+            complain(str(problem))
+        raise typer.Exit(USAGE) from None
+    findings = examine_all(wanted)
+    if wants_json(context, as_json):
+        print_json({"findings": [asdict(finding) for finding in findings]})
+    else:
+        width = max(len(finding.verdict) for finding in findings)
+        for finding in findings:
+            typer.echo(clean(f"{finding.verdict:{width}}  {finding.what}: {finding.found}"))
+            if finding.remedy:
+                typer.echo(clean(f"{'':{width}}    -> {finding.remedy}"))
+    if any(finding.verdict is Verdict.WRONG for finding in findings):
+        raise typer.Exit(ILL)
 
 
 @app.command("carrier", epilog=_EXIT_CODES)
@@ -1190,18 +1283,12 @@ def parse_address(text: str, option: str) -> tuple[str, int | None]:
     >>> parse_address("[::1]:5060", "--listen")
     ('::1', 5060)
     """
-    wrong = typer.BadParameter(
-        f"{text!r} is not HOST[:PORT] with an IP address, such as 192.0.2.7:5060 or [2001:db8::7]:5060",
-        param_hint=option,
-    )
+    from sipshop import settings as room  # noqa: PLC0415 - only who starts a server pays for its settings
+
     try:
-        parts = urlsplit(f"//{text}")
-        host, port = str(ipaddress.ip_address(parts.hostname or "")), parts.port
-    except ValueError:
-        raise wrong from None
-    if parts.netloc != text or "@" in text or text.endswith(":"):  # more than an address, or less than it promises
-        raise wrong
-    return host, port
+        return room.parse_address(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def parse_listen(text: str, option: str) -> tuple[str, int]:

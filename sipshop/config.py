@@ -22,6 +22,7 @@ MAX_DEPTH: Final = 16
 # libyaml is about ten times faster, and not in every build of PyYAML.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00]+")
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _FLAGS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _SHOWN_CHARACTERS: Final = 40
@@ -31,7 +32,10 @@ E = TypeVar("E", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to mend in a file: `line` counts from 1, `field` is a path such as `shops[0].owner` or empty."""
+    """One thing to mend in a file: `line` counts from 1, `field` is a path such as `shops[0].owner` or empty.
+
+    A line of 0 is the file as a whole.
+    """
 
     file: str
     line: int
@@ -39,7 +43,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}"
+        where = f"{self.file}:{self.line}" if self.line else self.file
         return f"{where}: {self.field}: {self.message}" if self.field else f"{where}: {self.message}"
 
 
@@ -147,6 +151,20 @@ class Section:
                 self._note(item.line, f"{key}[{index}]", "must be a text")
         return tuple(texts)
 
+    def secret(self, key: str, fetch: Callable[[str], str]) -> str | None:
+        """Return a secret that is kept elsewhere, or None where the key is left out.
+
+        Here stands only where it is, `env:NAME` or `file:PATH`; `fetch` brings it or raises ValueError with what is
+        wrong. What was written is never shown: it may be the secret itself.
+        """
+
+        def fetched(text: str) -> str:
+            if not _REFERENCE.fullmatch(text):
+                raise ValueError("must be env:NAME or file:PATH: a secret is kept elsewhere, not in this file")
+            return fetch(text)
+
+        return self.text(key, "", check=fetched) or None
+
     def number(self, key: str, parse: Callable[[str], int], default: int | None = None) -> int:
         """Return what `parse` makes of a text, such as an amount; it raises ValueError with what is wrong."""
         written = self._scalar(key, required=default is None)
@@ -200,6 +218,11 @@ class Section:
             return None
         return Section(node, self._path(key), self._problems)
 
+    def part(self, key: str) -> Section:
+        """Return the table under a key, an empty one where it is left out or is no table."""
+        empty = Table(self.line, {}, {})
+        return self.section(key, required=False) or Section(empty, self._path(key), self._problems)
+
     def sections(self, key: str, *, required: bool = True) -> list[Section]:
         """Return the list of tables under a key."""
         found: list[Section] = []
@@ -209,6 +232,12 @@ class Section:
             else:
                 self._note(item.line, f"{key}[{index}]", "must be a table of keys and values")
         return found
+
+    def has(self, key: str) -> bool:
+        """Whether a key, known from now on, stands here."""
+        if key not in self._asked:
+            self._asked.append(key)
+        return key in self._table.values
 
     def lists_tables(self, key: str) -> bool:
         """Whether the list under a key begins with a table, where a list of texts may stand as well."""
@@ -372,22 +401,3 @@ def _build(event: yaml.Event, events: Iterator[yaml.Event], problems: Problems, 
 
 def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How the server runs; a port of 0 takes any free one.
-
-    `advertise` is the host or address that phones and carriers are told to send to, None for the one we listen on.
-    `max_calls` bounds the live calls of the whole switch, `max_call_s` the length of each.
-    """
-
-    listen_host: str = "127.0.0.1"
-    listen_port: int = 5060
-    advertise: str | None = None
-    http_host: str = "127.0.0.1"
-    http_port: int = 8080
-    database: str = "data/sipshop.db"
-    realm: str = "sipshop"
-    max_calls: int = 10_000
-    max_call_s: int = 4 * 3600

@@ -151,6 +151,11 @@ class Metrics:
             "When the last audit ended, since the Unix epoch; 0 before the first.",
             registry=registry,
         )
+        self._certified = Gauge(
+            "sipshop_certificate_expiry_timestamp_seconds",
+            "When the certificate of the HTTPS listener expires, since the Unix epoch; 0 without HTTPS.",
+            registry=registry,
+        )
         self._setup = _Children(
             Histogram(
                 "sipshop_setup_seconds",
@@ -279,6 +284,10 @@ class Metrics:
         for law, count in violations.items():
             self._violations[law,].set(count)
         self._audited.set(at_s)
+
+    def certified(self, until_s: int) -> None:
+        """The certificate in use expires at this instant (since the Unix epoch); 0 where there is none."""
+        self._certified.set(until_s)
 
     def lagged(self, seconds: float) -> None:
         """The event loop was `seconds` late for something that was due."""

@@ -631,7 +631,7 @@ def test_a_world_that_is_not_there(nowhere: None, first: list[str]) -> None:
         [sys.executable, "-m", "sipshop", *words], capture_output=True, text=True
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.splitlines()[-1].startswith("sipshop: the world nowhere.yaml cannot be read: ")
+    assert ended.stderr.splitlines()[-1].startswith("sipshop: nowhere.yaml: cannot be read: ")
 
 
 @pytest.mark.parametrize(

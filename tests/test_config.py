@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipshop import config
-from sipshop.config import MAX_BYTES, MAX_DEPTH, Problems, Section, Settings, read_yaml
+from sipshop.config import MAX_BYTES, MAX_DEPTH, Problems, Section, read_yaml
 
 
 class Colour(StrEnum):
@@ -191,11 +191,3 @@ def test_a_long_value_is_shown_by_its_beginning() -> None:
     section, problems = read(f"a: {'x' * 10_000}")
     section.flag("a")
     assert len(told(problems)[0]) < 100
-
-
-def test_settings_have_a_default_for_everything_and_cannot_be_changed() -> None:
-    settings = Settings()
-    assert (settings.listen_host, settings.listen_port) == ("127.0.0.1", 5060)
-    assert settings.max_call_s == 4 * 3600
-    with pytest.raises(AttributeError):
-        settings.listen_port = 1  # type: ignore[misc]  # what must fail

@@ -23,11 +23,16 @@ IO: Final = frozenset(
         "sipshop.cli",
         "sipshop.console",
         "sipshop.demo",
+        "sipshop.doctor",
+        "sipshop.greeting",
+        "sipshop.load",
+        "sipshop.logs",
         "sipshop.metrics",
         "sipshop.sip.endpoint",
         "sipshop.sip.transport",
         "sipshop.store",
         "sipshop.switch",
+        "sipshop.web",
     }
 )
 CLOCK_READERS: Final = frozenset({"sipshop.sip.endpoint", "sipshop.switch"})

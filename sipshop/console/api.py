@@ -7,9 +7,10 @@ committed when it is answered.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Annotated, Any, Final, Protocol
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response, Security
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -19,6 +20,7 @@ from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionT
 from sipshop.billing.errors import BadAmount, BillingError, UnknownAccount
 from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money, parse_amount
+from sipshop.config import Problem
 from sipshop.console.errors import bad_request, of_status, problem_of
 from sipshop.console.guard import Guard
 from sipshop.console.guard import Sender as _Sender
@@ -37,6 +39,7 @@ from sipshop.console.views import (
     PartyView,
     PayCommand,
     PaymentView,
+    ReloadedView,
     SuspendCommand,
     TopUpCommand,
     TransferList,
@@ -44,6 +47,7 @@ from sipshop.console.views import (
 )
 from sipshop.console.views import problems as _problems
 from sipshop.console.worlds import WorldDesk, add_worlds
+from sipshop.settings import Reloaded, SettingsErrors
 from sipshop.store.audit import Violation
 from sipshop.store.errors import StoreError
 from sipshop.switch import BoothStatus, Health, PartyStatus, SwitchError, UnknownBooth
@@ -148,8 +152,25 @@ class Exposition(Protocol):
         ...
 
 
-def make_api(desk: Desk, metrics: Exposition, tokens: TokenLookup, *, version: str) -> FastAPI:
-    """Build the ASGI application; `tokens` says whose a token is by its SHA-256 in hexadecimal."""
+def nothing_to_reload() -> Reloaded:
+    """What a reload does where no file says how the server runs: it raises SettingsErrors."""
+    raise SettingsErrors([Problem("the server", 0, "", "has no configuration to read again: it runs by its options")])
+
+
+def make_api(
+    desk: Desk,
+    metrics: Exposition,
+    tokens: TokenLookup,
+    *,
+    version: str,
+    reload: Callable[[], Reloaded] = nothing_to_reload,
+    has_monitoring: bool = True,
+) -> FastAPI:
+    """Build the ASGI application; `tokens` says whose a token is by its SHA-256 in hexadecimal.
+
+    `reload` reads the server's configuration again or raises SettingsErrors. Without `has_monitoring` the pages of
+    monitoring are left out: they have a listener of their own then (`make_monitoring`).
+    """
     api = FastAPI(
         title="sipshop",
         version=version,
@@ -158,8 +179,17 @@ def make_api(desk: Desk, metrics: Exposition, tokens: TokenLookup, *, version: s
         redoc_url=None,
     )
     api.add_middleware(Guard, tokens=tokens)
+    if has_monitoring:
+        api.include_router(_monitoring(desk, metrics))
+    api.include_router(_commands(desk, reload))
+    _answer_problems(api)
+    return api
+
+
+def make_monitoring(desk: Desk, metrics: Exposition, *, version: str) -> FastAPI:
+    """Build the ASGI application of a listener that only monitoring asks."""
+    api = FastAPI(title="sipshop monitoring", version=version, docs_url=None, redoc_url=None)
     api.include_router(_monitoring(desk, metrics))
-    api.include_router(_commands(desk))
     _answer_problems(api)
     return api
 
@@ -233,7 +263,7 @@ _PARTY: Final = _problems(
 _PARTY_READING: Final = _problems(_404=_PARTY[404]["description"], _422="invalid_request", _503="unavailable")
 
 
-def _commands(desk: Desk) -> APIRouter:
+def _commands(desk: Desk, reload: Callable[[], Reloaded]) -> APIRouter:
     """The endpoints behind the guard."""
     router = APIRouter(
         prefix="/api/v1",
@@ -243,6 +273,7 @@ def _commands(desk: Desk) -> APIRouter:
     _add_booths(router, desk)
     _add_parties(router, desk)
     add_worlds(router, desk.worlds)
+    _add_server(router, reload)
 
     @router.get("/cdrs", tags=["cdrs"], responses=_READING)
     async def list_cdrs(
@@ -265,6 +296,20 @@ def _commands(desk: Desk) -> APIRouter:
         return AuditView.of(one for one in await desk.audit() if one.tenant in {sender.tenant, whole})
 
     return router
+
+
+def _add_server(router: APIRouter, reload: Callable[[], Reloaded]) -> None:
+    refusals = _problems(
+        _403="forbidden: the token is not a provider's",
+        _422="bad_configuration: `errors` names everything that is wrong; nothing was changed",
+    )
+
+    @router.post("/reload", tags=["server"], responses=refusals)
+    async def reload_configuration(sender: _Sender) -> ReloadedView:
+        """Have the server read its configuration again; say what changed at once, and what waits for a restart."""
+        if sender.role != "provider":
+            raise HTTPException(403, "the configuration is the provider's business")
+        return ReloadedView.of(reload())
 
 
 def _add_booths(router: APIRouter, desk: Desk) -> None:
@@ -407,6 +452,6 @@ def _answer_problems(api: FastAPI) -> None:
                 problem = problem_of(error)
         return problem.response()
 
-    ours = (BillingError, StoreError, SwitchError, WorldErrors)
+    ours = (BillingError, SettingsErrors, StoreError, SwitchError, WorldErrors)
     for kind in (RequestValidationError, StarletteHTTPException, *ours, Exception):
         api.add_exception_handler(kind, answer)

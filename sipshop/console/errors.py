@@ -27,6 +27,7 @@ from sipshop.billing.errors import (
     UnknownParty,
 )
 from sipshop.billing.money import Money, format_micros
+from sipshop.settings import SettingsErrors
 from sipshop.store.errors import Conflict, NothingToPay, StoreError, Unwritable, WorldChanged
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
 from sipshop.switch import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownDeck
@@ -75,17 +76,17 @@ def problem_of(error: Exception) -> Problem:
 
     A stale bill carries `version` (as it is now), `new_calls` and `new_amount` (null where they are not known); a
     tender that is too small `total` (that was due), `tendered` and `missing`; a movement of more than there is `wanted`
-    and `available`; a credit limit that is too low `limit` and `used`. Amounts stand beside their `currency`. A world
-    that is wrong carries all its `errors`, each with `file`, `line`, `field` and `message`.
+    and `available`; a credit limit that is too low `limit` and `used`. Amounts stand beside their `currency`. A bad
+    configuration carries `errors`, a line each; a world that is wrong all its `errors`, each with `file`, `line`,
+    `field` and `message`.
     """
     if isinstance(error, BillingError):
         return _problem_of_money(error)
+    if isinstance(error, SettingsErrors | WorldErrors):
+        return _problem_of_a_file(error)
     match error:
         case UnknownBooth() | StoreUnknownBooth():
             return _problem(404, "unknown_booth", "There is no such booth", error)
-        case WorldErrors():
-            errors = [asdict(each) for each in error.errors]
-            return _problem(422, "bad_world", "The world cannot be used", error, errors=errors)
         case Conflict():
             return _problem(409, "conflict", "It is another provider's already", error)
         case WorldChanged():
@@ -109,6 +110,20 @@ def problem_of(error: Exception) -> Problem:
                 title="A bug in the server",
                 detail="the request failed in a way that nobody foresaw; the server's log says where",
             )
+
+
+def _problem_of_a_file(error: SettingsErrors | WorldErrors) -> Problem:
+    if isinstance(error, WorldErrors):
+        places = [asdict(each) for each in error.errors]
+        return _problem(422, "bad_world", "The world cannot be used", error, errors=places)
+    lines = [str(each) for each in error.errors]
+    return Problem(
+        status=422,
+        code="bad_configuration",
+        title="The configuration cannot be used",
+        detail="; ".join(lines),
+        extra={"errors": lines},
+    )
 
 
 def _problem_of_money(error: BillingError) -> Problem:

@@ -15,6 +15,7 @@ from sipshop.billing.desk import Bill, BillLine, Payment
 from sipshop.billing.money import format_micros
 from sipshop.billing.parties import Kind
 from sipshop.console.errors import MEDIA_TYPE
+from sipshop.settings import Change, Reloaded
 from sipshop.store.audit import LAWS, Violation
 from sipshop.switch import BoothStatus, PartyStatus
 
@@ -311,6 +312,34 @@ class AuditView(BaseModel):
             ViolationView(law=one.law, tenant=one.tenant, subject=one.subject, text=one.text) for one in violations
         ]
         return cls(clean=not found, laws=dict(LAWS), violations=found)
+
+
+class ChangeView(BaseModel):
+    """A key of the configuration with another value; of a secret neither is shown."""
+
+    key: str
+    old: str
+    new: str
+
+    @classmethod
+    def of(cls, change: Change) -> Self:
+        """Show a change."""
+        return cls(key=change.key, old=change.old, new=change.new)
+
+
+class ReloadedView(BaseModel):
+    """A configuration that was read again: what holds from now on, and what waits for a restart."""
+
+    changed: list[ChangeView]
+    restart: list[ChangeView]
+
+    @classmethod
+    def of(cls, done: Reloaded) -> Self:
+        """Show what a reload did."""
+        return cls(
+            changed=[ChangeView.of(change) for change in done.changed],
+            restart=[ChangeView.of(change) for change in done.restart],
+        )
 
 
 class ProblemView(BaseModel):

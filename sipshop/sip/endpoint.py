@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.transport import Transports
+from sipshop.sip.transport import Limits, Transports
 from sipshop.sip.useragent import Dropped, Output, Send, UserAgent
 
 #: The event loop's timers count in steps of this; an alarm that rang a fraction too early would only ring again.
@@ -29,6 +29,7 @@ class Endpoint:
         agent: UserAgent,
         handle: Callable[[Output, float], None],
         clock: Callable[[], float] = time.monotonic,
+        limits: Limits | None = None,
     ) -> None:
         self.agent = agent
         self._loop = loop
@@ -38,7 +39,7 @@ class Endpoint:
         self._alarm_at: float | None = None
         self._busy = False
         self.transports = Transports(
-            loop, on_message=self._on_message, on_lost=self._on_lost, on_dropped=self._on_dropped
+            loop, on_message=self._on_message, on_lost=self._on_lost, on_dropped=self._on_dropped, limits=limits
         )
 
     async def listen(self, host: str, port: int) -> None:

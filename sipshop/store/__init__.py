@@ -18,7 +18,7 @@ from sipshop.store.errors import (
 )
 from sipshop.store.journal import Done, Write
 from sipshop.store.rows import AccountState, LiveCall, Moved
-from sipshop.store.store import Disk, Store
+from sipshop.store.store import Disk, Store, stored_trunks
 from sipshop.store.worlds import WorldApplied, opening_transfer
 from sipshop.store.writes import (
     AccountMoved,
@@ -77,4 +77,5 @@ __all__ = [
     "Write",
     "audit_file",
     "opening_transfer",
+    "stored_trunks",
 ]

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
+from sipshop.proxy.routing import Trunk
 from sipshop.store import queries, rows
 from sipshop.store.audit import Violation, audit_file
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
@@ -388,6 +389,23 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def stored_trunks(path: Path) -> list[Trunk]:
+    """Return the trunks of every tenant in a database, whether a server runs on it or not.
+
+    Raises:
+        NewerSchema, OlderSchema: another sipshop made it.
+        Unusable: it is not there, damaged, or no database of ours.
+    """
+    try:
+        with closing(connect_reader(path)) as connection:
+            if secret_of(connection, path) is None:
+                return []
+            tenants = [row["tenant"] for row in queries.TENANTS.run(connection, {})]
+            return [rows.trunk(row) for tenant in tenants for row in queries.TRUNKS.run(connection, {"tenant": tenant})]
+    except sqlite3.Error as error:
+        raise Unusable(path, str(error)) from error
 
 
 class _Nothing:

@@ -47,6 +47,11 @@ class Meter:
         self._slice_s = slice_s
         self._caps = Caps()
 
+    def limit(self, *, most_s: int, slice_s: int) -> None:
+        """Grant by other limits from now on; what was granted stays."""
+        self._most_s = most_s
+        self._slice_s = slice_s
+
     def authorise(self, live: Live) -> calls.Granted | calls.Denied:
         """Have every level hold what the first slice costs."""
         most_s = self._most_s

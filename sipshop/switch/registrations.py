@@ -16,11 +16,13 @@ from sipshop.switch.directory import Directory
 class Registrations:
     """The bindings of every booth's phone, kept in memory and renewed by the phones themselves."""
 
-    def __init__(self, agent: UserAgent, directory: Directory, tell: Callable[[Fact], None]) -> None:
+    def __init__(
+        self, agent: UserAgent, directory: Directory, tell: Callable[[Fact], None], location: Location
+    ) -> None:
         self._agent = agent
         self._directory = directory
         self._tell = tell
-        self._location = Location()
+        self._location = location
         self._booths: dict[str, Booth] = {}  # by address of record, of those that have registered
         self._timer: Timer | None = None
 

@@ -87,11 +87,11 @@ class Settler:
 
     def _keep(self, cdr: Cdr, written: Callable[[], None], why: Exception) -> None:
         if cdr.answered_at_ms is None and len(self._unwritten) >= MOST_UNWRITTEN:
-            log.error("the CDR of unanswered call %s is given up: %s", cdr.call_id, why)
+            log.error("the CDR of an unanswered call is given up: %s", why, extra={"call": cdr.call_id})
             return
         self._unwritten.append((cdr, written))
         if self._retry is None:
-            log.error("CDRs cannot be written and wait: %s", why)
+            log.error("CDRs cannot be written and wait, this one first: %s", why, extra={"call": cdr.call_id})
             with self._turn() as now:
                 self._retry = self._timers.start(now + RETRY_S, self._try_again)
 

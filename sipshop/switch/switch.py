@@ -29,6 +29,7 @@ from sipshop.facts import (
 from sipshop.proxy import call as calls
 from sipshop.proxy.admission import Admitted, Booth, BoothState, Cause, Emergency, Refused, Shop, admit
 from sipshop.proxy.call import Call, Command, Side
+from sipshop.proxy.registrar import Location
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import DigestServer, Verified
@@ -75,9 +76,8 @@ log: Final = logging.getLogger("sipshop.switch")
 
 #: How often the store is told that we live: no call is billed past the last time (billing.md, recovery).
 HEARTBEAT_S: Final = 5.0
-#: How often the lag of the event loop is measured, and from which lag on new calls are refused.
+#: How often the lag of the event loop is measured.
 BEAT_S: Final = 0.5
-OVERLOAD_LAG_S: Final = 1.0
 BoothKey = tuple[str, str]
 
 
@@ -85,13 +85,18 @@ BoothKey = tuple[str, str]
 class Options:
     """How the switch runs: `process` names this run, `max_calls` bounds its live calls, `max_call_s` each talk.
 
-    A talk is granted in slices of `slice_s` while somebody in its chain can run out of money.
+    A talk is granted in slices of `slice_s` while somebody in its chain can run out of money. New calls are refused
+    while the event loop lags by more than `overload_lag_s`. The rest is how long and how often phones are registered.
     """
 
     process: str
     max_calls: int
     max_call_s: int
     slice_s: int = SLICE_S
+    overload_lag_s: float = 1.0
+    bindings_per_booth: int = 5
+    registration_least_s: int = 60
+    registration_most_s: int = 3600
 
 
 class Switch:
@@ -127,7 +132,7 @@ class Switch:
         self._started_s = clock()
         self._sealer = hmac.new(store.secret, digestmod="sha256")
         self._digest = DigestServer(store.secret, random)
-        self._registrations = Registrations(agent, directory, self._tell)
+        self._registrations = Registrations(agent, directory, self._tell, _location(options))
         self._calls = LiveCalls(directory)
         self.accounts = Accounts(store.accounts(), store.unpaid_sessions())
         self._settler = Settler(store, agent.timers, self._turn)
@@ -171,6 +176,11 @@ class Switch:
             self._recover(now)
             self._heartbeat(now)
             self._agent.timers.start(now + BEAT_S, partial(self._beat, now + BEAT_S))
+
+    def change(self, options: Options) -> None:
+        """Take other limits for the calls that begin from now on; registrations stay as they were begun."""
+        self._options = options
+        self._meter.limit(most_s=options.max_call_s, slice_s=options.slice_s)
 
     async def drain(self, limit_s: float) -> int:
         """Refuse new calls, end those that live, and wait until their CDRs are on disk; how many are left then.
@@ -279,7 +289,7 @@ class Switch:
         """Why nobody's call is taken at this moment, whoever he is; emergency calls are always heard."""
         if self._draining:
             cause = Cause.DRAINING
-        elif len(self._calls) >= self._options.max_calls or self._lag_s > OVERLOAD_LAG_S:
+        elif len(self._calls) >= self._options.max_calls or self._lag_s > self._options.overload_lag_s:
             cause = Cause.OVERLOADED
         elif request.call_id in self._interrupted:
             cause = Cause.RESTARTED
@@ -329,12 +339,13 @@ class Switch:
 
     def _admit_emergency(self, offer: Offer, now: float) -> None:
         trunks = self._directory.routings[offer.shop.tenant].emergency()
-        log.warning("emergency call of booth %s to %s", offer.booth.name, printable(offer.dialled))
+        about = {"tenant": offer.shop.tenant, "shop": offer.shop.name, "booth": offer.booth.name}
         if not trunks:
-            log.critical("no trunk takes emergency calls of shop %s", offer.shop.name)
+            log.critical("no trunk takes the emergency call to %s", printable(offer.dialled), extra=about)
             self._refuse_booth(offer, Cause.NO_ROUTE, now)
             return
         live = self._open(offer, trunks, now)
+        log.warning("emergency call to %s", printable(offer.dialled), extra={"call": live.call_id, **about})
         self._run(live, live.call.begin(now), now)
 
     def _open(self, offer: Offer, trunks: tuple[Trunk, ...], now: float) -> Live:
@@ -631,3 +642,12 @@ class Switch:
     def _tell(self, fact: Fact) -> None:
         for listener in self._listeners:
             listener(fact)
+
+
+def _location(options: Options) -> Location:
+    return Location(
+        max_bindings=options.bindings_per_booth,
+        min_expires_s=options.registration_least_s,
+        max_expires_s=options.registration_most_s,
+        default_expires_s=options.registration_most_s,
+    )

@@ -21,6 +21,7 @@ from sipshop.facts import LossSeen
 from sipshop.sip.leg import Failed, HungUp, OutgoingLeg
 from sipshop.store import Unwritable
 from sipshop.store.audit import audit
+from sipshop.switch import Options
 from sipshop.switch.status import PartyStatus
 from sipshop.world import World, parse_world
 from tests.switch.house import SWITCH, TENANT, House, at_once
@@ -251,6 +252,23 @@ def test_a_long_call_is_renewed_slice_by_slice_and_each_is_stored() -> None:
     house.phone.hang_up(leg)
     house.advance()
     assert house.cdr.hung_up_by is HungUpBy.CALLER
+
+
+def test_another_length_of_the_slices_holds_from_the_next_one_on() -> None:
+    house = house_of("100.00")
+    house.switch.change(Options(process="run-1", max_calls=100, max_call_s=7200, slice_s=20))
+    leg = talk(house, GERMANY)
+    assert granted_s(house) == 20
+    house.switch.change(Options(process="run-1", max_calls=100, max_call_s=7200, slice_s=300))
+    house.advance(15.0)
+    assert granted_s(house) > 300
+    house.phone.hang_up(leg)
+    house.advance()
+
+
+def granted_s(house: House) -> int:
+    ((granted_ms,),) = house.memory.connection.execute("SELECT granted_ms FROM calls").fetchall()
+    return int(granted_ms) // 1000
 
 
 def test_nobody_without_a_limit_is_ever_cut() -> None:

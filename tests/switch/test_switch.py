@@ -16,7 +16,7 @@ from sipshop.facts import CallAnswered, CallAttempted, CallEnded, CallRang, Regi
 from sipshop.sip.leg import Answered, Failed, HungUp, IncomingLeg, OutgoingLeg, State
 from sipshop.sip.message import Request, Response
 from sipshop.store import NothingToPay, Store, Unwritable
-from sipshop.switch import REFUSALS, UnknownBooth, refusal_series
+from sipshop.switch import REFUSALS, Options, UnknownBooth, refusal_series
 from tests.sip.peers import ANSWER, FORGETTING_S, Phone
 from tests.store.examples import opened
 from tests.switch.house import (
@@ -592,6 +592,26 @@ def test_draining_does_not_wait_for_ever_for_a_disk(
         house.disk.heal()
         await house.run(3.0)
         assert [cdr["result"] for cdr in await house.cdrs()] == ["answered"]
+
+    play(scene)
+
+
+def test_limits_that_change_hold_for_the_calls_that_begin_then(play: Callable[..., None]) -> None:
+    async def scene(house: DiskHouse) -> None:
+        first, _ = await house.talk()
+        house.switch.change(Options(process="run-1", max_calls=1, max_call_s=60))
+        turned_away = house.booth.call(SWITCH, BERLIN)
+        await house.run()
+        assert refused(house.booth, turned_away).status == 503
+        await house.run(61.0)
+        assert not isinstance(house.phone.last(first), HungUp), "it keeps the length that it began with"
+        house.phone.hang_up(first)
+        await house.run()
+        second, _ = await house.talk()
+        await house.run(59.0)
+        assert not isinstance(house.phone.last(second), HungUp)
+        await house.run(2.0)
+        assert isinstance(house.phone.last(second), HungUp)
 
     play(scene)
 

@@ -1,0 +1,454 @@
+"""How the server runs: the typed values of `conf/sipshop.yaml`, which explains every key, or all its errors at once.
+
+A field stands at the same path in the file as here (`limits.max_calls`), and has here the only copy of its default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
+from ipaddress import ip_address, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+
+from sipshop.config import Problem, Problems, Section, read_yaml, shown
+
+Address = tuple[str, int]
+"""(IP address, port)"""
+
+DAY_S: Final = 86_400
+
+_REALM: Final = re.compile(r"[ !#-\[\]-~]{1,64}")  # what needs no escape in a quoted string, RFC 3261 section 25.1
+_SECRET: Final = {"secret": True}  # of a field: it is never shown
+
+
+class LogFormat(StrEnum):
+    """How a line of the log looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """What is told from; each level tells what those after it tell, too."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SipSettings:
+    """Where phones and carriers reach us; `advertise` is the address that they are told, that of `listen` if None.
+
+    At most `tcp_connections` are accepted in all and `tcp_per_source` from one address; one that has not sent a whole
+    message is closed after `tcp_silent_s`, any that is not used after `tcp_idle_s`.
+    """
+
+    listen: Address = ("127.0.0.1", 5060)
+    advertise: Address | None = None
+    realm: str = "sipshop"
+    bindings_per_booth: int = 5
+    registration_least_s: int = 60
+    registration_most_s: int = 3600
+    tcp_connections: int = 4096
+    tcp_per_source: int = 256
+    tcp_silent_s: int = 30
+    tcp_idle_s: int = 3900
+    tcp_connect_s: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """Where people and programs reach us: HTTPS where there is a `certificate`, which is a file as `key` is.
+
+    `trusted_proxies` are addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    """
+
+    listen: Address = ("127.0.0.1", 8080)
+    certificate: str | None = None
+    key: str | None = None
+    key_password: str | None = field(default=None, repr=False, metadata=_SECRET)
+    trusted_proxies: tuple[str, ...] = ()
+    token_file: str = "data/token"  # noqa: S105  # where it is, not what it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """Where monitoring reaches us, if not where everybody does: /metrics, /healthz and /readyz are only there then."""
+
+    listen: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """The file that everything is in, and how often its books are audited; 0 is never."""
+
+    path: str = "data/sipshop.db"
+    audit_every_s: int = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """What the switch takes on: `max_calls` at once, each talk `max_call_s`, paid for in slices of `slice_s`.
+
+    New calls are refused while the event loop lags by more than `overload_lag_ms`; who stops the server gives the CDRs
+    of its calls `drain_s` to reach the disk.
+    """
+
+    max_calls: int = 10_000
+    max_call_s: int = 4 * 3600
+    slice_s: int = 60
+    overload_lag_ms: int = 1000
+    drain_s: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """What is written down, and where: to `file`, of which `files` of `file_mb` are kept, or to stderr if None."""
+
+    format: LogFormat = LogFormat.TEXT
+    level: LogLevel = LogLevel.INFO
+    file: str | None = None
+    file_mb: int = 100
+    files: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the server runs; `worlds` are the files that an empty database is filled from, one a provider."""
+
+    sip: SipSettings = SipSettings()
+    http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    limits: LimitSettings = LimitSettings()
+    logs: LogSettings = LogSettings()
+    worlds: tuple[str, ...] = ()
+
+    @property
+    def advertised(self) -> Address:
+        """The address that phones and carriers are told to send to."""
+        return self.sip.advertise or self.sip.listen
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach us by TLS."""
+        return self.http.certificate is not None
+
+
+class SettingsErrors(Exception):
+    """A configuration cannot be used; `errors` are all of its errors, by line, and the text has one on each line."""
+
+    def __init__(self, errors: Sequence[Problem]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(error) for error in self.errors))
+
+
+def parse_settings(text: str, filename: str, fetch: Callable[[str], str]) -> Settings:
+    """Return the settings that a YAML text gives; `filename` is only named in errors.
+
+    `fetch` brings the secret that a reference (`env:NAME`, `file:PATH`) leads to, or raises ValueError.
+
+    Raises:
+        SettingsErrors: the text cannot be read, or something in it is unknown, double, out of range or contradictory.
+    """
+    problems = Problems(filename)
+    top = read_yaml(text, problems)
+    settings = _settings(top, fetch) if top is not None else None
+    if problems or settings is None:
+        raise SettingsErrors(problems.in_order())
+    return settings
+
+
+def parse_address(text: str) -> tuple[str, int | None]:
+    """Read HOST[:PORT], HOST an IP address and in brackets if it is of version 6; raises ValueError.
+
+    >>> parse_address("[::1]:5060")
+    ('::1', 5060)
+    """
+    wrong = f"must be HOST[:PORT] with an IP address, such as 192.0.2.7:5060 or [2001:db8::7]:5060, not {shown(text)}"
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = str(ip_address(parts.hostname or "")), parts.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    if parts.netloc != text or "@" in text or text.endswith(":"):  # more than an address, or less than it promises
+        raise ValueError(wrong)
+    return host, port
+
+
+def address_text(address: Address) -> str:
+    """An address as people write it.
+
+    >>> address_text(("::1", 5060))
+    '[::1]:5060'
+    """
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+# What changes while the server runs.
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A key whose value is another one now; a secret is shown as such."""
+
+    key: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.old} -> {self.new}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """What a new configuration changes at once, and what has to wait for a restart."""
+
+    changed: tuple[Change, ...]
+    restart: tuple[Change, ...]
+
+
+def reloaded(running: Settings, wanted: Settings) -> tuple[Settings, Reloaded]:
+    """Return the settings that hold after a reload, and what became of each difference."""
+    both = running.is_https and wanted.is_https
+    tls = {
+        name: getattr(wanted.http if both else running.http, name) for name in ("certificate", "key", "key_password")
+    }
+    holds = replace(
+        running,
+        limits=wanted.limits,
+        logs=wanted.logs,
+        http=replace(running.http, **tls),
+        database=replace(running.database, audit_every_s=wanted.database.audit_every_s),
+    )
+    return holds, Reloaded(changed=tuple(_changes(running, holds)), restart=tuple(_changes(holds, wanted)))
+
+
+def _changes(old: Settings, new: Settings) -> Iterator[Change]:
+    before, after = _flat(old), _flat(new)
+    for key, (value, is_secret) in before.items():
+        if value != after[key][0]:
+            texts = ("a secret", "another") if is_secret else (_text(value), _text(after[key][0]))
+            yield Change(key, *texts)
+
+
+def _flat(part: object, path: str = "") -> Mapping[str, tuple[object, bool]]:
+    """Every value by its path in the file, with whether it is a secret."""
+    found: dict[str, tuple[object, bool]] = {}
+    assert is_dataclass(part), "settings are made of dataclasses"
+    for each in fields(part):
+        value = getattr(part, each.name)
+        if is_dataclass(value):
+            found |= _flat(value, f"{path}{each.name}.")
+        else:
+            found[path + each.name] = value, "secret" in each.metadata
+    return found
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case (str(host), int(port)):
+            return address_text((host, port))
+        case tuple():
+            return ", ".join(map(str, value)) or "nothing"
+        case _:
+            return str(value)
+
+
+# The reader of the file.
+
+
+def _settings(top: Section, fetch: Callable[[str], str]) -> Settings:
+    settings = Settings(
+        sip=_sip(top.part("sip")),
+        http=_http(top.part("http"), fetch),
+        metrics=_metrics(top.part("metrics")),
+        database=_database(top.part("database")),
+        limits=_limits(top.part("limits")),
+        logs=_logs(top.part("logs")),
+        worlds=top.texts("worlds", (), check=_path),
+    )
+    if len(set(settings.worlds)) < len(settings.worlds):
+        top.fault("worlds", "names a file twice")
+    _refuse_shared_ports(top, settings)
+    top.end()
+    return settings
+
+
+def _sip(section: Section) -> SipSettings:
+    default = SipSettings()
+    listen = _listen(section, "listen", default.listen)
+    advertise: Address | None = None
+    if section.has("advertise"):
+        advertise = _address(section, "advertise", listen[1])
+        if ip_address(advertise[0]).is_unspecified:
+            section.fault("advertise", f"nobody can send to {advertise[0]}: name this machine's address")
+    elif ip_address(listen[0]).is_unspecified:
+        section.fault(
+            "listen", f"phones cannot be told to send to {listen[0]}: add sip.advertise with this machine's address"
+        )
+    least_s = section.integer("registration_least_s", default.registration_least_s, low=1, high=DAY_S)
+    most_s = section.integer("registration_most_s", default.registration_most_s, low=60, high=DAY_S)
+    if least_s > most_s:
+        section.fault("registration_least_s", f"must be at most registration_most_s, which is {most_s}")
+    connections = section.integer("tcp_connections", default.tcp_connections, low=1, high=1_000_000)
+    per_source = section.integer("tcp_per_source", default.tcp_per_source, low=1, high=1_000_000)
+    if per_source > connections and section.has("tcp_per_source"):
+        section.fault("tcp_per_source", f"must be at most tcp_connections, which is {connections}")
+    idle_s = section.integer("tcp_idle_s", default.tcp_idle_s, low=60, high=7 * DAY_S)
+    if idle_s <= most_s:
+        section.fault(
+            "tcp_idle_s" if section.has("tcp_idle_s") else "registration_most_s",
+            f"tcp_idle_s ({idle_s}) must be above registration_most_s ({most_s}): a phone that registers again keeps "
+            "its connection",
+        )
+    settings = SipSettings(
+        listen=listen,
+        advertise=advertise,
+        realm=section.text("realm", default.realm, check=_realm),
+        bindings_per_booth=section.integer("bindings_per_booth", default.bindings_per_booth, low=1, high=100),
+        registration_least_s=least_s,
+        registration_most_s=most_s,
+        tcp_connections=connections,
+        tcp_per_source=per_source,
+        tcp_silent_s=section.integer("tcp_silent_s", default.tcp_silent_s, low=1, high=3600),
+        tcp_idle_s=idle_s,
+        tcp_connect_s=section.integer("tcp_connect_s", default.tcp_connect_s, low=1, high=60),
+    )
+    section.end()
+    return settings
+
+
+def _http(section: Section, fetch: Callable[[str], str]) -> HttpSettings:
+    default = HttpSettings()
+    certificate = section.text("certificate", "", check=_path) or None
+    key = section.text("key", "", check=_path) or None
+    for given, needs in (("certificate", "key"), ("key", "certificate"), ("key_password", "key")):
+        if section.has(given) and not section.has(needs):
+            section.fault(given, f"needs http.{needs} beside it")
+    settings = HttpSettings(
+        listen=_listen(section, "listen", default.listen),
+        certificate=certificate,
+        key=key,
+        key_password=section.secret("key_password", fetch),
+        trusted_proxies=section.texts("trusted_proxies", default.trusted_proxies, check=_network),
+        token_file=section.text("token_file", default.token_file, check=_path),
+    )
+    section.end()
+    return settings
+
+
+def _metrics(section: Section) -> MetricsSettings:
+    listen = _address(section, "listen", None) if section.has("listen") else None
+    section.end()
+    return MetricsSettings(listen=listen)
+
+
+def _database(section: Section) -> DatabaseSettings:
+    default = DatabaseSettings()
+    settings = DatabaseSettings(
+        path=section.text("path", default.path, check=_path),
+        audit_every_s=section.integer("audit_every_s", default.audit_every_s, low=0, high=7 * DAY_S),
+    )
+    section.end()
+    return settings
+
+
+def _limits(section: Section) -> LimitSettings:
+    default = LimitSettings()
+    settings = LimitSettings(
+        max_calls=section.integer("max_calls", default.max_calls, low=1, high=1_000_000),
+        max_call_s=section.integer("max_call_s", default.max_call_s, low=10, high=DAY_S),
+        slice_s=section.integer("slice_s", default.slice_s, low=10, high=3600),
+        overload_lag_ms=section.integer("overload_lag_ms", default.overload_lag_ms, low=10, high=60_000),
+        drain_s=section.integer("drain_s", default.drain_s, low=1, high=3600),
+    )
+    if section.sound and settings.slice_s > settings.max_call_s:
+        section.fault("slice_s", f"must be at most max_call_s, which is {settings.max_call_s}")
+    section.end()
+    return settings
+
+
+def _logs(section: Section) -> LogSettings:
+    default = LogSettings()
+    settings = LogSettings(
+        format=section.choice("format", LogFormat, default.format),
+        level=section.choice("level", LogLevel, default.level),
+        file=section.text("file", "", check=_path) or None,
+        file_mb=section.integer("file_mb", default.file_mb, low=1, high=10_000),
+        files=section.integer("files", default.files, low=2, high=1000),
+    )
+    for key in ("file_mb", "files"):
+        if section.has(key) and not section.has("file"):
+            section.fault(key, "needs logs.file beside it: stderr is kept by whoever reads it")
+    section.end()
+    return settings
+
+
+def _refuse_shared_ports(top: Section, settings: Settings) -> None:
+    """Two listeners on one address: the second would not start. SIP listens for TCP too."""
+    listeners = {"sip": settings.sip.listen, "http": settings.http.listen, "metrics": settings.metrics.listen}
+    taken: list[tuple[str, Address]] = []
+    for name, address in listeners.items():
+        if address is None or not address[1]:
+            continue
+        for other, theirs in taken:
+            if _overlap(address, theirs):
+                top.fault(name, f"listens on {address_text(address)}, where {other} does: give one another port")
+        taken.append((name, address))
+
+
+def _overlap(one: Address, other: Address) -> bool:
+    hosts = {one[0], other[0]}
+    return one[1] == other[1] and (len(hosts) == 1 or any(ip_address(host).is_unspecified for host in hosts))
+
+
+def _listen(section: Section, key: str, default: Address) -> Address:
+    return _address(section, key, None) if section.has(key) else default
+
+
+def _address(section: Section, key: str, port: int | None) -> Address:
+    """Read HOST:PORT, or HOST alone where a port is known; after a problem the port is 0."""
+    found: list[Address] = []
+
+    def check(text: str) -> str:
+        host, given = parse_address(text)
+        if given is None and port is None:
+            raise ValueError(f"{shown(text)} names no port: HOST:PORT")
+        if given == 0:
+            raise ValueError("a port is a number from 1 to 65535, not 0")
+        found.append((host, given or port or 0))
+        return text
+
+    section.text(key, check=check)
+    return found[0] if found else ("127.0.0.1", 0)
+
+
+def _realm(text: str) -> str:
+    if _REALM.fullmatch(text) is None:
+        raise ValueError(f"must be 1 to 64 ASCII characters without quotes and backslashes, not {shown(text)}")
+    return text
+
+
+def _path(text: str) -> str:
+    if not text or not text.isprintable():
+        raise ValueError(f"must be the path of a file, not {shown(text)}")
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        raise ValueError(f"must be an IP address or a network such as 192.0.2.0/24, not {shown(text)}") from None
+    if not network.prefixlen:
+        raise ValueError(f"{text} is everybody: name the proxies")
+    return text

@@ -1,0 +1,183 @@
+"""The log: one line for each event, whatever strangers write into it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sipshop.facts import (
+    CallAnswered,
+    CallAttempted,
+    CallEnded,
+    CallRang,
+    Fact,
+    LossSeen,
+    MessageDropped,
+    RegistrationChanged,
+    RequestRefused,
+)
+from sipshop.logs import JsonLines, TextLines, begin_log, log_fact
+from sipshop.settings import LogFormat, LogLevel, LogSettings
+
+ENDED = CallEnded(
+    call_id="1f0c",
+    tenant="Demo Telecom",
+    shop="Corner",
+    booth="booth1",
+    trunk="demo",
+    talk_ms=64_004,
+    result="answered",
+    sip_status=200,
+    q850=16,
+    hung_up_by="caller",
+)
+DETAILS: list[tuple[Fact, str]] = [
+    (
+        CallAttempted(tenant="t", shop="s", booth="b", call_id="c", kind="emergency", at_ms=1),
+        "a call begins: emergency call=c tenant=t shop=s booth=b",
+    ),
+    (CallRang(call_id="c", shop="s", after_ms=20), "it rings after 20 ms call=c shop=s"),
+    (
+        CallAnswered(call_id="c", shop="s", trunk="d", relayed_at_ms=1, after_ms=30, added_us=5),
+        "it is answered after 30 ms call=c shop=s trunk=d",
+    ),
+    (RegistrationChanged(tenant="t", shop="s", booth="b", bindings=2), "registered: 2 tenant=t shop=s booth=b"),
+    (RequestRefused(status=403, cause="locked", shop="s"), "refused with 403: locked shop=s"),
+    (RequestRefused(status=401, cause="unauthenticated", shop=None), "refused with 401: unauthenticated"),
+    (MessageDropped(reason="malformed"), "a message was dropped: malformed"),
+]
+
+
+@pytest.fixture
+def logged(tmp_path: Path) -> Iterator[Path]:
+    """A file that the log may be written to; the log ends with the test."""
+    yield tmp_path / "sipshop.log"
+    for handler in [each for each in logging.getLogger().handlers if each.get_name() == "sipshop.logs"]:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+    logging.getLogger("sipshop").setLevel(logging.NOTSET)
+
+
+def record(message: str, *arguments: object, **about: object) -> logging.LogRecord:
+    made = logging.LogRecord("sipshop.x", logging.WARNING, "x.py", 1, message, arguments, None)
+    made.created = 1_767_225_599.0075
+    made.__dict__.update(about)
+    return made
+
+
+def failure(text: str) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """An exception as a log is given it."""
+    try:
+        fail(text)
+    except ValueError as error:
+        return type(error), error, error.__traceback__
+    raise AssertionError("it has failed")
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def lines_of(file: Path) -> list[str]:
+    return file.read_text("utf-8").splitlines()
+
+
+def test_a_line_of_text_says_when_how_bad_where_what_and_about_which_call() -> None:
+    line = TextLines().format(record("trunk %s is silent", "demo", call="1f0c", shop="Corner Shop", trunk=""))
+    assert line == '2025-12-31T23:59:59.007Z WARNING sipshop.x: trunk demo is silent call=1f0c shop="Corner Shop"'
+
+
+def test_a_line_of_json_says_the_same() -> None:
+    line = JsonLines().format(record("trunk %s is silent", "demo", call="1f0c", shop="Corner Shop", trunk=""))
+    assert json.loads(line) == {
+        "at": "2025-12-31T23:59:59.007Z",
+        "level": "warning",
+        "logger": "sipshop.x",
+        "message": "trunk demo is silent",
+        "call": "1f0c",
+        "shop": "Corner Shop",
+    }
+
+
+@pytest.mark.parametrize("formatter", [TextLines(), JsonLines()])
+@given(foreign=st.text(max_size=60) | st.sampled_from(["\nERROR forged", "\x1b[2J", "\u2028", "\r\n", 'a" call=x']))
+def test_foreign_text_stays_in_its_line(formatter: logging.Formatter, foreign: str) -> None:
+    caught = record("dialled %s", foreign, booth=foreign)
+    caught.exc_info = failure(foreign)
+    line = formatter.format(caught)
+    assert line.isascii()
+    assert line.isprintable()
+    if isinstance(formatter, JsonLines):
+        assert json.loads(line)["message"] == f"dialled {foreign}"
+
+
+def test_a_value_cannot_pass_for_another_key() -> None:
+    assert TextLines().format(record("x", booth="b call=forged")).endswith(' booth="b call=forged"')
+
+
+def test_a_traceback_is_in_the_line_of_its_message() -> None:
+    caught = record("no luck")
+    caught.exc_info = failure("boom")
+    text, parsed = TextLines().format(caught), json.loads(JsonLines().format(caught))
+    assert "no luck | Traceback (most recent call last):\\n" in text
+    assert text.endswith("ValueError: boom")
+    assert parsed["exception"].endswith("ValueError: boom")
+
+
+def test_the_end_of_a_call_is_told_with_its_id(logged: Path) -> None:
+    begin_log(LogSettings(file=str(logged)))
+    log_fact(ENDED)
+    [line] = lines_of(logged)
+    assert line[25:] == (
+        "INFO sipshop.calls: the call has ended by the caller: answered, SIP 200, talked 64.004 s "
+        'call=1f0c tenant="Demo Telecom" shop=Corner booth=booth1 trunk=demo'
+    )
+
+
+def test_a_loss_is_a_warning(logged: Path) -> None:
+    begin_log(LogSettings(file=str(logged), level=LogLevel.WARNING))
+    log_fact(ENDED)
+    log_fact(LossSeen(tenant="t", party="ann", call_id="c"))
+    assert [line[25:] for line in lines_of(logged)] == ["WARNING sipshop.calls: ann loses on this call call=c tenant=t"]
+
+
+def test_details_are_told_only_at_the_level_debug(logged: Path) -> None:
+    begin_log(LogSettings(file=str(logged)))
+    for fact, _ in DETAILS:
+        log_fact(fact)
+    assert lines_of(logged) == []
+    begin_log(LogSettings(file=str(logged), level=LogLevel.DEBUG))
+    for fact, _ in DETAILS:
+        log_fact(fact)
+    assert [line[25:] for line in lines_of(logged)] == [f"DEBUG sipshop.calls: {text}" for _, text in DETAILS]
+
+
+def test_a_log_that_begins_again_has_one_place_and_one_form(logged: Path) -> None:
+    begin_log(LogSettings(file=str(logged)))
+    moved = logged.rename(logged.with_name("moved.log"))
+    begin_log(LogSettings(file=str(logged), format=LogFormat.JSON))
+    logging.getLogger("sipshop.x").info("hello")
+    assert moved.read_text() == ""
+    assert [json.loads(line)["message"] for line in lines_of(logged)] == ["hello"]
+
+
+def test_a_file_that_cannot_be_written_changes_nothing(logged: Path) -> None:
+    begin_log(LogSettings(file=str(logged)))
+    with pytest.raises(OSError, match="No such file"):
+        begin_log(LogSettings(file=str(logged.parent / "no" / "folder.log"), level=LogLevel.ERROR))
+    logging.getLogger("sipshop.x").info("still here")
+    assert len(lines_of(logged)) == 1
+
+
+def test_old_files_go_when_there_are_enough(logged: Path) -> None:
+    begin_log(LogSettings(file=str(logged), file_mb=1, files=2))
+    for _ in range(6):
+        logging.getLogger("sipshop.x").info("x" * 400_000)
+    assert sorted(path.name for path in logged.parent.iterdir()) == ["sipshop.log", "sipshop.log.1"]

@@ -1,0 +1,246 @@
+"""The doctor, shown machines and carriers that have something."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+from typer.testing import CliRunner
+
+from sipshop import cli, doctor
+from sipshop.doctor import Finding, Verdict, examine_all
+from sipshop.settings import DatabaseSettings, HttpSettings, MetricsSettings, Settings, SipSettings
+from sipshop.sip.message import Request, parse
+
+from .harness import HOST, ROOT, World, free_port
+
+pytestmark = pytest.mark.wire
+
+CERTIFICATES: Final = ROOT / "tests" / "certificates"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PATIENCE_S", 0.3)
+
+
+@pytest.fixture
+def healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of a machine that has nothing; its files are in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resolv.conf").write_text("# none\n")
+    return Settings(
+        sip=SipSettings(listen=(HOST, free_port())),
+        http=HttpSettings(listen=(HOST, free_port()), token_file="token"),
+        database=DatabaseSettings(path="data/sipshop.db"),
+        worlds=(written(f"port: {free_port()}"),),
+    )
+
+
+def written(trunk: str) -> str:
+    """The file of a world with one trunk, at this port."""
+    world = World(booths={"b": ""}, trunks={"away": f"{trunk}, emergency: true"}, routes={"": ["away"]})
+    Path("world.yaml").write_text(world.yaml())
+    return "world.yaml"
+
+
+def findings(settings: Settings) -> dict[str, Finding]:
+    return {finding.what: finding for finding in examine_all(settings, Path("resolv.conf"))}
+
+
+@contextmanager
+def taken(kind: socket.SocketKind) -> Iterator[int]:
+    """A port that somebody has, and where he never answers."""
+    with socket.socket(socket.AF_INET, kind) as somebody:
+        somebody.bind((HOST, 0))
+        if kind is socket.SOCK_STREAM:
+            somebody.listen()
+        yield somebody.getsockname()[1]
+
+
+@contextmanager
+def carrier(kind: socket.SocketKind, answer: Callable[[bytes], bytes]) -> Iterator[int]:
+    """A carrier that answers one question."""
+    with socket.socket(socket.AF_INET, kind) as listening:
+        listening.bind((HOST, 0))
+        listening.settimeout(5)
+        if kind is socket.SOCK_STREAM:
+            listening.listen()
+
+        def serve() -> None:
+            if kind is socket.SOCK_STREAM:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.sendall(answer(connection.recv(65_535)))
+            else:
+                question, asker = listening.recvfrom(65_535)
+                listening.sendto(answer(question), asker)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join()
+
+
+def with_trunk(settings: Settings, port: int, transport: str = "udp") -> Settings:
+    return replace(settings, worlds=(written(f"port: {port}, transport: {transport}"),))
+
+
+def well(question: bytes) -> bytes:
+    request = parse(question)
+    assert isinstance(request, Request)
+    assert request.method == "OPTIONS"
+    return request.reply(200, to_tag="x").encode()
+
+
+def test_a_healthy_machine_has_nothing_wrong_but_its_carrier(healthy: Settings) -> None:
+    found = findings(healthy)
+    assert {what for what, finding in found.items() if finding.verdict is Verdict.WRONG} == {"trunk away"}
+    assert found["port of SIP, UDP"].found.endswith(" is free")
+    assert found["database"].found == "data/sipshop.db is not there yet: the first start makes it from world.yaml"
+    assert not Path("data").exists(), "it only looks"
+
+
+@pytest.mark.parametrize("finding", ["port of SIP, UDP", "port of SIP, TCP", "port of HTTP", "port of metrics"])
+def test_a_port_that_another_program_has(healthy: Settings, finding: str) -> None:
+    with taken(socket.SOCK_DGRAM if "UDP" in finding else socket.SOCK_STREAM) as port:
+        address = (HOST, port)
+        ill = {
+            "SIP": replace(healthy, sip=SipSettings(listen=address)),
+            "HTTP": replace(healthy, http=HttpSettings(listen=address)),
+            "metrics": replace(healthy, metrics=MetricsSettings(listen=address)),
+        }[finding.removeprefix("port of ").partition(",")[0]]
+        found = findings(ill)[finding]
+    assert found.verdict is Verdict.WRONG
+    assert found.found == f"{HOST}:{port} is in use, not by a sipshop"
+    assert f"sport = :{port}" in found.remedy
+
+
+def test_an_address_of_another_machine(healthy: Settings) -> None:
+    found = findings(replace(healthy, sip=SipSettings(listen=("192.0.2.1", 5060))))
+    assert found["port of SIP, UDP"].found == "192.0.2.1 is no address of this machine"
+
+
+def test_an_address_that_phones_are_told_and_nobody_listens_on(healthy: Settings) -> None:
+    found = findings(replace(healthy, sip=replace(healthy.sip, advertise=("192.0.2.1", 5060))))
+    assert found["sip.advertise"].verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["UDP", "TCP"])
+def test_a_carrier_that_is_well(healthy: Settings, kind: socket.SocketKind) -> None:
+    with carrier(kind, well) as port:
+        found = findings(with_trunk(healthy, port, "udp" if kind is socket.SOCK_DGRAM else "tcp"))["trunk away"]
+    assert found.verdict is Verdict.GOOD
+    assert " answers 200 after " in found.found
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", "answers, but not in SIP", id="another protocol"),
+        pytest.param(b"", "cannot be reached: it closed the connection", id="nothing"),
+    ],
+)
+def test_a_carrier_that_is_none(healthy: Settings, answer: bytes, says: str) -> None:
+    with carrier(socket.SOCK_STREAM, lambda _question: answer) as port:
+        found = findings(with_trunk(healthy, port, "tcp"))["trunk away"]
+    assert found.verdict is Verdict.WRONG
+    assert says in found.found
+
+
+def test_a_carrier_that_is_silent_may_be_well(healthy: Settings) -> None:
+    with taken(socket.SOCK_DGRAM) as port:
+        found = findings(with_trunk(healthy, port))["trunk away"]
+    assert found.verdict is Verdict.DOUBTFUL
+    assert "does not answer OPTIONS within 0.3 s" in found.found
+
+
+def test_a_carrier_where_nobody_listens(healthy: Settings) -> None:
+    found = findings(healthy)["trunk away"]
+    assert (found.verdict, found.found.partition(" UDP ")[2]) == (
+        Verdict.WRONG,
+        "cannot be reached: Connection refused",
+    )
+
+
+def test_a_database_that_is_none(healthy: Settings) -> None:
+    Path("data").mkdir()
+    Path("data/sipshop.db").write_text("not a database at all, whatever its name may say\n" * 100)
+    found = findings(healthy)["database"]
+    assert found.verdict is Verdict.WRONG
+    assert "cannot be used as a sipshop database" in found.found
+
+
+def test_a_world_that_is_broken(healthy: Settings) -> None:
+    Path("world.yaml").write_text("provider: {name: X}\n")
+    found = findings(healthy)["worlds"]
+    assert found.verdict is Verdict.WRONG
+    assert found.found.startswith("world.yaml:")
+
+
+@pytest.mark.parametrize(
+    ("files", "verdict", "says"),
+    [
+        pytest.param(("desk.pem", "desk.key"), Verdict.GOOD, "is good for", id="a good one"),
+        pytest.param(("expired.pem", "desk.key"), Verdict.WRONG, "has expired", id="an old one"),
+        pytest.param(("desk.pem", "renewed.key"), Verdict.WRONG, "is not the key of", id="another key"),
+    ],
+)
+def test_a_certificate(healthy: Settings, files: tuple[str, str], verdict: Verdict, says: str) -> None:
+    certificate, key = (str(CERTIFICATES / file) for file in files)
+    found = findings(replace(healthy, http=replace(healthy.http, certificate=certificate, key=key)))["certificate"]
+    assert found.verdict is verdict
+    assert says in found.found
+
+
+def test_tokens_that_strangers_may_read_on_the_way(healthy: Settings) -> None:
+    found = findings(replace(healthy, http=replace(healthy.http, listen=("0.0.0.0", free_port()))))["certificate"]
+    assert found.verdict is Verdict.DOUBTFUL
+
+
+def test_a_token_that_others_may_read(healthy: Settings) -> None:
+    token = Path("token")
+    token.write_text("sipshop_x\n")
+    token.chmod(0o644)
+    assert findings(healthy)["token"].remedy == "chmod 600 token"
+    token.chmod(0o600)
+    assert "token" not in findings(healthy)
+
+
+def test_a_name_server_that_does_not_answer(healthy: Settings) -> None:
+    Path("resolv.conf").write_text("search example\nnameserver 127.0.0.253\n")
+    assert findings(healthy)["DNS"].found == "127.0.0.253 does not answer"
+
+
+def test_few_files(healthy: Settings) -> None:
+    found = findings(replace(healthy, sip=replace(healthy.sip, tcp_connections=10_000_000)))["open files"]
+    assert (found.verdict, found.found.partition("; ")[2]) == (Verdict.DOUBTFUL, "20000512 may be needed")
+
+
+def test_the_command_says_what_to_do_and_fails(healthy: Settings) -> None:
+    Path("sipshop.yaml").write_text(
+        f"worlds: [world.yaml]\nsip: {{listen: '{HOST}:{healthy.sip.listen[1]}'}}\n"
+        f"http: {{listen: '{HOST}:{healthy.http.listen[1]}'}}\n"
+    )
+    said = CliRunner().invoke(cli.app, ["doctor", "--config", "sipshop.yaml"])
+    assert said.exit_code == 1
+    assert "wrong  trunk away: " in said.stdout
+    assert "\n         -> its address; or it is down\n" in said.stdout
+    as_json = CliRunner().invoke(cli.app, ["--json", "doctor", "--config", "sipshop.yaml"])
+    assert {"verdict", "what", "found", "remedy"} == set(json.loads(as_json.stdout)["findings"][0])
+    assert sorted(path.name for path in Path().iterdir()) == ["resolv.conf", "sipshop.yaml", "world.yaml"], (
+        "it has changed nothing"
+    )
+
+
+def test_the_command_reads_its_configuration_first(tmp_path: Path) -> None:
+    said = CliRunner().invoke(cli.app, ["doctor", "--config", str(tmp_path / "none.yaml")])
+    assert said.exit_code == 2
+    assert said.stderr.endswith("none.yaml: cannot be read: No such file or directory\n")
