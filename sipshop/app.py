@@ -237,7 +237,8 @@ class _House:
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop.set)
-            loop.add_signal_handler(signal.SIGHUP, on_hangup)
+            if self._file is not None:  # a demo ends with its terminal
+                loop.add_signal_handler(signal.SIGHUP, on_hangup)
             _quiet_collector()
             self._greet(directory, texts, token_files[0])
             try:
@@ -332,15 +333,16 @@ class _House:
         try:
             if self._tls is not None:
                 make_tls(holds.http)  # what cannot be used is told before anything has changed
+            until_s = _certified_until_s(holds)
             begin_log(holds.logs)
             if self._tls is not None:
                 load_certificate(self._tls, holds.http)
-            self._metrics.certified(_certified_until_s(holds))
         except BadCertificate as error:
             raise SettingsErrors([Problem(str(file), 0, "http", str(error))]) from error
         except OSError as error:
             why = f"{holds.logs.file} cannot be written: {error.strerror}"
             raise SettingsErrors([Problem(str(file), 0, "logs.file", why)]) from error
+        self._metrics.certified(until_s)
         return holds, done
 
     async def _audit(self, database: Path) -> None:

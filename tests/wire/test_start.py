@@ -63,6 +63,11 @@ def test_the_demo_s_carrier_dies_with_the_demo(tmp_path: Path) -> None:
         until(lambda: bindable(port), "the end of the carrier")
 
 
+def test_the_demo_ends_with_its_terminal(tmp_path: Path) -> None:
+    with Server(tmp_path, (ROOT / "conf" / "demo.yaml").read_text()) as server:
+        assert server.ready().stop(signal.SIGHUP) == -signal.SIGHUP
+
+
 def bindable(port: int) -> bool:
     """Whether nobody listens for UDP on a port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
