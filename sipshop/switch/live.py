@@ -74,9 +74,11 @@ class LiveCalls:
         return len(self._by_booth.get(booth, ()))
 
     def below(self, tenant: str, party: str) -> list[Live]:
-        """The calls of every booth below a party."""
+        """The calls of every booth below a party; a shop that was removed from its world is below nobody."""
         return [
             live
             for live in self._by_id.values()
-            if live.tenant == tenant and any(above.name == party for above in self._directory.chain(live.offer.shop))
+            if live.tenant == tenant
+            and (tenant, live.offer.shop.name) in self._directory.shops
+            and any(above.name == party for above in self._directory.chain(live.offer.shop))
         ]

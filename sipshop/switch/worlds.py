@@ -93,12 +93,13 @@ class Worlds:
             StoreError: nothing was written.
         """
         async with self._changing:
+            offers = [live.offer for live in self._calls if live.tenant == tenant]
+            booths = frozenset(offer.booth.name for offer in offers)
+            shops = frozenset(offer.shop.name for offer in offers)
 
-            def planned(world: World, history: History) -> Plan:
-                busy = history.booths | {live.offer.booth.name for live in self._calls if live.tenant == tenant}
-                shops = history.shops | {live.offer.shop.name for live in self._calls if live.tenant == tenant}
-                history = replace(history, booths=busy, shops=shops)
-                return plan_world(text, filename, world, history=history, prune=prune)
+            def planned(world: World, history: History) -> Plan:  # on a thread of its own
+                busy = replace(history, booths=history.booths | booths, shops=history.shops | shops)
+                return plan_world(text, filename, world, history=busy, prune=prune)
 
             plan, history = await self._store.plan_world(tenant, planned)
             if not dry_run and plan.changes:

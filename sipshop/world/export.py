@@ -76,16 +76,19 @@ def _deck(deck: RateDeck) -> Iterator[str]:
 
 
 def _rate(rate: Rate) -> Mapping[str, Value]:
-    return {
-        "prefix": rate.prefix,
-        "destination": rate.destination,
-        "connect_fee": format_nanos(rate.connect_fee_nanos),
+    """A rate without what goes without saying: decks are long, and what is exported must not be too long to read."""
+    name: Mapping[str, Value] = {"prefix": rate.prefix, "destination": rate.destination}
+    fee, first, next_ = (
+        format_nanos(nanos) for nanos in (rate.connect_fee_nanos, rate.first_price_nanos, rate.next_price_nanos)
+    )
+    prices: Mapping[str, Value] = {
+        **({"connect_fee": fee} if rate.connect_fee_nanos else {}),
         "first_s": rate.first_s,
-        "first_price": format_nanos(rate.first_price_nanos),
+        "first_price": first,
         "next_s": rate.next_s,
-        "next_price": format_nanos(rate.next_price_nanos),
-        **({"forbidden": True} if rate.forbidden else {}),
+        **({"next_price": next_} if next_ != first else {}),
     }
+    return {**name, **prices, **({"forbidden": True} if rate.forbidden else {})}
 
 
 def _trunk(trunk: Trunk) -> Mapping[str, Value]:

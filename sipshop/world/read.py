@@ -567,6 +567,8 @@ class _Shops:
         hashes = self._hashes(section, auth, realm, names, ranged=".." in written)
         disabled = section.flag("disabled", default=False)
         unlocked = section.flag("open", default=False)
+        if disabled and unlocked:
+            section.fault("open", "is not asked for with `disabled: true`")
         section.end()
         if not section.sound:
             return

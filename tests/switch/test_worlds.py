@@ -202,6 +202,20 @@ def test_a_booth_that_never_had_a_customer_is_pruned_away_even_unlocked_again(ho
     assert [booth.name for booth in stored(house).booths] == ["gate"]
 
 
+def test_a_booth_that_calls_for_help_is_not_pruned_away() -> None:
+    house = House(world=parse_world(TEXT, "world.yaml"))
+    house.phone.call(SWITCH, "112")
+    house.advance()
+    house.carrier.answer(house.carrier.incoming)
+    house.advance()
+    text = changed(("      - {name: gate, auth: ip, ip: 192.0.2.11}\n", ""))
+    (change,) = apply(house, text, prune=True).changes
+    assert (change.action, change.name, house.switch.desk.party(TENANT, "Ann").live_calls) == ("disable", "gate", 1)
+    house.forget()
+    (change,) = apply(house, text, prune=True).changes
+    assert (change.action, change.name) == ("remove", "gate")
+
+
 def test_a_suspended_party_and_a_disabled_trunk_are_out_of_use_at_once(house: House) -> None:
     apply(house, changed(("{name: one, host: 192.0.2.20,", "{name: one, host: 192.0.2.20, disabled: true,")))
     house.phone.call(SWITCH, BERLIN)

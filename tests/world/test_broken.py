@@ -129,6 +129,12 @@ BROKEN = [
         'name: "b00000..b99999",',
         "23: shops[0].booths[1].name: is a range of",
     ),
+    (
+        "a booth open and disabled",
+        "password: two",
+        "password: two, open: true, disabled: true",
+        "23: shops[0].booths[1].open: is not asked for with",
+    ),
     ("a person in no shop", "shop: center}", "shop: centre}", "25: operators[0].shop: there is no shop named 'centre'"),
     ("a person twice", "name: otto", "name: ana", "26: operators[1].name: operator 'ana' is already"),
     ("a role", "role: owner", "role: boss", "26: operators[1].role: must be one of operator, owner, reseller"),
