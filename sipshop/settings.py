@@ -19,6 +19,7 @@ Address = tuple[str, int]
 """(IP address, port)"""
 
 DAY_S: Final = 86_400
+MOST_DAYS: Final = 36_500
 
 _REALM: Final = re.compile(r"[ !#-\[\]-~]{1,64}")  # what needs no escape in a quoted string, RFC 3261 section 25.1
 _SECRET: Final = {"secret": True}  # of a field: it is never shown
@@ -118,6 +119,20 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """How many days what is kept; 0 is for ever.
+
+    After `numbers_days` the last `hidden_digits` of numbers that were called are masked; after `unanswered_days` the
+    records of calls go that nobody answered, after `desk_log_days` the notes of who did what at the desk.
+    """
+
+    numbers_days: int = 180
+    hidden_digits: int = 4
+    unanswered_days: int = 365
+    desk_log_days: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How the server runs; `worlds` are the files that an empty database is filled from, one a provider."""
 
@@ -126,6 +141,7 @@ class Settings:
     metrics: MetricsSettings = MetricsSettings()
     database: DatabaseSettings = DatabaseSettings()
     limits: LimitSettings = LimitSettings()
+    retention: RetentionSettings = RetentionSettings()
     logs: LogSettings = LogSettings()
     worlds: tuple[str, ...] = ()
 
@@ -223,6 +239,7 @@ def reloaded(running: Settings, wanted: Settings) -> tuple[Settings, Reloaded]:
     holds = replace(
         running,
         limits=wanted.limits,
+        retention=wanted.retention,
         logs=wanted.logs,
         http=replace(running.http, **tls),
         database=replace(running.database, audit_every_s=wanted.database.audit_every_s),
@@ -273,6 +290,7 @@ def _settings(top: Section, fetch: Callable[[str], str]) -> Settings:
         metrics=_metrics(top.part("metrics")),
         database=_database(top.part("database")),
         limits=_limits(top.part("limits")),
+        retention=_retention(top.part("retention")),
         logs=_logs(top.part("logs")),
         worlds=top.texts("worlds", (), check=_path),
     )
@@ -373,6 +391,18 @@ def _limits(section: Section) -> LimitSettings:
     )
     if section.sound and settings.slice_s > settings.max_call_s:
         section.fault("slice_s", f"must be at most max_call_s, which is {settings.max_call_s}")
+    section.end()
+    return settings
+
+
+def _retention(section: Section) -> RetentionSettings:
+    default = RetentionSettings()
+    settings = RetentionSettings(
+        numbers_days=section.integer("numbers_days", default.numbers_days, low=0, high=MOST_DAYS),
+        hidden_digits=section.integer("hidden_digits", default.hidden_digits, low=1, high=15),
+        unanswered_days=section.integer("unanswered_days", default.unanswered_days, low=0, high=MOST_DAYS),
+        desk_log_days=section.integer("desk_log_days", default.desk_log_days, low=0, high=MOST_DAYS),
+    )
     section.end()
     return settings
 

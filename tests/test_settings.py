@@ -22,6 +22,7 @@ from sipshop.settings import (
     LogLevel,
     LogSettings,
     MetricsSettings,
+    RetentionSettings,
     Settings,
     SettingsErrors,
     SipSettings,
@@ -84,6 +85,7 @@ http: {listen: 192.0.2.7:443, certificate: c.pem, key: k.pem, key_password: "env
 metrics: {listen: 192.0.2.7:9100}
 database: {path: x.db, audit_every_s: 0}
 limits: {max_calls: 5, max_call_s: 600, slice_s: 30, overload_lag_ms: 200, drain_s: 3}
+retention: {numbers_days: 7, hidden_digits: 2, unanswered_days: 0, desk_log_days: 30}
 logs: {format: json, level: warning, file: x.log, file_mb: 5, files: 3}
 """.replace('"2001:db8::7"', '"[2001:db8::7]"')
     )
@@ -112,6 +114,7 @@ logs: {format: json, level: warning, file: x.log, file_mb: 5, files: 3}
         metrics=MetricsSettings(listen=("192.0.2.7", 9100)),
         database=DatabaseSettings(path="x.db", audit_every_s=0),
         limits=LimitSettings(max_calls=5, max_call_s=600, slice_s=30, overload_lag_ms=200, drain_s=3),
+        retention=RetentionSettings(numbers_days=7, hidden_digits=2, unanswered_days=0, desk_log_days=30),
         logs=LogSettings(format=LogFormat.JSON, level=LogLevel.WARNING, file="x.log", file_mb=5, files=3),
         worlds=("a.yaml", "b.yaml"),
     )
@@ -231,6 +234,8 @@ BROKEN = [
     pytest.param("limits: {max_call_s: 30}\n", "limits.slice_s: must be at most max_call_s, which is 30", id="slices"),
     pytest.param("limits: {overload_lag_ms: 1}\n", "from 10 to 60000, not '1'", id="overloaded at once"),
     pytest.param("limits: {drain_s: 86400}\n", "limits.drain_s: must be a whole number from 1 to 3600", id="a day"),
+    pytest.param("retention: {hidden_digits: 0}\n", "hidden_digits: must be a whole number from 1", id="no mask"),
+    pytest.param("retention: {numbers_days: never}\n", "numbers_days: must be a whole number from 0", id="never"),
     pytest.param("logs: {format: xml}\n", "logs.format: must be one of text, json, not 'xml'", id="another format"),
     pytest.param("logs: {level: warn}\n", "not 'warn'; did you mean warning?", id="a level nearly right"),
     pytest.param("logs: {files: 5}\n", "logs.files: needs logs.file beside it", id="files without a file"),
