@@ -232,7 +232,7 @@ class _House:
                 listener.start()
             auditing = asyncio.ensure_future(self._audit(store.path))
             retaining = asyncio.ensure_future(
-                retain(store, lambda: [world.tenant for world in worlds], Retention, utc_ms)
+                retain(store, lambda: [world.tenant for world in worlds], lambda: _retention(self.settings), utc_ms)
             )
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -475,6 +475,17 @@ def _options(settings: Settings, process: str) -> Options:
         bindings_per_booth=settings.sip.bindings_per_booth,
         registration_least_s=settings.sip.registration_least_s,
         registration_most_s=settings.sip.registration_most_s,
+    )
+
+
+def _retention(settings: Settings) -> Retention:
+    """How long what is kept, as the configuration says it now; its 0 is for ever."""
+    kept = settings.retention
+    return Retention(
+        numbers_days=kept.numbers_days or None,
+        hidden_digits=kept.hidden_digits,
+        unanswered_days=kept.unanswered_days or None,
+        desk_log_days=kept.desk_log_days or None,
     )
 
 
