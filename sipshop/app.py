@@ -28,7 +28,8 @@ import uvloop
 from sipshop import __version__
 from sipshop.config import Problems, Settings, read_yaml
 from sipshop.console.api import make_api
-from sipshop.console.tokens import TokenCache, hash_token, new_token
+from sipshop.console.events import Hub
+from sipshop.console.tokens import hash_token, new_token
 from sipshop.demo.numbers import NUMBERS
 from sipshop.facts import MessageDropped
 from sipshop.metrics import Metrics
@@ -39,7 +40,7 @@ from sipshop.sip.flow import Address
 from sipshop.sip.message import printable
 from sipshop.sip.timers import Timers
 from sipshop.sip.useragent import UserAgent
-from sipshop.store import Store, StoreError, Unwritable
+from sipshop.store import Store, StoreError, Token, Unwritable
 from sipshop.store.audit import LAWS
 from sipshop.switch import DROP_REASONS, Directory, Options, Switch, refusal_series, utc_ms
 from sipshop.world import World, WorldErrors, parse_world
@@ -135,6 +136,7 @@ class _Demo:
             carriers=[trunk.name for world in worlds for trunk in world.trunks],
         )
         random = _RandomBytes()
+        events = Hub()
         agent = UserAgent(
             timers=Timers(),
             token=lambda: random(8).hex(),
@@ -149,7 +151,7 @@ class _Demo:
             agent=agent,
             options=Options(process=process, max_calls=self._settings.max_calls, max_call_s=self._settings.max_call_s),
             random=random,
-            on_fact=[self._metrics.count],
+            on_fact=[self._metrics.count, events.publish],
             on_lag=self._metrics.lagged,
         )
         self._metrics.watch(tables=switch.tables, journal_pending=lambda: store.pending)
@@ -161,7 +163,7 @@ class _Demo:
             store.start(loop)
             switch.begin(endpoint)
             await endpoint.serve()
-            api = make_api(switch.desk, self._metrics, TokenCache(store.token), version=__version__)
+            api = make_api(switch.desk, self._metrics, store.token, events, version=__version__)
             server = _HttpServer(uvicorn.Config(api, log_config=None, access_log=False, lifespan="off"))
             serving = asyncio.ensure_future(server.serve(sockets=[web]))
             auditing = asyncio.ensure_future(self._audit(store.path))
@@ -176,6 +178,7 @@ class _Demo:
                 await switch.drain(DRAIN_S)
             finally:
                 auditing.cancel()
+                events.close()
                 server.should_exit = True
                 await serving
                 endpoint.close()
@@ -287,7 +290,7 @@ class _Demo:
         except OSError as error:
             raise StartError(f"the token file {path} cannot be used: {error.strerror}") from error
         with suppress(Unwritable):  # a database that cannot be written knows the token from before
-            store.add_token(world.tenant, hash_token(token), "provider", "demo", utc_ms())
+            store.add_token(world.tenant, _token_of_provider(world, token), "start", utc_ms())
         return path
 
     def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -319,6 +322,21 @@ class _Demo:
                 ]
             lines += [""]
         return "\n".join(lines) + "\n"
+
+
+def _token_of_provider(world: World, token: str) -> Token:
+    """What opens all of a world, and does not expire: it lies in a file that the owner of the server alone can read."""
+    provider = next(party for party in world.parties if party.parent is None)
+    return Token(
+        tenant=world.tenant,
+        sha256=hash_token(token),
+        role=provider.kind.value,
+        party=provider.name,
+        shop=None,
+        label="the server's own token file",
+        created_at_ms=utc_ms(),
+        expires_at_ms=None,
+    )
 
 
 class _RandomBytes:

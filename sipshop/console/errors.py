@@ -27,9 +27,9 @@ from sipshop.billing.errors import (
     UnknownParty,
 )
 from sipshop.billing.money import Money, format_micros
-from sipshop.store.errors import NothingToPay, StoreError, Unwritable
+from sipshop.store.errors import NothingToPay, StoreError, UnknownPlace, UnknownToken, Unwritable
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
-from sipshop.switch import CommandRefused, SwitchError, UnknownBooth, UnknownCall
+from sipshop.switch import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownShop
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 5  # a disk that is full or a switch that recovers is not worth asking more often
@@ -38,6 +38,7 @@ _CHALLENGE: Final = 'Bearer realm="sipshop"'
 _OF_STATUS: Final = {
     400: ("malformed", "The body cannot be read"),
     401: ("unauthorized", "A valid token is needed"),
+    403: ("forbidden", "The token does not open this"),
     404: ("not_found", "There is nothing at this path"),
     405: ("method_not_allowed", "This path does not take that method"),
     413: ("too_large", "The body is too large"),
@@ -80,6 +81,12 @@ def problem_of(error: Exception) -> Problem:
     match error:
         case UnknownBooth() | StoreUnknownBooth():
             return _problem(404, "unknown_booth", "There is no such booth", error)
+        case UnknownShop():
+            return _problem(404, "unknown_shop", "There is no such shop", error)
+        case UnknownToken():
+            return _problem(404, "unknown_token", "There is no such token", error)
+        case UnknownPlace():
+            return _problem(422, "bad_cursor", "The list does not go on there", error)
         case UnknownCall():
             return _problem(404, "unknown_call", "There is no such call", error)
         case NothingToPay():
@@ -136,7 +143,7 @@ def unauthorized(*, token_given: bool) -> Problem:
         code=_OF_STATUS[401][0],
         title=_OF_STATUS[401][1],
         detail=(
-            "the token is not known here"
+            "the token is not known here, or not any more: it has expired or was revoked"
             if token_given
             else "the request has no token: send the header Authorization: Bearer TOKEN"
         ),

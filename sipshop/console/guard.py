@@ -5,6 +5,7 @@ It stands in front of the framework, which reads a whole body before it asks who
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from fastapi import HTTPException
@@ -23,9 +24,10 @@ _TOO_LARGE: Final = f"a command has at most {MAX_BODY_BYTES} bytes"
 class Guard:
     """ASGI middleware: puts the `Identity` of the sender into the request's state, or answers 401."""
 
-    def __init__(self, app: ASGIApp, *, tokens: TokenLookup) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: TokenLookup, utc_ms: Callable[[], int]) -> None:
         self._app = app
         self._tokens = tokens
+        self._utc_ms = utc_ms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an identified request on; what is not below `GUARDED` is nobody's secret and passes as it is."""
@@ -33,7 +35,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         token = bearer(Headers(scope=scope))
-        identity = None if token is None else identify(token, self._tokens)
+        identity = None if token is None else identify(token, self._tokens, self._utc_ms())
         if identity is None:
             await unauthorized(token_given=token is not None).response()(scope, receive, send)
             return

@@ -11,11 +11,13 @@ from sipshop.store.errors import (
     StoreClosed,
     StoreError,
     UnknownBooth,
+    UnknownPlace,
+    UnknownToken,
     Unusable,
     Unwritable,
 )
 from sipshop.store.journal import Done, Write
-from sipshop.store.rows import AccountState, LiveCall, Moved
+from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Moved, Token
 from sipshop.store.store import Store
 from sipshop.store.writes import (
     AccountMoved,
@@ -32,6 +34,7 @@ from sipshop.store.writes import (
     SessionPaid,
     SessionToppedUp,
     TokenAdded,
+    TokenRevoked,
 )
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "CallRelayed",
     "CallSettled",
     "CallStarted",
+    "CdrPlace",
     "Conflict",
     "Done",
     "Heartbeat",
@@ -62,8 +66,12 @@ __all__ = [
     "Store",
     "StoreClosed",
     "StoreError",
+    "Token",
     "TokenAdded",
+    "TokenRevoked",
     "UnknownBooth",
+    "UnknownPlace",
+    "UnknownToken",
     "Unusable",
     "Unwritable",
     "Violation",

@@ -3,25 +3,28 @@
 from sipshop.switch.clock import utc_ms
 from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
-from sipshop.switch.errors import CommandRefused, SwitchError, UnknownBooth, UnknownCall
+from sipshop.switch.errors import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownShop
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
-from sipshop.switch.status import BoothStatus, Health, PartyStatus
+from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyStatus, Reach
 from sipshop.switch.switch import Options, Switch
 
 __all__ = [
     "DROP_REASONS",
     "REFUSALS",
     "BoothStatus",
+    "CallStatus",
     "CommandRefused",
     "Desk",
     "Directory",
     "Health",
     "Options",
     "PartyStatus",
+    "Reach",
     "Switch",
     "SwitchError",
     "UnknownBooth",
     "UnknownCall",
+    "UnknownShop",
     "refusal_series",
     "utc_ms",
 ]

@@ -17,3 +17,7 @@ class UnknownCall(SwitchError):
 
 class CommandRefused(SwitchError):
     """The switch cannot take commands at this moment."""
+
+
+class UnknownShop(SwitchError):
+    """The tenant has no such shop."""

@@ -138,6 +138,7 @@ class Switch:
             registrations=self._registrations,
             turn=self._turn,
             run=self._run,
+            tell=self._tell,
             health=self.health,
             utc_ms=utc_ms,
             clock=clock,
@@ -477,7 +478,8 @@ class Switch:
         if not live.rang:
             live.rang = True
             after_ms = round((self._clock() - live.setup_at_s) * 1000)
-            self._tell(CallRang(call_id=live.call_id, shop=live.offer.shop.name, after_ms=after_ms))
+            shop, booth = live.offer.shop.name, live.offer.booth.name
+            self._tell(CallRang(call_id=live.call_id, tenant=live.tenant, shop=shop, booth=booth, after_ms=after_ms))
 
     def _committed(self, live: Live, result: object) -> None:
         """The store's word on an answer."""
@@ -500,7 +502,9 @@ class Switch:
         self._tell(
             CallAnswered(
                 call_id=live.call_id,
+                tenant=live.tenant,
                 shop=live.offer.shop.name,
+                booth=live.offer.booth.name,
                 trunk=trunk.name if trunk is not None else "",
                 relayed_at_ms=live.relayed_at_ms,
                 after_ms=round((self._clock() - live.setup_at_s) * 1000),

@@ -7,7 +7,7 @@ are missing.
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -43,18 +43,52 @@ from sipshop.billing.ledger import (
 from sipshop.billing.money import Money, format_micros
 from sipshop.billing.parties import Kind, Party, PartyTree
 from sipshop.console.api import make_api
+from sipshop.console.events import Hub
 from sipshop.console.tokens import hash_token
 from sipshop.metrics import Metrics
+from sipshop.store import CdrPlace, Token
 from sipshop.store.audit import Violation
-from sipshop.store.errors import NothingToPay
-from sipshop.switch import BoothStatus, Health, PartyStatus, UnknownBooth, UnknownCall
+from sipshop.store.errors import NothingToPay, UnknownPlace
+from sipshop.switch import (
+    BoothStatus,
+    CallStatus,
+    Health,
+    PartyStatus,
+    Reach,
+    UnknownBooth,
+    UnknownCall,
+    UnknownShop,
+)
 
 TENANT = "acme"
 TOKEN = "sipshop_the-token-of-acme"
 STRANGER = "sipshop_the-token-of-another-provider"
 OPENED_AT_MS = 1_767_225_599_007
 
-TOKENS = {hash_token(TOKEN): (TENANT, "provider"), hash_token(STRANGER): ("other", "provider")}
+
+def token_of(token: str, *, tenant: str = TENANT, party: str, role: str, shop: str | None = None) -> Token:
+    """What the store keeps of a token that never expires."""
+    return Token(
+        tenant=tenant,
+        sha256=hash_token(token),
+        role=role,
+        party=party,
+        shop=shop,
+        label=f"{role} of {party}",
+        created_at_ms=OPENED_AT_MS,
+        expires_at_ms=None,
+    )
+
+
+RESELLER, OWNER, OPERATOR = "sipshop_rhea's", "sipshop_olga's", "sipshop_at-the-counter"
+_ISSUED = (
+    token_of(TOKEN, party="acme", role="provider"),
+    token_of(STRANGER, tenant="other", party="other", role="provider"),
+    token_of(RESELLER, party="rhea", role="reseller"),
+    token_of(OWNER, party="olga", role="owner"),
+    token_of(OPERATOR, party="olga", role="operator", shop="center"),
+)
+TOKENS = {token.sha256: token for token in _ISSUED}
 READY = Health(ready=True, recovering=False, writable=True, draining=False, why="")
 
 
@@ -77,6 +111,8 @@ class MemoryDesk:
         self.rooms = {name: Room() for name in booths}
         self.paid: dict[str, Payment] = {}
         self.records: list[dict[str, Any]] = []
+        self.live: list[CallStatus] = []
+        self.issued = dict(TOKENS)
         self.violations: list[Violation] = []
         self.log: list[tuple[str, ...]] = []
         self.failure: Exception | None = None
@@ -121,6 +157,43 @@ class MemoryDesk:
 
     def booths(self, tenant: str) -> list[BoothStatus]:
         return [self._status(name, room) for name, room in self.rooms.items()] if tenant == TENANT else []
+
+    def booth(self, tenant: str, name: str) -> BoothStatus:
+        return self._status(name, self._room(tenant, name))
+
+    def reach(self, tenant: str, party: str) -> Reach:
+        if tenant != TENANT:
+            return Reach(parties=frozenset({party}), shops=frozenset())
+        below = self._parties.below(party)
+        return Reach(parties=below, shops=frozenset({"center"} if "olga" in below else ()))
+
+    def chain(self, tenant: str, shop: str) -> tuple[str, ...]:
+        if (tenant, shop) != (TENANT, "center"):
+            raise UnknownShop(f"there is no shop named {shop!r}")
+        return "olga", "acme"
+
+    def calls(self, tenant: str) -> list[CallStatus]:
+        return self.live if tenant == TENANT else []
+
+    def token(self, sha256: str) -> Token | None:
+        return self.issued.get(sha256)
+
+    async def tokens(self, tenant: str) -> list[Token]:
+        return [token for token in self.issued.values() if token.tenant == tenant]
+
+    async def add_token(self, tenant: str, token: Token, author: str) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.issued[token.sha256] = token
+        self.log.append(("add token", token.id, author))
+
+    async def revoke_token(self, tenant: str, token_id: str, author: str) -> Token:
+        if self.failure is not None:
+            raise self.failure
+        (token,) = (token for token in await self.tokens(tenant) if token.id == token_id)
+        self.issued[token.sha256] = replace(token, revoked_at_ms=token.revoked_at_ms or OPENED_AT_MS + 1)
+        self.log.append(("revoke token", token.id, author))
+        return self.issued[token.sha256]
 
     async def unlock(self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID) -> BoothSession:
         room = self._command(tenant, booth, "unlock", author)
@@ -216,9 +289,9 @@ class MemoryDesk:
         self._ledger.limit(self._change_account(tenant, party, "limit", author, reason).name, credit_limit)
         return self.party(tenant, party)
 
-    async def transfers(self, tenant: str, party: str, limit: int) -> list[dict[str, Any]]:
+    async def transfers(self, tenant: str, party: str, limit: int, after: str | None = None) -> list[dict[str, Any]]:
         account = self._party_account(self._party(tenant, party)).name
-        return [
+        found = [
             {
                 "at": utc_text(OPENED_AT_MS),
                 "key": transfer.key,
@@ -231,7 +304,11 @@ class MemoryDesk:
             }
             for transfer, author, reason in reversed(self._transfers)
             if account in {transfer.debit, transfer.credit}
-        ][:limit]
+        ]
+        keys = [None, *(transfer["key"] for transfer in found)]
+        if after not in keys:
+            raise UnknownPlace(f"no transfer has the key {after!r}")
+        return found[keys.index(after) :][:limit]
 
     async def audit(self) -> list[Violation]:
         return self.violations
@@ -242,9 +319,24 @@ class MemoryDesk:
                 return record
         raise UnknownCall(f"there is no call named {call_id!r} that has ended")
 
-    async def cdrs(self, tenant: str, limit: int, booth: str | None = None) -> list[dict[str, Any]]:
-        wanted = self.records if tenant == TENANT else []
-        return [record for record in wanted if booth in {None, record["booth"]}][:limit]
+    async def cdrs(
+        self,
+        tenant: str,
+        limit: int,
+        booth: str | None = None,
+        *,
+        shops: Collection[str] | None = None,
+        since_ms: int = 0,
+        after: CdrPlace | None = None,
+    ) -> list[dict[str, Any]]:
+        found = [
+            record
+            for record in (self.records if tenant == TENANT else [])
+            if booth in {None, record["booth"]} and (shops is None or record["shop"] in shops)
+        ]
+        shown = [record["call_id"] for record in found]
+        start = 0 if after is None or after.call_id not in shown else shown.index(after.call_id) + 1
+        return found[start:][:limit]
 
     def health(self) -> Health:
         return self.state
@@ -363,11 +455,11 @@ class MemoryDesk:
         )
 
 
-def memory_api(desk: MemoryDesk) -> FastAPI:
+def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> FastAPI:
     """The API over a desk in memory, with the tokens above and the real metrics."""
     metrics = Metrics(version="1.2.3")
     metrics.expect(shops=["center"], carriers=["demo"])
-    return make_api(desk, metrics, TOKENS.get, version="1.2.3")
+    return make_api(desk, metrics, desk.token, hub or Hub(), version="1.2.3", utc_ms=lambda: OPENED_AT_MS)
 
 
 class Stage:

@@ -356,7 +356,7 @@ def _old(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("version", "error"), [pytest.param("1", OlderSchema, id="older"), pytest.param("3", NewerSchema, id="newer")]
+    ("version", "error"), [pytest.param("1", OlderSchema, id="older"), pytest.param("4", NewerSchema, id="newer")]
 )
 def test_a_file_of_another_version_is_not_judged(old: Path, version: str, error: type[StoreError]) -> None:
     with closing(sqlite3.connect(old, isolation_level=None)) as connection:
