@@ -163,7 +163,7 @@ class _Demo:
             store.start(loop)
             switch.begin(endpoint)
             await endpoint.serve()
-            api = make_api(switch.desk, self._metrics, store.token, events, version=__version__)
+            api = make_api(switch.desk, self._metrics, store.token, events, switch.tracer, version=__version__)
             server = _HttpServer(uvicorn.Config(api, log_config=None, access_log=False, lifespan="off"))
             serving = asyncio.ensure_future(server.serve(sockets=[web]))
             auditing = asyncio.ensure_future(self._audit(store.path))

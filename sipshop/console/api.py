@@ -30,6 +30,7 @@ from sipshop.console.records import Records, add_records
 from sipshop.console.reference import add_reference
 from sipshop.console.scope import Key, Scope, Sender, problems
 from sipshop.console.tokens import TokenCache, TokenLookup
+from sipshop.console.tracing import Traces, add_traces
 from sipshop.console.views import (
     AuditView,
     BillView,
@@ -130,6 +131,7 @@ def make_api(
     metrics: Exposition,
     tokens: TokenLookup,
     hub: Hub,
+    traces: Traces,
     *,
     version: str,
     utc_ms: Callable[[], int] = utc_ms,
@@ -137,8 +139,8 @@ def make_api(
 ) -> FastAPI:
     """Build the ASGI application.
 
-    `tokens` says whose a token is by its SHA-256 in hexadecimal, `hub` is where events are heard, `random` makes
-    tokens.
+    `tokens` says whose a token is by its SHA-256 in hexadecimal, `hub` is where events are heard, `traces` who
+    traces, `random` makes tokens.
     """
     known = TokenCache(tokens)
     api = FastAPI(
@@ -154,6 +156,7 @@ def make_api(
     commands = _commands(desk)
     add_records(commands, desk)
     add_live(commands, desk, hub, known, utc_ms)
+    add_traces(commands, traces)
     add_tokens(commands, desk, known, utc_ms, random)
     api.include_router(commands)
     add_reference(api)

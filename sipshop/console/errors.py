@@ -29,7 +29,7 @@ from sipshop.billing.errors import (
 from sipshop.billing.money import Money, format_micros
 from sipshop.store.errors import NothingToPay, StoreError, UnknownPlace, UnknownToken, Unwritable
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
-from sipshop.switch import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownShop
+from sipshop.switch import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownShop, UnknownTrace
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 5  # a disk that is full or a switch that recovers is not worth asking more often
@@ -83,6 +83,8 @@ def problem_of(error: Exception) -> Problem:
             return _problem(404, "unknown_booth", "There is no such booth", error)
         case UnknownShop():
             return _problem(404, "unknown_shop", "There is no such shop", error)
+        case UnknownTrace():
+            return _problem(404, "unknown_trace", "There is no such trace", error)
         case UnknownToken():
             return _problem(404, "unknown_token", "There is no such token", error)
         case UnknownPlace():

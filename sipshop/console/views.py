@@ -113,6 +113,22 @@ class TokenCommand(Command):
         return self
 
 
+class TraceCommand(Command):
+    """Trace SIP messages: of a booth, of a call (by our name for it or a SIP Call-ID), or to a number."""
+
+    booth: str | None = Field(default=None, min_length=1, max_length=100)
+    call_id: str | None = Field(default=None, min_length=1, max_length=300)
+    number: str | None = Field(default=None, max_length=40, pattern=r"^[+0-9 ()./-]*([0-9][ ()./-]*){3,}$")
+    seconds: int = Field(default=60, ge=1, le=3600, description="when it ends by itself")
+    messages: int = Field(default=1000, ge=1, le=5000, description="how many are kept, the newest")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(wanted is not None for wanted in (self.booth, self.call_id, self.number)) != 1:
+            raise ValueError("give a booth, a call_id or a number, and one of them only")
+        return self
+
+
 def _amount(micros: int | None) -> str | None:
     return None if micros is None else format_micros(micros)
 
@@ -403,6 +419,28 @@ class TokenList(BaseModel):
     """The tokens of the parties that the token sees, the oldest first, the revoked ones too."""
 
     tokens: list[TokenView]
+
+
+class MessageView(BaseModel):
+    """A SIP message of a trace; what proves a password is blotted out in its text."""
+
+    number: int
+    at: str
+    transport: str
+    source: str
+    destination: str
+    sent: bool = Field(description="by this switch")
+    says: str
+    text: str
+
+
+class TraceView(BaseModel):
+    """A trace, and its messages; `count` is how many there were, the oldest of which may be gone."""
+
+    id: str
+    running: bool
+    count: int
+    messages: list[MessageView]
 
 
 class ViolationView(BaseModel):

@@ -3,10 +3,11 @@
 from sipshop.switch.clock import utc_ms
 from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
-from sipshop.switch.errors import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownShop
+from sipshop.switch.errors import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownShop, UnknownTrace
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyStatus, Reach
 from sipshop.switch.switch import Options, Switch
+from sipshop.switch.trace import Trace, Tracer, Wanted
 
 __all__ = [
     "DROP_REASONS",
@@ -22,9 +23,13 @@ __all__ = [
     "Reach",
     "Switch",
     "SwitchError",
+    "Trace",
+    "Tracer",
     "UnknownBooth",
     "UnknownCall",
     "UnknownShop",
+    "UnknownTrace",
+    "Wanted",
     "refusal_series",
     "utc_ms",
 ]

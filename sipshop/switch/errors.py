@@ -21,3 +21,7 @@ class CommandRefused(SwitchError):
 
 class UnknownShop(SwitchError):
     """The tenant has no such shop."""
+
+
+class UnknownTrace(SwitchError):
+    """The tenant has no such trace, or has it no more."""

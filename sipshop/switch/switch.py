@@ -60,6 +60,7 @@ from sipshop.switch.refusals import REFUSALS
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import RETRY_S, Settler
 from sipshop.switch.status import Health
+from sipshop.switch.trace import Tracer
 
 log: Final = logging.getLogger("sipshop.switch")
 
@@ -140,6 +141,14 @@ class Switch:
             run=self._run,
             tell=self._tell,
             health=self.health,
+            utc_ms=utc_ms,
+            clock=clock,
+        )
+        self.tracer = Tracer(
+            directory=directory,
+            calls=self._calls,
+            tap=lambda heard: self._endpoint_now.tap(heard),  # noqa: PLW0108  # there is none before `begin`
+            random=random,
             utc_ms=utc_ms,
             clock=clock,
         )

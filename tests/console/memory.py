@@ -5,6 +5,7 @@ are missing.
 """
 
 import asyncio
+import itertools
 import socket
 import threading
 from collections.abc import Collection, Iterator
@@ -52,13 +53,16 @@ from sipshop.store.errors import NothingToPay, UnknownPlace
 from sipshop.switch import (
     BoothStatus,
     CallStatus,
+    Directory,
     Health,
     PartyStatus,
     Reach,
+    Tracer,
     UnknownBooth,
     UnknownCall,
     UnknownShop,
 )
+from sipshop.switch.live import LiveCalls
 
 TENANT = "acme"
 TOKEN = "sipshop_the-token-of-acme"
@@ -459,7 +463,23 @@ def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> FastAPI:
     """The API over a desk in memory, with the tokens above and the real metrics."""
     metrics = Metrics(version="1.2.3")
     metrics.expect(shops=["center"], carriers=["demo"])
-    return make_api(desk, metrics, desk.token, hub or Hub(), version="1.2.3", utc_ms=lambda: OPENED_AT_MS)
+    return make_api(
+        desk, metrics, desk.token, hub or Hub(), idle_tracer(), version="1.2.3", utc_ms=lambda: OPENED_AT_MS
+    )
+
+
+def idle_tracer() -> Tracer:
+    """A tracer that hears nothing."""
+    directory = Directory([], default_realm="sipshop")
+    numbers = itertools.count()
+    return Tracer(
+        directory=directory,
+        calls=LiveCalls(directory),
+        tap=lambda _heard: None,
+        random=lambda size: next(numbers).to_bytes(size),
+        utc_ms=lambda: OPENED_AT_MS,
+        clock=lambda: 0.0,
+    )
 
 
 class Stage:

@@ -17,7 +17,18 @@ from sipshop.console.guard import MAX_BODY_BYTES
 from sipshop.store.audit import LAWS, Violation
 from sipshop.store.errors import Unwritable
 from sipshop.switch import CommandRefused, Health
-from tests.console.memory import OPERATOR, STRANGER, TOKEN, TOKENS, Caller, MemoryDesk, memory_api, serving, token_of
+from tests.console.memory import (
+    OPERATOR,
+    STRANGER,
+    TOKEN,
+    TOKENS,
+    Caller,
+    MemoryDesk,
+    idle_tracer,
+    memory_api,
+    serving,
+    token_of,
+)
 
 AUTHOR = "provider/" + next(iter(TOKENS))[:8]
 TOKEN_ID = token_of(OPERATOR, party="olga", role="operator").id
@@ -42,6 +53,10 @@ GUARDED = [
     ("GET", "/api/v1/audit"),
     ("GET", "/api/v1/calls"),
     ("GET", EVENTS),
+    ("POST", "/api/v1/traces"),
+    ("GET", "/api/v1/traces/00"),
+    ("GET", "/api/v1/traces/00/pcap"),
+    ("POST", "/api/v1/traces/00/stop"),
     ("GET", "/api/v1/tokens"),
     ("POST", "/api/v1/tokens"),
     ("POST", f"/api/v1/tokens/{TOKEN_ID}/revoke"),
@@ -54,6 +69,7 @@ BODIES: dict[str, dict[str, object]] = {  # of the commands that need one, by th
     "payments": MOVE,
     "adjustments": MOVE,
     "limit": {"credit_limit": "20.00", "reason": "trusted"},
+    "traces": {"booth": "b1"},
     "tokens": {"party": "olga", "label": "her till"},
 }
 
@@ -136,7 +152,7 @@ def test_nothing_of_the_api_is_shown_without_a_token(desk: MemoryDesk, anyone: C
 def test_the_table_above_has_every_endpoint(client: Caller) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     documented = {
-        (method.upper(), path.format(booth="b1", party="olga", call_id="call-1", token_id=TOKEN_ID))
+        (method.upper(), path.format(booth="b1", party="olga", call_id="call-1", token_id=TOKEN_ID, trace_id="00"))
         for path, methods in paths.items()
         for method in methods
         if path.startswith("/api/")
@@ -751,7 +767,9 @@ def test_a_limit_has_limits(client: Caller, page: str, limit: str) -> None:
     ("failure", "code"),
     [(Unwritable("disk full"), "unwritable"), (CommandRefused("the switch is going down"), "not_now")],
 )
-@pytest.mark.parametrize(("method", "path"), [case for case in GUARDED if case[0] == "POST"])
+@pytest.mark.parametrize(
+    ("method", "path"), [case for case in GUARDED if case[0] == "POST" and "/traces" not in case[1]]
+)
 def test_a_command_that_cannot_be_made_durable(
     desk: MemoryDesk, client: Caller, method: str, path: str, failure: Exception, code: str
 ) -> None:
@@ -860,7 +878,7 @@ def test_every_endpoint_documents_its_refusals(client: Caller) -> None:
 
 
 def test_a_request_that_went_round_the_guard_is_nobodys() -> None:
-    api = make_api(MemoryDesk("b1"), _Blank(), TOKENS.get, Hub(), version="1")
+    api = make_api(MemoryDesk("b1"), _Blank(), TOKENS.get, Hub(), idle_tracer(), version="1")
     api.user_middleware.clear()
     with Caller(api) as client:
         assert client.get("/api/v1/booths").status_code == 401
