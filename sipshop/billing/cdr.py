@@ -205,12 +205,12 @@ def masked(number: str) -> str:
     """Return a dialled number without its last digits, whatever stands between them; three are always left.
 
     >>> masked("+49 30 555-1234")
-    '+49 30 55x-xxxx'
+    '+49 30 55*-****'
     """
     digits = sum(character.isdigit() for character in number)
     shown, seen = max(_DIGITS_SHOWN, digits - _DIGITS_MASKED), 0
     made = []
     for character in number:
         seen += character.isdigit()
-        made.append("x" if character.isdigit() and seen > shown else character)
+        made.append("*" if character.isdigit() and seen > shown else character)
     return "".join(made)

@@ -67,9 +67,14 @@ class Scope:
         return self.identity.author
 
     @property
+    def role(self) -> str:
+        """What he is: provider, reseller, owner or operator."""
+        return self.identity.role
+
+    @property
     def is_provider(self) -> bool:
         """Whether he sees the carriers too."""
-        return self.identity.role == PROVIDER
+        return self.role == PROVIDER
 
     def booth(self, name: str) -> BoothStatus:
         """A booth that he reaches; raises `UnknownBooth`."""
@@ -103,7 +108,7 @@ class Scope:
 
     def forbid_operators(self) -> None:
         """Stop who is not a party himself: HTTPException (403)."""
-        if self.identity.role == OPERATOR:
+        if self.role == OPERATOR:
             raise HTTPException(403, "an operator's token opens the booths and calls of its shop, and nothing else")
 
     def only_provider(self) -> None:
@@ -125,7 +130,7 @@ class Scope:
         return {**cdr, **hidden, "charges": self._charges(cdr["charges"])}
 
     def _charges(self, charges: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if self.identity.role == OPERATOR:
+        if self.role == OPERATOR:
             return charges[:1]
         shown = []
         for charge in charges:

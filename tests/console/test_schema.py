@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -15,7 +14,8 @@ from schemathesis.specs.openapi.checks import (
 from tests.console.memory import OWNER, TOKEN, MemoryDesk, memory_api
 from tests.console.test_api import EVENTS, TOKEN_ID, record
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+#: A 500 is documented nowhere; a 503 is, where a command may have to wait.
+CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 #: So many requests of each kind to each path; the whole file takes well under a minute.
 EXAMPLES = 12
 #: Names that a guess would not find.
