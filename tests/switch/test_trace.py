@@ -14,8 +14,8 @@ CALL = [
     "180 Ringing (INVITE)",
     "180 Ringing (INVITE)",
     "200 OK (INVITE)",
-    "ACK",
     "200 OK (INVITE)",
+    "ACK",
     "ACK",
 ]
 
