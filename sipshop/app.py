@@ -27,7 +27,8 @@ from starlette.types import ASGIApp
 from sipshop import __version__
 from sipshop.config import Problem, Problems, read_yaml
 from sipshop.console.api import make_api, make_monitoring, nothing_to_reload
-from sipshop.console.tokens import TokenCache, hash_token, new_token
+from sipshop.console.events import Hub
+from sipshop.console.tokens import hash_token, new_token
 from sipshop.demo.process import NoAddress, running_carrier
 from sipshop.facts import MessageDropped
 from sipshop.greeting import banner
@@ -50,7 +51,7 @@ from sipshop.sip.message import printable
 from sipshop.sip.timers import Timers
 from sipshop.sip.transport import Limits
 from sipshop.sip.useragent import UserAgent
-from sipshop.store import Store, StoreError, Unwritable
+from sipshop.store import Store, StoreError, Token, Unwritable
 from sipshop.store.audit import LAWS
 from sipshop.store.retention import Retention, retain
 from sipshop.switch import DROP_REASONS, Directory, Options, Switch, refusal_series, utc_ms
@@ -172,6 +173,7 @@ class _House:
         for world in worlds:
             self._expect(world)
         random = _RandomBytes()
+        events = Hub()
         agent = UserAgent(
             timers=Timers(),
             token=lambda: random(8).hex(),
@@ -186,16 +188,15 @@ class _House:
             agent=agent,
             options=_options(settings, process),
             random=random,
-            on_fact=[self._metrics.count, log_fact],
+            on_fact=[self._metrics.count, log_fact, events.publish],
             on_lag=self._metrics.lagged,
             on_world=self._expect,
         )
-        monitored = settings.metrics.listen or settings.http.listen
         self._metrics.watch(
             tables=switch.tables,
             journal_pending=lambda: store.pending,
             # /metrics asks nobody who he is, and what a party has is not everybody's business
-            money=switch.desk.money if ipaddress.ip_address(monitored[0]).is_loopback else tuple,
+            money=switch.desk.money if _is_monitored_from_here(settings) else tuple,
             disk=store.disk,
         )
         loop.set_exception_handler(self._on_bug)
@@ -216,7 +217,9 @@ class _House:
             make_api(
                 switch.desk,
                 self._metrics,
-                TokenCache(store.token),
+                store.token,
+                events,
+                switch.tracer,
                 version=__version__,
                 reload=reload,
                 has_monitoring=settings.metrics.listen is None,
@@ -248,6 +251,7 @@ class _House:
             finally:
                 auditing.cancel()
                 retaining.cancel()
+                events.close()
                 for listener in listeners:
                     await listener.stop()
                 endpoint.close()
@@ -284,7 +288,7 @@ class _House:
         with suppress(OSError, UnicodeDecodeError):
             owner = store.token(hash_token(Path(self.settings.http.token_file).read_text("ascii").strip()))
             if owner is not None:
-                return owner[0]
+                return owner.tenant
         return _provider(texts[0]) if texts else ""
 
     def _greet(self, directory: Directory, texts: list[str], token_file: Path) -> None:
@@ -427,7 +431,7 @@ class _House:
         except OSError as error:
             raise StartError(f"the token file {path} cannot be used: {error.strerror}") from error
         with suppress(Unwritable):  # a database that cannot be written knows the token from before
-            store.add_token(world.tenant, hash_token(token), "provider", "demo" if self._demo else "first", utc_ms())
+            store.add_token(world.tenant, _token_of_provider(world, token), "start", utc_ms())
         return path
 
     def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -435,6 +439,21 @@ class _House:
         del loop
         log.error("%s", context.get("message"), exc_info=context.get("exception"))
         self._metrics.count(MessageDropped(reason="unhandled"))
+
+
+def _token_of_provider(world: World, token: str) -> Token:
+    """What opens all of a world, and does not expire: it lies in a file that the owner of the server alone can read."""
+    provider = next(party for party in world.parties if party.parent is None)
+    return Token(
+        tenant=world.tenant,
+        sha256=hash_token(token),
+        role=provider.kind.value,
+        party=provider.name,
+        shop=None,
+        label="the server's own token file",
+        created_at_ms=utc_ms(),
+        expires_at_ms=None,
+    )
 
 
 class _RandomBytes:
@@ -476,6 +495,12 @@ def _options(settings: Settings, process: str) -> Options:
         registration_least_s=settings.sip.registration_least_s,
         registration_most_s=settings.sip.registration_most_s,
     )
+
+
+def _is_monitored_from_here(settings: Settings) -> bool:
+    """Whether the listener of /metrics is reached from this machine alone."""
+    host, _ = settings.metrics.listen or settings.http.listen
+    return ipaddress.ip_address(host).is_loopback
 
 
 def _retention(settings: Settings) -> Retention:

@@ -11,9 +11,13 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
@@ -30,6 +34,11 @@ REFUSED: Final = 1  # by the server
 USAGE: Final = 2  # or a bad configuration or world
 UNPRICED: Final = 3  # what `quote` was asked about
 UNREACHABLE: Final = 4  # no server, or it does not let us in
+PAGE_ROWS: Final = 500
+FOLLOW_EVERY_S: Final = 1.0
+TRACE_EVERY_S: Final = 0.5
+PEER_WIDTH: Final = 21  # 255.255.255.255:65535
+ARROW_WIDTH: Final = 36
 VIOLATED: Final = 1  # by the books, which `audit` has read
 ILL: Final = 1  # is something that `doctor` has looked at
 
@@ -45,6 +54,12 @@ AUDIT_TIMEOUT_S: Final = 3600.0  # it reads the whole database
 MAX_WORLD_BYTES: Final = 10_000_000  # the server reads no more
 APPLY_TIMEOUT_S: Final = 300.0  # a large world takes a while to read
 
+#: The columns of an exported record.
+EXPORTED: Final = (
+    *("call_id", "revision", "kind", "shop", "booth", "session_id", "dialled", "e164", "destination"),
+    *("setup_at", "answered_at", "ended_at", "pdd_ms", "talk_ms", "result", "sip_status", "q850", "hung_up_by"),
+    *("trunk", "recovered", "billed_s", "amount", "currency", "cost"),
+)
 _AMOUNTS_BELOW_ZERO: Final = {"ignore_unknown_options": True}  # -5.00 is no option
 _PIPE_WIDTH: Final = 240  # a file or a pipe has no edge at which a table has to be folded
 _EXIT_CODES: Final = (
@@ -82,10 +97,20 @@ cdr_app = typer.Typer(help="Call detail records.", no_args_is_help=True, epilog=
 app.add_typer(booth_app, name="booth")
 app.add_typer(session_app, name="session")
 app.add_typer(party_app, name="party")
+token_app = typer.Typer(help="Tokens of the API: who may do what.", no_args_is_help=True, epilog=_EXIT_CODES)
 app.add_typer(cdr_app, name="cdr")
 app.add_typer(deck_app, name="deck")
 app.add_typer(trunk_app, name="trunk")
 app.add_typer(operator_app, name="operator")
+app.add_typer(token_app, name="token")
+
+
+class ExportForm(StrEnum):
+    """How records are written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Reason = Annotated[str, typer.Option(help="Why, for whoever reads the books.")]
@@ -312,7 +337,7 @@ def show_version(context: typer.Context, as_json: Json = False) -> None:
 @booth_app.command("list", epilog=_EXIT_CODES)
 def list_booths(context: typer.Context, as_json: Json = False) -> None:
     """Show every booth: its state, its phones, its customer and its call."""
-    answer = Server(context).get("/booths")
+    answer = {"booths": list(Server(context).rows("/booths", "booths"))}
     if wants_json(context, as_json):
         print_json(answer)
         return
@@ -444,7 +469,7 @@ def pay_bill(
 @party_app.command("list", epilog=_EXIT_CODES)
 def list_parties(context: typer.Context, as_json: Json = False) -> None:
     """Show every party with its account."""
-    answer = Server(context).get("/parties")
+    answer = {"parties": list(Server(context).rows("/parties", "parties"))}
     if wants_json(context, as_json):
         print_json(answer)
         return
@@ -892,6 +917,248 @@ def list_operators(context: typer.Context, as_json: Json = False) -> None:
     print_table(table)
 
 
+@cdr_app.command("export", epilog=_EXIT_CODES)
+def export_cdrs(
+    context: typer.Context,
+    output: Annotated[Path, typer.Argument(help="The file to write; - is the standard output.")],
+    *,
+    form: Annotated[
+        ExportForm | None,
+        typer.Option("--format", help="csv or jsonl (JSON, a record a line). [default: by the file's name, else csv]"),
+    ] = None,
+    booth: Annotated[str | None, typer.Option(help="Only this booth's.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="INSTANT", help="Set up then or later, such as 2026-01-31T08:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="INSTANT", help="Set up before then.")] = None,
+    mask: Annotated[bool, typer.Option("--mask", help="Without the last five digits of each number.")] = False,
+) -> None:
+    """Write call detail records to a file, the newest first; a file is there whole or not at all."""
+    given = {"booth": booth, "since": since, "until": until, "mask": "true" if mask else None}
+    records = Server(context).rows("/cdrs", "cdrs", {name: value for name, value in given.items() if value is not None})
+    is_csv = form is ExportForm.CSV or (form is None and output.suffix != ".jsonl")
+    lines = csv_lines(records) if is_csv else (f"{json.dumps(record)}\n" for record in records)
+    if output == Path("-"):
+        for line in lines:
+            typer.echo(line, nl=False)
+        return
+    written = write_whole(output, lines) - is_csv
+    typer.echo(f"{written} records in {clean(str(output))}")
+
+
+def csv_lines(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The records as lines of CSV (RFC 4180), a header first.
+
+    `amount` is what the customer pays, `cost` what whoever asks pays himself. No cell begins a formula: one that would
+    has an apostrophe before it, because callers choose what they dial.
+    """
+    import csv  # noqa: PLC0415 - only an export pays for it
+    import io  # noqa: PLC0415 - likewise
+
+    for record in chain([None], records):
+        line = io.StringIO()
+        writer = csv.writer(line)
+        writer.writerow(EXPORTED if record is None else map(cell_of, export_row(record)))
+        yield line.getvalue()
+
+
+def export_row(record: Mapping[str, Any]) -> Iterator[object]:
+    """The cells of a record, in the order of EXPORTED."""
+    charges = record["charges"]
+    money = {
+        "billed_s": charges[0]["billed_s"] if charges else None,
+        "amount": charges[0]["amount"] if charges else None,
+        "currency": charges[0]["currency"] if charges else None,
+        "cost": charges[-1]["amount"] if len(charges) > 1 else None,
+    }
+    return (money[name] if name in money else record.get(name) for name in EXPORTED)
+
+
+def cell_of(value: object) -> str:
+    """A cell that no spreadsheet runs.
+
+    >>> cell_of("+49 30"), cell_of("=1+1"), cell_of(None), cell_of(0)
+    ("'+49 30", "'=1+1", '', '0')
+    """
+    text = "" if value is None else clean(str(value))
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def write_whole(path: Path, lines: Iterable[str]) -> int:
+    """Write a file beside its place and put it there when it is whole; how many lines it has."""
+    beside = path.with_name(f".{path.name}.part")
+    written = 0
+    try:
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            for line in lines:
+                file.write(line)
+                written += 1
+        beside.replace(path)
+    except OSError as error:
+        fail(USAGE, f"{path} cannot be written: {error.strerror}")
+    finally:
+        beside.unlink(missing_ok=True)
+    return written
+
+
+@app.command("calls", epilog=_EXIT_CODES)
+def show_calls(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Show them once, and do not follow them.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the live calls; on a terminal they are followed until Ctrl-C."""
+    server = Server(context)
+    if wants_json(context, as_json):
+        print_json(server.get("/calls"))
+        return
+    if once or not sys.stdout.isatty():
+        print_table(calls_table(server.get("/calls")["calls"]))
+        return
+    from rich.live import Live  # noqa: PLC0415 - only who follows pays for it
+
+    with suppress(KeyboardInterrupt), Live(calls_table(server.get("/calls")["calls"]), auto_refresh=False) as live:
+        while True:
+            time.sleep(FOLLOW_EVERY_S)
+            live.update(calls_table(server.get("/calls")["calls"]), refresh=True)
+
+
+def calls_table(calls: Sequence[Mapping[str, Any]]) -> Table:
+    """The live calls."""
+    table = make_table(
+        "Since (UTC)", "Shop", "Booth", "State", "Dialled", "Destination", "Trunk", right=("Talk", "Amount")
+    )
+    for call in calls:
+        minutes, seconds = divmod(call["talk_ms"] // 1000, 60)
+        add_row(
+            table,
+            clock(call["setup_at"]),
+            call["shop"],
+            call["booth"],
+            call["state"] + (", emergency" if call["kind"] == "emergency" else ""),
+            call["dialled"],
+            call["destination"],
+            call["trunk"],
+            f"{minutes}:{seconds:02d}" if call["answered_at"] is not None else None,
+            f"{call['amount']} {call['currency']}",
+        )
+    table.caption = f"{len(calls)} live"
+    return table
+
+
+@app.command("trace", epilog=_EXIT_CODES)
+def trace_messages(
+    context: typer.Context,
+    *,
+    booth: Annotated[str | None, typer.Option(help="The messages of this booth and of its calls.")] = None,
+    call: Annotated[str | None, typer.Option(metavar="ID", help="Of this live call, or of this SIP Call-ID.")] = None,
+    number: Annotated[str | None, typer.Option(help="Of the calls to this number.")] = None,
+    seconds: Annotated[int, typer.Option(min=1, max=3600, help="When it ends by itself.")] = 60,
+    pcap: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a capture file at the end.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Follow SIP messages as a ladder: phones to the left, the switch, carriers to the right; Ctrl-C ends it."""
+    given = {"booth": booth, "call_id": call, "number": number}
+    wanted: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    if len(wanted) != 1:
+        raise typer.BadParameter("give --booth, --call or --number, and one of them only")
+    server = Server(context)
+    trace = server.post("/traces", wanted | {"seconds": seconds})
+    path, ladder, seen = f"/traces/{segment(trace['id'])}", Ladder(), 0
+    as_json = wants_json(context, as_json)
+    typer.echo(f"tracing for {seconds} s; Ctrl-C ends it", err=True)
+    with suppress(KeyboardInterrupt):
+        while trace["running"]:
+            time.sleep(TRACE_EVERY_S)
+            trace = server.get(f"{path}?after={seen}")
+            for message in trace["messages"]:
+                typer.echo(json.dumps(message) if as_json else ladder.rung(message))
+                seen = message["number"]
+    server.post(f"{path}/stop", {})
+    if pcap is not None:
+        write_bytes(pcap, server.download(f"{path}/pcap"))
+    if not as_json:
+        lost = f", {seen - len(ladder)} were too many at once" if seen > len(ladder) else ""
+        typer.echo(f"{len(ladder)} messages{lost}" + (f", captured in {clean(str(pcap))}" if pcap is not None else ""))
+
+
+class Ladder:
+    """Draws SIP messages, a line each, with us in the middle: whom we send a request first stands to the right."""
+
+    def __init__(self) -> None:
+        self._is_right: dict[str, bool] = {}
+        self._drawn = 0
+
+    def __len__(self) -> int:
+        """How many were drawn."""
+        return self._drawn
+
+    def rung(self, message: Mapping[str, Any]) -> str:
+        """The line of a message."""
+        self._drawn += 1
+        is_sent, says = message["sent"], clean(message["says"])
+        peer = message["destination" if is_sent else "source"]
+        is_right = self._is_right.setdefault(peer, is_sent and not says[:3].isdigit())
+        says = f" {says[: ARROW_WIDTH - 4]} "
+        arrow = f"{says:─^{ARROW_WIDTH}}"
+        arrow = f"{arrow}▶" if is_sent is is_right else f"◀{arrow}"
+        side = f"{'':{PEER_WIDTH + ARROW_WIDTH + 2}}│{arrow} {peer}" if is_right else f"{peer:>{PEER_WIDTH}} {arrow}│"
+        return f"{message['at'][11:23]} {clean(side)}"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file; what goes wrong ends the program with USAGE."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        fail(USAGE, f"{path} cannot be written: {error.strerror}")
+
+
+@token_app.command("create", epilog=_EXIT_CODES)
+def create_token(
+    context: typer.Context,
+    label: Annotated[str, typer.Argument(help="Whose it is, or what for.")],
+    *,
+    party: Annotated[str | None, typer.Option(help="It sees this party and all below it.")] = None,
+    shop: Annotated[str | None, typer.Option(help="It is for the operators of this shop.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long it is valid.")] = 365,
+    for_ever: Annotated[bool, typer.Option("--for-ever", help="It does not expire.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a token for a party or for a shop's operators, and print it: it is shown this once."""
+    if (party is None) == (shop is None):
+        raise typer.BadParameter("give either --party or --shop")
+    opens = {"party": party} if shop is None else {"shop": shop}
+    answer = Server(context).post("/tokens", {"label": label, "days": None if for_ever else days, **opens})
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    until = "for ever" if answer["expires_at"] is None else f"until {clock(answer['expires_at'])} UTC"
+    typer.echo(answer["token"])
+    typer.echo(clean(f"Token {answer['id']}, {answer['role']} of {answer['party']}, {until}. Keep it now."), err=True)
+
+
+@token_app.command("list", epilog=_EXIT_CODES)
+def list_tokens(context: typer.Context, as_json: Json = False) -> None:
+    """Show the tokens, those that open nothing any more too."""
+    answer = Server(context).get("/tokens")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    table = make_table("Id", "Label", "Role", "Party", "Shop", "Made (UTC)", "Expires", "Revoked")
+    for token in answer["tokens"]:
+        instants = [clock(token[name]) for name in ("created_at", "expires_at", "revoked_at")]
+        add_row(table, *(token[name] for name in ("id", "label", "role", "party", "shop")), *instants)
+    print_table(table)
+
+
+@token_app.command("revoke", epilog=_EXIT_CODES)
+def revoke_token(context: typer.Context, token_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Let a token in no more, from this moment."""
+    answer = Server(context).post(f"/tokens/{segment(token_id)}/revoke", {})
+    typer.echo(clean(f"Token {answer['id']}, {answer['label']}, is revoked"))
+
+
 @app.command(epilog=_AUDIT_EXIT_CODES)
 def audit(
     context: typer.Context,
@@ -1002,7 +1269,7 @@ def command_booths(
     if bool(booths) == every:
         raise typer.BadParameter("name the booths, or give --all")
     server = Server(context)
-    names = [booth["booth"] for booth in server.get("/booths")["booths"]] if every else booths
+    names = [booth["booth"] for booth in server.rows("/booths", "booths")] if every else booths
     done: list[object] = []
     refused = False
     for name in names:
@@ -1149,6 +1416,23 @@ class Server:
             fail(REFUSED, str(refusal))
         except UnicodeDecodeError:
             fail(UNREACHABLE, f"what answers at {self._url} is not a sipshop server: it sends no text")
+
+    def rows(self, path: str, name: str, query: Mapping[str, str] | None = None) -> Iterator[Any]:
+        """Read every row of a list, page by page."""
+        cursor: str | None = ""
+        while cursor is not None:
+            more = {"cursor": cursor} if cursor else {}
+            answer = self.get(f"{path}?{urlencode({'limit': str(PAGE_ROWS), **(query or {}), **more})}")
+            yield from answer[name]
+            cursor = answer["next"]
+
+    def download(self, path: str) -> bytes:
+        """Read what is no JSON; ends the program with REFUSED where the server refuses."""
+        headers = {"User-Agent": f"sipshop/{__version__}"}
+        status, content = self._exchange("GET", path, None, headers, TIMEOUT_S)
+        if status != 200:
+            fail(REFUSED, f"{path}: HTTP status {status}")
+        return content
 
     def ask(
         self,

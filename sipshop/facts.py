@@ -38,7 +38,9 @@ class CallRang:
     """The first 18x was passed to the caller, `after_ms` after his INVITE."""
 
     call_id: str
+    tenant: str
     shop: str
+    booth: str
     after_ms: int
 
 
@@ -51,7 +53,9 @@ class CallAnswered:
     """
 
     call_id: str
+    tenant: str
     shop: str
+    booth: str
     trunk: str
     relayed_at_ms: int
     after_ms: int
@@ -119,6 +123,23 @@ class LossSeen:
     call_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoothChanged:
+    """A command changed a booth: it was unlocked, locked, topped up or paid."""
+
+    tenant: str
+    shop: str
+    booth: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartyChanged:
+    """A command changed a party's account, or suspended it or let it call again."""
+
+    tenant: str
+    party: str
+
+
 Fact = (
     RegistrationChanged
     | CallAttempted
@@ -129,4 +150,6 @@ Fact = (
     | RequestRefused
     | MessageDropped
     | LossSeen
+    | BoothChanged
+    | PartyChanged
 )

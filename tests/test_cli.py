@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import re
@@ -19,11 +20,14 @@ from typer.testing import CliRunner, Result
 
 from sipshop import __version__, cli
 from sipshop.store import LAWS, Store, Unwritable, Violation
+from sipshop.switch import CallStatus
 from sipshop.world import parse_world
 from tests.console.memory import TOKEN, MemoryDesk, Stage, memory_api, serving
 
 CDR = {
     "call_id": "a",
+    "revision": 0,
+    "shop": "center",
     "setup_at": "2025-12-31T23:59:59.007Z",
     "booth": "b1",
     "dialled": "0032 2 222 22 22",
@@ -35,9 +39,7 @@ CDR = {
     "charges": [{"amount": "0.24", "currency": "EUR", "billed_s": 120}],
 }
 CHAIN = CDR | {
-    "revision": 0,
     "kind": "call",
-    "shop": "center",
     "session_id": 7,
     "e164": "3222222222",
     "answered_at": "2026-01-01T00:00:03.500Z",
@@ -794,3 +796,84 @@ def test_a_command_loads_nothing_of_the_server() -> None:
     environment = {**os.environ, "SIPSHOP_URL": "http://127.0.0.1:1"}
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# Tokens, live calls, exports
+
+
+def test_a_token_is_shown_once_and_revoked_by_its_id(run: Run) -> None:
+    made = run("token", "create", "till 2", "--shop", "center", "--days", "30")
+    assert made.exit_code == 0, made.output
+    token = made.stdout.strip()
+    assert token.startswith("sipshop_")
+    token_id = made.stderr.split()[1].rstrip(",")
+    assert "operator of olga, until 2026-01-30" in made.stderr
+    assert json.loads(done(invoke("--token", token, "booth", "list", "--json")))["booths"]
+    listed = done(run("token", "list"))
+    assert token_id in listed
+    assert token not in listed
+    assert done(run("token", "revoke", token_id)) == f"Token {token_id}, till 2, is revoked\n"
+    assert invoke("--token", token, "booth", "list").exit_code == 4
+
+
+@pytest.mark.parametrize("words", [[], ["--party", "olga", "--shop", "center"]])
+def test_a_token_is_for_a_party_or_for_a_shop(run: Run, words: list[str]) -> None:
+    assert "give either --party or --shop" in run("token", "create", "x", *words).stderr
+
+
+def test_live_calls_are_shown_once_where_nobody_watches(desk: MemoryDesk, run: Run) -> None:
+    desk.live = [
+        CallStatus(
+            call_id="c",
+            shop="center",
+            booth="b1",
+            kind="call",
+            state="answered",
+            dialled="0032 2 222\x1b[2J",
+            e164="322222",
+            destination="Belgium",
+            setup_at_ms=1_767_225_599_007,
+            answered_at_ms=1_767_225_602_000,
+            talk_ms=61_250,
+            amount_micros=240_000,
+            currency="EUR",
+            trunk="demo",
+        )
+    ]
+    shown = done(run("calls"))
+    assert re.search(
+        r"2025-12-31 23:59:59 +center +b1 +answered +0032 2 222\?\[2J +Belgium +demo +1:01 +0.24 EUR", shown
+    )
+    assert json.loads(done(run("calls", "--json")))["calls"][0]["talk_ms"] == 61_250
+
+
+def exported(run: Run, desk: MemoryDesk, name: str, *words: str) -> str:
+    desk.records = [CHAIN, CHAIN | {"call_id": "b", "dialled": "+49 30 1234567", "charges": []}]
+    assert done(run("cdr", "export", name, *words)) == f"2 records in {name}\n"
+    return Path(name).read_bytes().decode()
+
+
+def test_cdrs_are_exported_for_a_spreadsheet_which_runs_none_of_it(desk: MemoryDesk, run: Run) -> None:
+    rows = list(csv.DictReader(exported(run, desk, "cdrs.csv").splitlines()))
+    assert [row["dialled"] for row in rows] == ["0032 2 222 22 22", "'+49 30 1234567"]
+    assert (rows[0]["amount"], rows[0]["cost"], rows[0]["billed_s"]) == ("0.87", "0.2512", "180")
+    assert (rows[1]["amount"], rows[1]["cost"]) == ("", "")
+    assert Path("cdrs.csv").parent.joinpath(".cdrs.csv.part").exists() is False
+
+
+def test_cdrs_are_exported_for_programs_with_masked_numbers(desk: MemoryDesk, run: Run) -> None:
+    lines = exported(run, desk, "cdrs.jsonl", "--mask").splitlines()
+    assert [json.loads(line)["dialled"] for line in lines] == ["0032 2 22* ** **", "+49 30 12*****"]
+
+
+def test_an_export_reads_page_after_page(desk: MemoryDesk, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "PAGE_ROWS", 2)
+    desk.records = [CHAIN | {"call_id": str(number)} for number in range(5)]
+    lines = done(run("cdr", "export", "-", "--format", "jsonl")).splitlines()
+    assert [json.loads(line)["call_id"] for line in lines] == ["0", "1", "2", "3", "4"]
+
+
+def test_an_export_that_fails_leaves_no_file(desk: MemoryDesk, run: Run) -> None:
+    assert "there is no booth named 'nobody'" in run("cdr", "export", "cdrs.csv", "--booth", "nobody").stderr
+    assert "no/folder/cdrs.csv cannot be written" in run("cdr", "export", "no/folder/cdrs.csv").stderr
+    assert list(Path().iterdir()) == []

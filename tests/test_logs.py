@@ -43,9 +43,9 @@ DETAILS: list[tuple[Fact, str]] = [
         CallAttempted(tenant="t", shop="s", booth="b", call_id="c", kind="emergency", at_ms=1),
         "a call begins: emergency call=c tenant=t shop=s booth=b",
     ),
-    (CallRang(call_id="c", shop="s", after_ms=20), "it rings after 20 ms call=c shop=s"),
+    (CallRang(tenant="t", shop="s", booth="b", call_id="c", after_ms=20), "it rings after 20 ms call=c shop=s"),
     (
-        CallAnswered(call_id="c", shop="s", trunk="d", relayed_at_ms=1, after_ms=30, added_us=5),
+        CallAnswered(tenant="t", shop="s", booth="b", call_id="c", trunk="d", relayed_at_ms=1, after_ms=30, added_us=5),
         "it is answered after 30 ms call=c shop=s trunk=d",
     ),
     (RegistrationChanged(tenant="t", shop="s", booth="b", bindings=2), "registered: 2 tenant=t shop=s booth=b"),

@@ -155,8 +155,17 @@ def test_calls_by_result_and_carrier(result: Result, trunk: str | None, carrier:
 
 def test_setup_is_measured_to_the_ringing_and_to_the_answer() -> None:
     metrics = fresh(
-        CallRang(call_id="a", shop="center", after_ms=150),
-        CallAnswered(call_id="a", shop="center", trunk="demo", relayed_at_ms=0, after_ms=4_000, added_us=1_500),
+        CallRang(call_id="a", tenant="t", shop="center", booth="b1", after_ms=150),
+        CallAnswered(
+            call_id="a",
+            tenant="t",
+            shop="center",
+            booth="b1",
+            trunk="demo",
+            relayed_at_ms=0,
+            after_ms=4_000,
+            added_us=1_500,
+        ),
     )
     assert value(metrics, "sipshop_setup_seconds_sum", to="180") == 0.15
     assert value(metrics, "sipshop_setup_seconds_sum", to="200") == 4.0
@@ -168,7 +177,9 @@ def test_setup_is_measured_to_the_ringing_and_to_the_answer() -> None:
     [(250, "0.00025"), (251, "0.0005"), (1_000, "0.001"), (2_000_000, "2.0"), (2_000_001, "+Inf")],
 )
 def test_the_first_bucket_in_which_our_own_part_is_counted(added_us: int, bucket: str) -> None:
-    answered = CallAnswered(call_id="a", shop="center", trunk="demo", relayed_at_ms=0, after_ms=0, added_us=added_us)
+    answered = CallAnswered(
+        call_id="a", tenant="t", shop="center", booth="b1", trunk="demo", relayed_at_ms=0, after_ms=0, added_us=added_us
+    )
     buckets = {
         dict(labels)["le"]: count
         for (name, labels), count in scrape(fresh(answered)).items()

@@ -16,6 +16,8 @@ from sipshop.billing.money import format_micros
 from sipshop.billing.rating import Cost
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DIGITS_MASKED: Final = 5
+_DIGITS_SHOWN: Final = 3
 
 
 class CallKind(StrEnum):
@@ -197,3 +199,18 @@ def utc_text(at_ms: int) -> str:
     '2025-12-31T23:59:59.007Z'
     """
     return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def masked(number: str) -> str:
+    """Return a dialled number without its last digits, whatever stands between them; three are always left.
+
+    >>> masked("+49 30 555-1234")
+    '+49 30 55*-****'
+    """
+    digits = sum(character.isdigit() for character in number)
+    shown, seen = max(_DIGITS_SHOWN, digits - _DIGITS_MASKED), 0
+    made = []
+    for character in number:
+        seen += character.isdigit()
+        made.append("*" if character.isdigit() and seen > shown else character)
+    return "".join(made)

@@ -67,6 +67,13 @@ class PartyTree:
         """Return the party and everyone above it, the provider last; raises UnknownParty."""
         return tuple(_climb(self[name], self._by_name))
 
+    def below(self, name: str) -> frozenset[str]:
+        """Return the names of the party and of everyone below it; raises UnknownParty."""
+        found = {self[name].name}
+        while more := {p.name for p in self if p.parent in found} - found:
+            found |= more
+        return frozenset(found)
+
     def suspended(self, name: str) -> Party | None:
         """Return the nearest suspended party, itself or above, or None; raises UnknownParty.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response, Security
+from fastapi import APIRouter, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -21,17 +21,22 @@ from sipshop.billing.errors import BadAmount, BillingError, UnknownAccount
 from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money, parse_amount
 from sipshop.config import Problem
+from sipshop.console.access import Tokens, add_tokens
 from sipshop.console.errors import bad_request, of_status, problem_of
+from sipshop.console.events import Hub
 from sipshop.console.guard import Guard
-from sipshop.console.guard import Sender as _Sender
-from sipshop.console.tokens import Identity, TokenLookup
+from sipshop.console.live import Live, add_live
+from sipshop.console.paging import MAX_ROWS, Cursor, Limit, decode, encode, page_of
+from sipshop.console.records import Records, add_records
+from sipshop.console.reference import add_reference
+from sipshop.console.scope import Key, Scope, Sender, problems
+from sipshop.console.tokens import TokenCache, TokenLookup
+from sipshop.console.tracing import Traces, add_traces
 from sipshop.console.views import (
-    MAX_ROWS,
     AuditView,
     BillView,
     BoothList,
     BoothView,
-    CdrList,
     LimitCommand,
     LockCommand,
     MoveCommand,
@@ -45,25 +50,20 @@ from sipshop.console.views import (
     TransferList,
     UnlockCommand,
 )
-from sipshop.console.views import problems as _problems
 from sipshop.console.worlds import WorldDesk, add_worlds
 from sipshop.settings import Reloaded, SettingsErrors
 from sipshop.store.audit import Violation
 from sipshop.store.errors import StoreError
-from sipshop.switch import BoothStatus, Health, PartyStatus, SwitchError, UnknownBooth
+from sipshop.switch import Health, PartyStatus, SwitchError, utc_ms
 from sipshop.world import WorldErrors
 
 
-class Desk(Protocol):
+class Desk(Records, Live, Tokens, Protocol):
     """What the API asks of the switch; `sipshop.switch` keeps it.
 
     Commands are durable when they return. They raise BillingError, StoreError or SwitchError, whose texts are shown to
     the operator. A command that moves money has a key: given again alike, it is found done.
     """
-
-    def booths(self, tenant: str) -> list[BoothStatus]:
-        """Every booth of the tenant as it is now."""
-        ...
 
     async def unlock(self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID) -> BoothSession:
         """Open the booth's session by these terms, or find it open."""
@@ -83,14 +83,6 @@ class Desk(Protocol):
 
     async def pay(self, tenant: str, booth: str, version: int, tendered: Money, author: str) -> Payment:
         """Settle the bill as it was read at `version`, and lock the booth."""
-        ...
-
-    def parties(self, tenant: str) -> list[PartyStatus]:
-        """Every party of the tenant as it is now."""
-        ...
-
-    def party(self, tenant: str, name: str) -> PartyStatus:
-        """One party as it is now."""
         ...
 
     async def suspend(self, tenant: str, party: str, author: str, cut: bool = False) -> object:
@@ -113,20 +105,12 @@ class Desk(Protocol):
         """Change what the party may owe, in micro-units; None is no limit."""
         ...
 
-    async def transfers(self, tenant: str, party: str, limit: int) -> list[dict[str, Any]]:
-        """The newest movements of the party's account first."""
+    async def transfers(self, tenant: str, party: str, limit: int, after: str | None = None) -> list[dict[str, Any]]:
+        """The newest movements of the party's account first, or those after the one with this key."""
         ...
 
     async def audit(self) -> list[Violation]:
         """Where the books of any tenant do not hold."""
-        ...
-
-    async def cdr(self, tenant: str, call_id: str) -> dict[str, Any]:
-        """The CDR of a call that is over, its latest revision, as `Cdr.to_json` gives it."""
-        ...
-
-    async def cdrs(self, tenant: str, limit: int, booth: str | None = None) -> list[dict[str, Any]]:
-        """The newest CDRs first, as `Cdr.to_json` gives them."""
         ...
 
     def health(self) -> Health:
@@ -161,16 +145,22 @@ def make_api(
     desk: Desk,
     metrics: Exposition,
     tokens: TokenLookup,
+    hub: Hub,
+    traces: Traces,
     *,
     version: str,
     reload: Callable[[], Reloaded] = nothing_to_reload,
     has_monitoring: bool = True,
+    utc_ms: Callable[[], int] = utc_ms,
+    random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> FastAPI:
-    """Build the ASGI application; `tokens` says whose a token is by its SHA-256 in hexadecimal.
+    """Build the ASGI application.
 
-    `reload` reads the server's configuration again or raises SettingsErrors. Without `has_monitoring` the pages of
-    monitoring are left out: they have a listener of their own then (`make_monitoring`).
+    `tokens` says whose a token is by its SHA-256 in hexadecimal, `hub` is where events are heard, `traces` who
+    traces, `random` makes tokens. `reload` reads the server's configuration again or raises SettingsErrors. Without
+    `has_monitoring` the pages of monitoring are left out: they have a listener of their own (`make_monitoring`).
     """
+    known = TokenCache(tokens)
     api = FastAPI(
         title="sipshop",
         version=version,
@@ -178,11 +168,18 @@ def make_api(
         docs_url=None,  # their pages load scripts from the net, which a shop's server may not reach
         redoc_url=None,
     )
-    api.add_middleware(Guard, tokens=tokens)
+    api.state.desk = desk
+    api.add_middleware(Guard, tokens=known, utc_ms=utc_ms)
     if has_monitoring:
         api.include_router(_monitoring(desk, metrics))
-    api.include_router(_commands(desk, reload))
-    _answer_problems(api)
+    commands = _commands(desk, reload)
+    add_records(commands, desk)
+    add_live(commands, desk, hub, known, utc_ms)
+    add_traces(commands, traces)
+    add_tokens(commands, desk, known, utc_ms, random)
+    api.include_router(commands)
+    add_reference(api)
+    _answerproblems(api)
     return api
 
 
@@ -190,7 +187,7 @@ def make_monitoring(desk: Desk, metrics: Exposition, *, version: str) -> FastAPI
     """Build the ASGI application of a listener that only monitoring asks."""
     api = FastAPI(title="sipshop monitoring", version=version, docs_url=None, redoc_url=None)
     api.include_router(_monitoring(desk, metrics))
-    _answer_problems(api)
+    _answerproblems(api)
     return api
 
 
@@ -224,24 +221,7 @@ def _monitoring(desk: Desk, metrics: Exposition) -> APIRouter:
     return router
 
 
-async def _key(
-    given: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            pattern=r"^[A-Za-z0-9._-]{1,64}$",
-            description="names the command: sent again with the same key and the same content, it is done once",
-        ),
-    ] = None,
-) -> str:
-    """The name of a command that moves money, drawn here where the sender gave it none."""
-    return secrets.token_hex(16) if given is None else given
-
-
-_Key = Annotated[str, Depends(_key)]
-
-
-_COMMAND: Final = _problems(
+_COMMAND: Final = problems(
     _400="malformed: the body is no JSON in UTF-8",
     _404="unknown_booth, or no_session: the booth has no unpaid session",
     _409="the state of the booth forbids it: call_alive, stale_bill, below_used, account_in_use, refused",
@@ -249,10 +229,8 @@ _COMMAND: Final = _problems(
     _422="invalid_request, bad_amount, bad_terms, tender_too_small",
     _503="unwritable, not_now, unavailable: nothing was changed",
 )
-_READING: Final = _problems(
-    _404="there is none: unknown_booth, no_session, unknown_call", _422="invalid_request", _503="unavailable"
-)
-_PARTY: Final = _problems(
+_READING: Final = problems(_404="there is none: unknown_booth, no_session", _422="invalid_request", _503="unavailable")
+_PARTY: Final = problems(
     _400=_COMMAND[400]["description"],
     _404="unknown_party, or unknown_account: the provider has none",
     _409="the account forbids it: not_available, below_used, account_in_use, refused",
@@ -260,7 +238,9 @@ _PARTY: Final = _problems(
     _422="invalid_request, bad_amount",
     _503=_COMMAND[503]["description"],
 )
-_PARTY_READING: Final = _problems(_404=_PARTY[404]["description"], _422="invalid_request", _503="unavailable")
+_PARTY_READING: Final = problems(
+    _404=_PARTY[404]["description"], _422="invalid_request, bad_cursor", _503="unavailable"
+)
 
 
 def _commands(desk: Desk, reload: Callable[[], Reloaded]) -> APIRouter:
@@ -268,30 +248,17 @@ def _commands(desk: Desk, reload: Callable[[], Reloaded]) -> APIRouter:
     router = APIRouter(
         prefix="/api/v1",
         dependencies=[Security(HTTPBearer(auto_error=False, description="a token of `sipshop`"))],  # for the schema
-        responses=_problems(_401="unauthorized"),
+        responses=problems(_401="unauthorized", _403="forbidden: the token does not open this"),
     )
     _add_booths(router, desk)
     _add_parties(router, desk)
     add_worlds(router, desk.worlds)
     _add_server(router, reload)
 
-    @router.get("/cdrs", tags=["cdrs"], responses=_READING)
-    async def list_cdrs(
-        sender: _Sender, limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 50, booth: str | None = None
-    ) -> CdrList:
-        """List call detail records, the newest first; `booth` leaves out all others."""
-        if booth is not None:
-            _status(desk, sender.tenant, booth)
-        return CdrList(cdrs=await desk.cdrs(sender.tenant, limit, booth))
-
-    @router.get("/cdrs/{call_id}", tags=["cdrs"], responses=_READING)
-    async def read_cdr(sender: _Sender, call_id: str) -> dict[str, Any]:
-        """Read the call detail record of a call: what every level paid and kept, and every trunk that was tried."""
-        return await desk.cdr(sender.tenant, call_id)
-
-    @router.get("/audit", tags=["audit"], responses=_problems(_503="unavailable"))
-    async def audit(sender: _Sender) -> AuditView:
+    @router.get("/audit", tags=["audit"], responses=problems(_503="unavailable"))
+    async def audit(sender: Sender) -> AuditView:
         """Hold every law of the books against the whole database of the tenant; this reads all of it."""
+        sender.only_provider()
         whole = ""  # no tenant's: the database itself
         return AuditView.of(one for one in await desk.audit() if one.tenant in {sender.tenant, whole})
 
@@ -299,78 +266,86 @@ def _commands(desk: Desk, reload: Callable[[], Reloaded]) -> APIRouter:
 
 
 def _add_server(router: APIRouter, reload: Callable[[], Reloaded]) -> None:
-    refusals = _problems(
+    refusals = problems(
         _403="forbidden: the token is not a provider's",
         _422="bad_configuration: `errors` names everything that is wrong; nothing was changed",
     )
 
     @router.post("/reload", tags=["server"], responses=refusals)
-    async def reload_configuration(sender: _Sender) -> ReloadedView:
+    async def reload_configuration(sender: Sender) -> ReloadedView:
         """Have the server read its configuration again; say what changed at once, and what waits for a restart."""
-        if sender.role != "provider":
-            raise HTTPException(403, "the configuration is the provider's business")
+        sender.only_provider()
         return ReloadedView.of(reload())
 
 
 def _add_booths(router: APIRouter, desk: Desk) -> None:
-    @router.get("/booths", tags=["booths"])
-    async def list_booths(sender: _Sender) -> BoothList:
-        """List every booth with its state."""
-        return BoothList(booths=[BoothView.of(status) for status in desk.booths(sender.tenant)])
+    @router.get("/booths", tags=["booths"], responses=problems(_422="invalid_request, bad_cursor"))
+    async def list_booths(sender: Sender, limit: Limit = MAX_ROWS, cursor: Cursor = None) -> BoothList:
+        """List the booths with their states."""
+        seen = [status for status in desk.booths(sender.tenant) if status.shop in sender.reach.shops]
+        page, after = page_of(seen, lambda status: status.booth, limit, cursor)
+        return BoothList(booths=[BoothView.of(status) for status in page], next=after)
 
     @router.post("/booths/{booth}/unlock", tags=["booths"], responses=_COMMAND)
-    async def unlock_booth(sender: _Sender, booth: str, command: UnlockCommand | None = None) -> BoothView:
+    async def unlock_booth(sender: Sender, booth: str, command: UnlockCommand | None = None) -> BoothView:
         """Open a booth for a customer, without end or for what the body says; an open booth stays as it is."""
-        currency = _status(desk, sender.tenant, booth).currency
+        currency = sender.booth(booth).currency
         await desk.unlock(sender.tenant, booth, sender.author, _terms(command or UnlockCommand(), currency))
-        return BoothView.of(_status(desk, sender.tenant, booth))
+        return BoothView.of(sender.booth(booth))
 
     @router.post("/booths/{booth}/topup", tags=["booths"], responses=_COMMAND)
-    async def top_up_booth(sender: _Sender, booth: str, command: TopUpCommand, key: _Key) -> BoothView:
+    async def top_up_booth(sender: Sender, booth: str, command: TopUpCommand, key: Key) -> BoothView:
         """Add to the deposit of a booth's session; a running call goes on for it at once."""
-        amount = Money(parse_amount(command.amount), _status(desk, sender.tenant, booth).currency)
+        amount = Money(parse_amount(command.amount), sender.booth(booth).currency)
         await desk.top_up(sender.tenant, booth, amount, sender.author, key)
-        return BoothView.of(_status(desk, sender.tenant, booth))
+        return BoothView.of(sender.booth(booth))
 
     @router.post("/booths/{booth}/lock", tags=["booths"], responses=_COMMAND)
-    async def lock_booth(sender: _Sender, booth: str, command: LockCommand | None = None) -> BoothView:
+    async def lock_booth(sender: Sender, booth: str, command: LockCommand | None = None) -> BoothView:
         """Refuse new calls from a booth; a running call goes on unless it is cut."""
+        sender.booth(booth)
         await desk.lock(sender.tenant, booth, sender.author, cut=command is not None and command.cut)
-        return BoothView.of(_status(desk, sender.tenant, booth))
+        return BoothView.of(sender.booth(booth))
 
     @router.get("/booths/{booth}/bill", tags=["bills"], responses=_READING)
-    async def read_bill(sender: _Sender, booth: str) -> BillView:
+    async def read_bill(sender: Sender, booth: str) -> BillView:
         """Read what the booth's session owes, with the arithmetic of each call, and the bill's version."""
+        sender.booth(booth)
         return BillView.of(await desk.bill(sender.tenant, booth))
 
     @router.post("/booths/{booth}/pay", tags=["bills"], responses=_COMMAND)
-    async def pay_bill(sender: _Sender, booth: str, command: PayCommand) -> PaymentView:
+    async def pay_bill(sender: Sender, booth: str, command: PayCommand) -> PaymentView:
         """Pay the bill as it was read, and lock the booth; asked again, the same payment is found done."""
-        currency = _status(desk, sender.tenant, booth).currency
+        currency = sender.booth(booth).currency
         tendered = Money(parse_amount(command.tendered), currency)
         return PaymentView.of(booth, await desk.pay(sender.tenant, booth, command.version, tendered, sender.author))
 
 
 def _add_parties(router: APIRouter, desk: Desk) -> None:
-    @router.get("/parties", tags=["parties"])
-    async def list_parties(sender: _Sender) -> PartyList:
-        """List every party with its account."""
-        return PartyList(parties=[PartyView.of(status) for status in desk.parties(sender.tenant)])
+    @router.get("/parties", tags=["parties"], responses=problems(_422="invalid_request, bad_cursor"))
+    async def list_parties(sender: Sender, limit: Limit = MAX_ROWS, cursor: Cursor = None) -> PartyList:
+        """List the parties with their accounts."""
+        sender.forbid_operators()
+        seen = [status for status in desk.parties(sender.tenant) if status.party in sender.reach.parties]
+        page, after = page_of(seen, lambda status: status.party, limit, cursor)
+        return PartyList(parties=[PartyView.of(status) for status in page], next=after)
 
     @router.get("/parties/{party}", tags=["parties"], responses=_PARTY_READING)
-    async def read_party(sender: _Sender, party: str) -> PartyView:
+    async def read_party(sender: Sender, party: str) -> PartyView:
         """Read a party's state and account."""
-        return PartyView.of(desk.party(sender.tenant, party))
+        return PartyView.of(sender.party(party))
 
     @router.post("/parties/{party}/suspend", tags=["parties"], responses=_PARTY)
-    async def suspend_party(sender: _Sender, party: str, command: SuspendCommand | None = None) -> PartyView:
+    async def suspend_party(sender: Sender, party: str, command: SuspendCommand | None = None) -> PartyView:
         """Stop the new calls of a party and of all below it, or cut the running ones too; emergency calls go on."""
+        sender.customer(party)
         await desk.suspend(sender.tenant, party, sender.author, cut=command is not None and command.cut)
         return PartyView.of(desk.party(sender.tenant, party))
 
     @router.post("/parties/{party}/resume", tags=["parties"], responses=_PARTY)
-    async def resume_party(sender: _Sender, party: str) -> PartyView:
+    async def resume_party(sender: Sender, party: str) -> PartyView:
         """End a party's suspension; one above it still holds."""
+        sender.customer(party)
         await desk.resume(sender.tenant, party, sender.author)
         return PartyView.of(desk.party(sender.tenant, party))
 
@@ -378,32 +353,35 @@ def _add_parties(router: APIRouter, desk: Desk) -> None:
 
 
 def _add_accounts(router: APIRouter, desk: Desk) -> None:
-    async def move(sender: Identity, party: str, kind: TransferKind, command: MoveCommand, key: str) -> PartyView:
-        amount = Money(parse_amount(command.amount), _currency(desk, sender.tenant, party))
+    async def move(sender: Scope, party: str, kind: TransferKind, command: MoveCommand, key: str) -> PartyView:
+        amount = Money(parse_amount(command.amount), _currency(sender.customer(party)))
         return PartyView.of(
             await desk.move(sender.tenant, party, kind, amount, author=sender.author, reason=command.reason, key=key)
         )
 
     @router.get("/parties/{party}/transfers", tags=["accounts"], responses=_PARTY_READING)
-    async def list_transfers(
-        sender: _Sender, party: str, limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 50
-    ) -> TransferList:
+    async def list_transfers(sender: Sender, party: str, limit: Limit = 50, cursor: Cursor = None) -> TransferList:
         """List what moved on a party's account, the newest first."""
-        return TransferList(party=party, transfers=await desk.transfers(sender.tenant, party, limit))
+        sender.party(party)
+        after = None if cursor is None else decode(cursor, str)[0]
+        found = await desk.transfers(sender.tenant, party, limit + 1, after)
+        more = encode(found[limit - 1]["key"]) if len(found) > limit else None
+        return TransferList(party=party, transfers=found[:limit], next=more)
 
     @router.post("/parties/{party}/payments", tags=["accounts"], responses=_PARTY)
-    async def book_payment(sender: _Sender, party: str, command: MoveCommand, key: _Key) -> PartyView:
+    async def book_payment(sender: Sender, party: str, command: MoveCommand, key: Key) -> PartyView:
         """Book what a party paid; an amount below zero is paid back, at most what is available."""
         return await move(sender, party, TransferKind.PAYMENT, command, key)
 
     @router.post("/parties/{party}/adjustments", tags=["accounts"], responses=_PARTY)
-    async def book_adjustment(sender: _Sender, party: str, command: MoveCommand, key: _Key) -> PartyView:
+    async def book_adjustment(sender: Sender, party: str, command: MoveCommand, key: Key) -> PartyView:
         """Correct a party's balance; an amount below zero may overdraw the account, which then starts no calls."""
         return await move(sender, party, TransferKind.ADJUSTMENT, command, key)
 
     @router.post("/parties/{party}/limit", tags=["accounts"], responses=_PARTY)
-    async def set_credit_limit(sender: _Sender, party: str, command: LimitCommand) -> PartyView:
+    async def set_credit_limit(sender: Sender, party: str, command: LimitCommand) -> PartyView:
         """Set what a party may owe, or that it may owe without end."""
+        sender.customer(party)
         limit = None if command.credit_limit is None else parse_amount(command.credit_limit)
         if limit is not None and limit < 0:
             raise BadAmount("a credit limit is not below zero")
@@ -419,23 +397,14 @@ def _terms(command: UnlockCommand, currency: str) -> SessionTerms:
     )
 
 
-def _currency(desk: Desk, tenant: str, party: str) -> str:
-    """The currency of a party's account; raises UnknownParty or UnknownAccount."""
-    currency = desk.party(tenant, party).currency
-    if currency is None:
-        raise UnknownAccount(f"{party} is the provider: nobody sells to it, so it has no account here")
-    return currency
+def _currency(party: PartyStatus) -> str:
+    """The currency of a party's account; raises UnknownAccount."""
+    if party.currency is None:
+        raise UnknownAccount(f"{party.party} is the provider: nobody sells to it, so it has no account here")
+    return party.currency
 
 
-def _status(desk: Desk, tenant: str, booth: str) -> BoothStatus:
-    """The booth's status; raises UnknownBooth."""
-    for status in desk.booths(tenant):
-        if status.booth == booth:
-            return status
-    raise UnknownBooth(f"there is no booth named {booth!r}")
-
-
-def _answer_problems(api: FastAPI) -> None:
+def _answerproblems(api: FastAPI) -> None:
     """Let every error leave as a problem (RFC 9457), the framework's own ones too."""
 
     async def answer(_request: Request, error: Exception) -> Response:

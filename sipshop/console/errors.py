@@ -28,9 +28,25 @@ from sipshop.billing.errors import (
 )
 from sipshop.billing.money import Money, format_micros
 from sipshop.settings import SettingsErrors
-from sipshop.store.errors import Conflict, NothingToPay, StoreError, Unwritable, WorldChanged
+from sipshop.store.errors import (
+    Conflict,
+    NothingToPay,
+    StoreError,
+    UnknownPlace,
+    UnknownToken,
+    Unwritable,
+    WorldChanged,
+)
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
-from sipshop.switch import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownDeck
+from sipshop.switch import (
+    CommandRefused,
+    SwitchError,
+    UnknownBooth,
+    UnknownCall,
+    UnknownDeck,
+    UnknownShop,
+    UnknownTrace,
+)
 from sipshop.world import WorldErrors
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -40,7 +56,7 @@ _CHALLENGE: Final = 'Bearer realm="sipshop"'
 _OF_STATUS: Final = {
     400: ("malformed", "The body cannot be read"),
     401: ("unauthorized", "A valid token is needed"),
-    403: ("forbidden", "The token does not allow this"),
+    403: ("forbidden", "The token does not open this"),
     404: ("not_found", "There is nothing at this path"),
     405: ("method_not_allowed", "This path does not take that method"),
     413: ("too_large", "The body is too large"),
@@ -84,17 +100,10 @@ def problem_of(error: Exception) -> Problem:
         return _problem_of_money(error)
     if isinstance(error, SettingsErrors | WorldErrors):
         return _problem_of_a_file(error)
+    for kinds, (status, code, title) in _UNNAMED.items():
+        if isinstance(error, kinds):
+            return _problem(status, code, title, error)
     match error:
-        case UnknownBooth() | StoreUnknownBooth():
-            return _problem(404, "unknown_booth", "There is no such booth", error)
-        case Conflict():
-            return _problem(409, "conflict", "It is another provider's already", error)
-        case WorldChanged():
-            return _problem(409, "world_changed", "The world was changed meanwhile", error)
-        case UnknownDeck():
-            return _problem(404, "unknown_deck", "There is no such deck", error)
-        case UnknownCall():
-            return _problem(404, "unknown_call", "There is no such call", error)
         case NothingToPay():
             return _problem(404, "no_session", "The booth has no unpaid session", error)
         case Unwritable():
@@ -110,6 +119,21 @@ def problem_of(error: Exception) -> Problem:
                 title="A bug in the server",
                 detail="the request failed in a way that nobody foresaw; the server's log says where",
             )
+
+
+#: What is not there, or not ours: nothing more is told of it than its text.
+_UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
+    UnknownBooth: (404, "unknown_booth", "There is no such booth"),
+    StoreUnknownBooth: (404, "unknown_booth", "There is no such booth"),
+    UnknownCall: (404, "unknown_call", "There is no such call"),
+    UnknownDeck: (404, "unknown_deck", "There is no such deck"),
+    UnknownShop: (404, "unknown_shop", "There is no such shop"),
+    UnknownToken: (404, "unknown_token", "There is no such token"),
+    UnknownTrace: (404, "unknown_trace", "There is no such trace"),
+    UnknownPlace: (422, "bad_cursor", "The list does not go on there"),
+    Conflict: (409, "conflict", "It is another provider's already"),
+    WorldChanged: (409, "world_changed", "The world was changed meanwhile"),
+}
 
 
 def _problem_of_a_file(error: SettingsErrors | WorldErrors) -> Problem:
@@ -163,7 +187,7 @@ def unauthorized(*, token_given: bool) -> Problem:
         code=_OF_STATUS[401][0],
         title=_OF_STATUS[401][1],
         detail=(
-            "the token is not known here"
+            "the token is not known here, or not any more: it has expired or was revoked"
             if token_given
             else "the request has no token: send the header Authorization: Bearer TOKEN"
         ),

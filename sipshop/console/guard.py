@@ -5,9 +5,10 @@ It stands in front of the framework, which reads a whole body before it asks who
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Final
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,9 +26,10 @@ MAX_WORLD_BYTES: Final = MAX_BYTES + MAX_BODY_BYTES
 class Guard:
     """ASGI middleware: puts the `Identity` of the sender into the request's state, or answers 401."""
 
-    def __init__(self, app: ASGIApp, *, tokens: TokenLookup) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: TokenLookup, utc_ms: Callable[[], int]) -> None:
         self._app = app
         self._tokens = tokens
+        self._utc_ms = utc_ms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an identified request on; what is not below `GUARDED` is nobody's secret and passes as it is."""
@@ -35,7 +37,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         token = bearer(Headers(scope=scope))
-        identity = None if token is None else identify(token, self._tokens)
+        identity = None if token is None else identify(token, self._tokens, self._utc_ms())
         if identity is None:
             await unauthorized(token_given=token is not None).response()(scope, receive, send)
             return
@@ -58,18 +60,6 @@ def identity_of(state: object) -> Identity | None:
     """Whom the guard let in, from a request's state."""
     identity = getattr(state, "identity", None)
     return identity if isinstance(identity, Identity) else None
-
-
-async def sender(request: Request) -> Identity:  # a plain function would be given a thread
-    """Whom the guard let in; without a guard nobody comes in."""
-    identity = identity_of(request.state)
-    if identity is None:
-        raise HTTPException(401, "the request has passed no guard")
-    return identity
-
-
-Sender = Annotated[Identity, Depends(sender)]
-"""The parameter of an endpoint that is who sent the request."""
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-TokenLookup = Callable[[str], tuple[str, str] | None]
-"""(tenant, role) of the token with this SHA-256 in hexadecimal, or None."""
+from sipshop.store import Token
+
+TokenLookup = Callable[[str], Token | None]
+"""The token with this SHA-256 in hexadecimal, or None; whether it still opens anything is not asked here."""
 
 _PREFIX: Final = "sipshop_"  # so that a secret scanner, and a person, knows what leaked
 _TOKEN_BYTES: Final = 32
@@ -22,11 +24,20 @@ _TOKEN_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who sends a command: the tenant whose world it may see, its role, and the name that the desk's log keeps."""
+    """Who sends a command: the token that let him in, and the name that the desk's log keeps."""
 
-    tenant: str
-    role: str
+    token: Token
     author: str
+
+    @property
+    def tenant(self) -> str:
+        """Whose world he may see at all."""
+        return self.token.tenant
+
+    @property
+    def role(self) -> str:
+        """What he is: provider, reseller, owner or operator."""
+        return self.token.role
 
 
 def new_token(random: Callable[[int], bytes]) -> str:
@@ -39,14 +50,20 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def identify(token: str, lookup: TokenLookup) -> Identity | None:
-    """Say whose a token is; the author is its role and the first digits of its hash, which give nothing away."""
-    sha256 = hash_token(token)
-    found = lookup(sha256)
-    if found is None:
+def identify(token: str, lookup: TokenLookup, now_ms: int) -> Identity | None:
+    """Say whose a token is at this instant (UTC), None for one that is unknown, revoked or past its end.
+
+    The author is its role and the first digits of its hash, which give nothing away.
+    """
+    found = lookup(hash_token(token))
+    if found is None or not is_valid(found, now_ms):
         return None
-    tenant, role = found
-    return Identity(tenant, role, f"{role}/{sha256[:8]}")
+    return Identity(found, f"{found.role}/{found.sha256[:8]}")
+
+
+def is_valid(token: Token, now_ms: int) -> bool:
+    """Say whether a token lets anybody in at this instant."""
+    return token.revoked_at_ms is None and (token.expires_at_ms is None or now_ms < token.expires_at_ms)
 
 
 class TokenCache:
@@ -59,10 +76,10 @@ class TokenCache:
     def __init__(self, lookup: TokenLookup, *, size: int = 1024) -> None:
         self._lookup = lookup
         self._size = size
-        self._known: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._known: OrderedDict[str, Token] = OrderedDict()
 
-    def __call__(self, sha256: str) -> tuple[str, str] | None:
-        """Return the tenant and role of the token with this hash, or None."""
+    def __call__(self, sha256: str) -> Token | None:
+        """Return the token with this hash, or None."""
         found = self._known.get(sha256)
         if found is not None:
             self._known.move_to_end(sha256)

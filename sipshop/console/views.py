@@ -14,10 +14,10 @@ from sipshop.billing.cdr import utc_text
 from sipshop.billing.desk import Bill, BillLine, Payment
 from sipshop.billing.money import format_micros
 from sipshop.billing.parties import Kind
-from sipshop.console.errors import MEDIA_TYPE
 from sipshop.settings import Change, Reloaded
+from sipshop.store import Token
 from sipshop.store.audit import LAWS, Violation
-from sipshop.switch import BoothStatus, PartyStatus
+from sipshop.switch import BoothStatus, CallStatus, PartyStatus
 
 MAX_MINUTES: Final = 44_640  # of a month
 MAX_ROWS: Final = 1000
@@ -33,6 +33,11 @@ AmountText = Annotated[str, Field(max_length=40, description='a decimal string s
 Reason = Annotated[
     str, Field(min_length=1, max_length=200, description="why, for whoever reads the books"), AfterValidator(_one_line)
 ]
+
+Label = Annotated[
+    str, Field(min_length=1, max_length=80, description="whose it is, or what for"), AfterValidator(_one_line)
+]
+Next = Annotated[str | None, Field(description="the `cursor` of what comes after this page; null: this is all")]
 
 
 class Command(BaseModel):
@@ -95,8 +100,43 @@ class LimitCommand(Command):
         return self
 
 
+class TokenCommand(Command):
+    """Make a token for a party (it sees itself and all below it), or for the operators of one shop."""
+
+    label: Label
+    party: str | None = None
+    shop: str | None = None
+    days: int | None = Field(default=365, ge=1, le=3650, description="how long it is valid; null: without end")
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.party is None) == (self.shop is None):
+            raise ValueError("give either a party or a shop")
+        return self
+
+
+class TraceCommand(Command):
+    """Trace SIP messages: of a booth, of a call (by our name for it or a SIP Call-ID), or to a number."""
+
+    booth: str | None = Field(default=None, min_length=1, max_length=100)
+    call_id: str | None = Field(default=None, min_length=1, max_length=300)
+    number: str | None = Field(default=None, max_length=40, pattern=r"^[+0-9 ()./-]*([0-9][ ()./-]*){3,}$")
+    seconds: int = Field(default=60, ge=1, le=3600, description="when it ends by itself")
+    messages: int = Field(default=1000, ge=1, le=5000, description="how many are kept, the newest")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(wanted is not None for wanted in (self.booth, self.call_id, self.number)) != 1:
+            raise ValueError("give a booth, a call_id or a number, and one of them only")
+        return self
+
+
 def _amount(micros: int | None) -> str | None:
     return None if micros is None else format_micros(micros)
+
+
+def _instant(at_ms: int | None) -> str | None:
+    return None if at_ms is None else utc_text(at_ms)
 
 
 class BoothView(BaseModel):
@@ -131,7 +171,7 @@ class BoothView(BaseModel):
             registered=status.registered,
             currency=status.currency,
             session_id=status.session_id,
-            opened_at=None if status.opened_at_ms is None else utc_text(status.opened_at_ms),
+            opened_at=_instant(status.opened_at_ms),
             opened_by=status.opened_by,
             dialled=status.dialled,
             seconds=status.seconds,
@@ -145,9 +185,10 @@ class BoothView(BaseModel):
 
 
 class BoothList(BaseModel):
-    """Every booth of the tenant."""
+    """The booths that the token sees, in the order of their world."""
 
     booths: list[BoothView]
+    next: Next
 
 
 class BillLineView(BaseModel):
@@ -271,9 +312,10 @@ class PartyView(BaseModel):
 
 
 class PartyList(BaseModel):
-    """Every party of the tenant."""
+    """The parties that the token sees, in the order of their world."""
 
     parties: list[PartyView]
+    next: Next
 
 
 class TransferList(BaseModel):
@@ -281,12 +323,126 @@ class TransferList(BaseModel):
 
     party: str
     transfers: list[dict[str, Any]]
+    next: Next
 
 
 class CdrList(BaseModel):
-    """Call detail records, the newest first, each with the columns of `sipshop.billing.cdr.Cdr`."""
+    """Call detail records, the newest first, each with the columns of `sipshop.billing.cdr.Cdr`.
+
+    Charges above the token's own party are left out; who is not the provider sees no carriers.
+    """
 
     cdrs: list[dict[str, Any]]
+    next: Next
+
+
+class CallView(BaseModel):
+    """A live call: what the customer owes for it so far, and, for the provider, the trunk that it is on."""
+
+    call_id: str
+    shop: str
+    booth: str
+    kind: str
+    state: Literal["setting up", "ringing", "answered"]
+    dialled: str
+    e164: str | None
+    destination: str | None
+    setup_at: str
+    answered_at: str | None
+    talk_ms: int
+    amount: str
+    currency: str
+    trunk: str | None
+
+    @classmethod
+    def of(cls, status: CallStatus, *, with_trunk: bool) -> Self:
+        """The view of a live call."""
+        return cls(
+            call_id=status.call_id,
+            shop=status.shop,
+            booth=status.booth,
+            kind=status.kind,
+            state=status.state,
+            dialled=status.dialled,
+            e164=status.e164,
+            destination=status.destination,
+            setup_at=utc_text(status.setup_at_ms),
+            answered_at=_instant(status.answered_at_ms),
+            talk_ms=status.talk_ms,
+            amount=format_micros(status.amount_micros),
+            currency=status.currency,
+            trunk=status.trunk if with_trunk else None,
+        )
+
+
+class CallList(BaseModel):
+    """The live calls that the token sees, the oldest first."""
+
+    calls: list[CallView]
+
+
+class TokenView(BaseModel):
+    """An API token, but for what it is: that was told once, when it was made."""
+
+    id: str
+    label: str
+    role: Literal["provider", "reseller", "owner", "operator"]
+    party: str
+    shop: str | None = Field(description="the one shop that an operator sees")
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+    @classmethod
+    def of(cls, token: Token, *, secret: str | None = None) -> Self:
+        """The view of a token; of a new one with the token itself, its `secret`."""
+        return cls.model_validate(
+            {
+                "id": token.id,
+                "label": token.label,
+                "role": token.role,
+                "party": token.party,
+                "shop": token.shop,
+                "created_at": utc_text(token.created_at_ms),
+                "expires_at": _instant(token.expires_at_ms),
+                "revoked_at": _instant(token.revoked_at_ms),
+            }
+            | ({} if secret is None else {"token": secret})
+        )
+
+
+class NewTokenView(TokenView):
+    """A token that was made now, with the token itself: it is kept nowhere, and told this once."""
+
+    token: str
+
+
+class TokenList(BaseModel):
+    """The tokens of the parties that the token sees, the oldest first, the revoked ones too."""
+
+    tokens: list[TokenView]
+
+
+class MessageView(BaseModel):
+    """A SIP message of a trace; what proves a password is blotted out in its text."""
+
+    number: int
+    at: str
+    transport: str
+    source: str
+    destination: str
+    sent: bool = Field(description="by this switch")
+    says: str
+    text: str
+
+
+class TraceView(BaseModel):
+    """A trace, and its messages; `count` is how many there were, the oldest of which may be gone."""
+
+    id: str
+    running: bool
+    count: int
+    messages: list[MessageView]
 
 
 class ViolationView(BaseModel):
@@ -352,9 +508,3 @@ class ProblemView(BaseModel):
     status: int
     detail: str
     code: str
-
-
-def problems(**codes: str) -> dict[int | str, dict[str, Any]]:
-    """The refusals of an endpoint for its documentation: `_404="no such booth"`."""
-    content = {MEDIA_TYPE: {"schema": ProblemView.model_json_schema()}}
-    return {int(code.lstrip("_")): {"description": text, "content": content} for code, text in codes.items()}

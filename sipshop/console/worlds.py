@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Protocol, Self
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from sipshop.billing.deck import Rate
@@ -15,9 +15,8 @@ from sipshop.billing.errors import BadAmount
 from sipshop.billing.money import format_micros, format_nanos, parse_amount
 from sipshop.billing.quote import Quote
 from sipshop.billing.rating import explain
-from sipshop.console.guard import Sender
-from sipshop.console.tokens import Identity
-from sipshop.console.views import MAX_ROWS, problems
+from sipshop.console.paging import MAX_ROWS
+from sipshop.console.scope import Sender, problems
 from sipshop.switch import DeckStatus, TrunkStatus
 from sipshop.world import Operator, Plan, WorldError, WorldErrors
 
@@ -304,7 +303,7 @@ def add_worlds(router: APIRouter, desk: WorldDesk) -> None:
         ] = "world",
     ) -> PlanView:
         """Make the world what a YAML text says, all of it or nothing; what the text does not name stays as it is."""
-        _check_provider(sender)
+        sender.only_provider()
         text = _decoded(await request.body(), file)
         plan = await desk.apply(sender.tenant, text, file, author=sender.author, dry_run=dry_run, prune=prune)
         return PlanView.of(plan, dry_run=dry_run)
@@ -313,17 +312,17 @@ def add_worlds(router: APIRouter, desk: WorldDesk) -> None:
         "/world",
         tags=["world"],
         response_class=Response,
-        responses=_PROVIDER_ONLY | {200: {"content": {YAML: {"schema": {"type": "string"}}}}},
+        responses=_PROVIDER_ONLY | {200: {"content": {YAML: {"schema": {"type": "object", "description": "a world"}}}}},
     )
     async def export_world(sender: Sender) -> Response:
         """Write the world as YAML, passwords masked; applied, it changes nothing."""
-        _check_provider(sender)
+        sender.only_provider()
         return Response(await desk.export(sender.tenant), media_type=YAML)
 
     @router.get("/operators", tags=["world"], responses=_PROVIDER_ONLY)
     async def list_operators(sender: Sender) -> OperatorList:
         """List the people of the parties."""
-        _check_provider(sender)
+        sender.only_provider()
         people = desk.operators(sender.tenant)
         return OperatorList(
             operators=[
@@ -334,7 +333,7 @@ def add_worlds(router: APIRouter, desk: WorldDesk) -> None:
     @router.get("/trunks", tags=["world"], responses=_PROVIDER_ONLY)
     async def list_trunks(sender: Sender) -> TrunkList:
         """List the ways to carriers."""
-        _check_provider(sender)
+        sender.only_provider()
         return TrunkList(trunks=[TrunkView.of(status) for status in desk.trunks(sender.tenant)])
 
     _add_prices(router, desk)
@@ -344,7 +343,7 @@ def _add_prices(router: APIRouter, desk: WorldDesk) -> None:
     @router.get("/decks", tags=["prices"], responses=_PROVIDER_ONLY)
     async def list_decks(sender: Sender) -> DeckList:
         """List the decks, without their rates."""
-        _check_provider(sender)
+        sender.only_provider()
         return DeckList(decks=[DeckView.of(status) for status in desk.decks(sender.tenant)])
 
     @router.get(
@@ -359,7 +358,7 @@ def _add_prices(router: APIRouter, desk: WorldDesk) -> None:
         limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 200,
     ) -> DeckRates:
         """Read a deck and its rates, by prefix."""
-        _check_provider(sender)
+        sender.only_provider()
         status = desk.deck(sender.tenant, deck)
         chosen = sorted(
             (rate for rate in status.deck.rates if rate.prefix.startswith(prefix)), key=lambda rate: rate.prefix
@@ -382,19 +381,17 @@ def _add_prices(router: APIRouter, desk: WorldDesk) -> None:
         seconds: Annotated[int, Query(ge=0, le=MAX_QUOTED_S, description="what does so long a talk cost?")] = 60,
     ) -> QuoteList:
         """Tell what a call costs, or how long an amount lasts: from a booth, for a party, or else in every shop."""
-        if booth is None:
-            _check_provider(sender)
+        if booth is not None:
+            sender.booth(booth)  # raises for one that he does not reach
+        if party is not None:
+            sender.party(party)
+        if booth is None and party is None:
+            sender.only_provider()
         micros = None if amount is None else parse_amount(amount)
         if micros is not None and micros < 0:
             raise BadAmount("an amount to talk for is not below zero")
         quotes = desk.quotes(sender.tenant, number, booth=booth, party=party, amount_micros=micros, talk_s=seconds)
         return QuoteList(number=number, quotes=[QuoteView.of(quote) for quote in quotes])
-
-
-def _check_provider(sender: Identity) -> None:
-    """Let only the provider see what everybody pays."""
-    if sender.role != PROVIDER:
-        raise HTTPException(403, "this is for the provider alone")
 
 
 def _decoded(body: bytes, filename: str) -> str:

@@ -20,6 +20,10 @@ from sipshop.sip.useragent import Dropped, Output, Send, UserAgent
 _ALARM_STEP_S: Final = 0.001
 
 
+Tap = Callable[[bytes, Flow, bool], None]
+"""Is told of a message: its bytes, its flow, and whether it is sent by us."""
+
+
 class Endpoint:
     """One listening address with its user agent; `handle(output, now)` gets all that is not to be sent."""
 
@@ -41,6 +45,7 @@ class Endpoint:
         self.transports = Transports(
             loop, on_message=self._on_message, on_lost=self._on_lost, on_dropped=self._on_dropped, limits=limits
         )
+        self._send: Callable[[bytes, Flow], object] = self.transports.send
 
     async def listen(self, host: str, port: int) -> None:
         """Open UDP and TCP on one address, to send only; `OSError` where it is taken or is not ours."""
@@ -61,6 +66,25 @@ class Endpoint:
         now = self._clock()
         yield now
         self._finish(now)
+
+    def tap(self, heard: Tap | None) -> None:
+        """Have every message told before it is done or sent, until this is asked again with None.
+
+        Who is not tapped pays nothing for it: the way of a message is another one while somebody listens.
+        """
+
+        def hear(data: bytes, flow: Flow) -> None:
+            if heard is not None:
+                heard(data, flow, False)
+            self._on_message(data, flow)
+
+        def send(data: bytes, flow: Flow) -> None:
+            if heard is not None:
+                heard(data, flow, True)
+            self.transports.send(data, flow)
+
+        self.transports.on_message = self._on_message if heard is None else hear
+        self._send = self.transports.send if heard is None else send
 
     def close(self) -> None:
         """Stop listening and close every connection."""
@@ -96,7 +120,7 @@ class Endpoint:
                 output = out.popleft()
                 try:
                     if isinstance(output, Send):
-                        self.transports.send(output.data, output.flow)
+                        self._send(output.data, output.flow)
                     else:
                         self._handle(output, now)
                 except Exception as error:  # one call's bug must not stop the others

@@ -12,12 +12,14 @@ from sipshop.store.errors import (
     StoreClosed,
     StoreError,
     UnknownBooth,
+    UnknownPlace,
+    UnknownToken,
     Unusable,
     Unwritable,
     WorldChanged,
 )
 from sipshop.store.journal import Done, Write
-from sipshop.store.rows import AccountState, LiveCall, Moved
+from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Moved, Token
 from sipshop.store.store import Disk, Store, stored_trunks
 from sipshop.store.worlds import WorldApplied, opening_transfer
 from sipshop.store.writes import (
@@ -35,6 +37,7 @@ from sipshop.store.writes import (
     SessionPaid,
     SessionToppedUp,
     TokenAdded,
+    TokenRevoked,
 )
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "CallRelayed",
     "CallSettled",
     "CallStarted",
+    "CdrPlace",
     "Conflict",
     "Disk",
     "Done",
@@ -67,8 +71,12 @@ __all__ = [
     "Store",
     "StoreClosed",
     "StoreError",
+    "Token",
     "TokenAdded",
+    "TokenRevoked",
     "UnknownBooth",
+    "UnknownPlace",
+    "UnknownToken",
     "Unusable",
     "Unwritable",
     "Violation",

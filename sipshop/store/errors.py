@@ -85,3 +85,11 @@ class UnknownBooth(StoreError):
 
 class NothingToPay(StoreError):
     """The booth has no unpaid session, and its last payment is not the one that is being repeated."""
+
+
+class UnknownToken(StoreError):
+    """The tenant has no API token of this id."""
+
+
+class UnknownPlace(StoreError):
+    """A list was to go on after a row that is not in it."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from sipshop.store.rows import TOKEN_ID_DIGITS
 from sipshop.store.schema import (
     Statement,
     accounts,
@@ -172,7 +173,12 @@ _number = literal_column("transfers.rowid", Integer).label("number")
 def _newest(side: ColumnElement[str]) -> Select[*tuple[Any, ...]]:
     newest = (
         select(transfers, _number)
-        .where(transfers.c.tenant == bindparam("tenant"), side == bindparam("account"))
+        .where(
+            transfers.c.tenant == bindparam("tenant"),
+            side == bindparam("account"),
+            transfers.c.at_ms <= bindparam("before_ms"),
+            or_(transfers.c.at_ms < bindparam("before_ms"), _number < bindparam("before_number")),
+        )
         .order_by(transfers.c.at_ms.desc(), _number.desc())
         .limit(bindparam("limit"))
     )
@@ -185,14 +191,31 @@ TRANSFERS: Final = Statement(
     select(_both).order_by(_both.c.at_ms.desc(), _both.c.number.desc()).limit(bindparam("limit"))
 )
 
+TRANSFER_PLACE: Final = Statement(
+    select(transfers.c.at_ms, _number).where(
+        transfers.c.tenant == bindparam("tenant"),
+        transfers.c.key == bindparam("key"),
+        or_(transfers.c.debit == bindparam("account"), transfers.c.credit == bindparam("account")),
+    )
+)
+
 # CDRs. A page of them joined with their charges: as many rows as charges, one for a CDR without any.
+
+_among = func.json_each(bindparam("shops")).table_valued("value")
 
 _page = (
     select(cdrs)
     .where(
         cdrs.c.tenant == bindparam("tenant"),
         or_(bindparam("booth").is_(None), cdrs.c.booth == bindparam("booth")),
-        or_(bindparam("shop").is_(None), cdrs.c.shop == bindparam("shop")),
+        or_(bindparam("shops").is_(None), cdrs.c.shop.in_(select(_among.c.value))),
+        cdrs.c.setup_at_ms >= bindparam("since_ms"),
+        cdrs.c.setup_at_ms <= bindparam("before_ms"),
+        or_(
+            cdrs.c.setup_at_ms < bindparam("before_ms"),
+            cdrs.c.call_id > bindparam("after_id"),
+            and_(cdrs.c.call_id == bindparam("after_id"), cdrs.c.revision < bindparam("before_revision")),
+        ),
     )
     .order_by(cdrs.c.setup_at_ms.desc(), cdrs.c.call_id, cdrs.c.revision.desc())
     .limit(bindparam("limit"))
@@ -297,7 +320,18 @@ DEAD_CALLS: Final = Statement(
 )
 
 # A token is what names the tenant.
-TOKEN: Final = Statement(select(tokens.c.tenant, tokens.c.role).where(tokens.c.sha256 == bindparam("sha256")))
+TOKEN: Final = Statement(select(tokens).where(tokens.c.sha256 == bindparam("sha256")))
+
+TOKENS: Final = Statement(
+    select(tokens).where(tokens.c.tenant == bindparam("tenant")).order_by(tokens.c.created_at_ms, tokens.c.sha256)
+)
+
+TOKEN_OF_ID: Final = Statement(
+    select(tokens).where(
+        tokens.c.tenant == bindparam("tenant"),
+        func.substr(tokens.c.sha256, 1, literal(TOKEN_ID_DIGITS)) == bindparam("id"),
+    )
+)
 
 # The world of one tenant, in the order of its file.
 

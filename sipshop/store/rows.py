@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, Direction, HungUpBy, Result, utc_text
 from sipshop.billing.deck import DurationRound, Rate, RateDeck, Tariff
@@ -26,6 +26,8 @@ from sipshop.sip.digest import Algorithm
 from sipshop.world import Opening, Operator, Role
 
 Values = dict[str, object]
+
+TOKEN_ID_DIGITS: Final = 16
 
 to_json: Final[Callable[[object], str]] = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -86,6 +88,37 @@ class AccountState:
     balance_micros: int
     credit_limit_micros: int | None
     overdrawn: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """What an API token opens, which is known by its SHA-256 in hexadecimal alone.
+
+    It sees its `party` and all below it, or of that party one `shop`. An instant of None never comes.
+    """
+
+    tenant: str
+    sha256: str
+    role: str
+    party: str
+    shop: str | None
+    label: str
+    created_at_ms: int
+    expires_at_ms: int | None
+    revoked_at_ms: int | None = None
+
+    @property
+    def id(self) -> str:
+        """What people call it by: enough of the hash to be the only one, and too little to be of use."""
+        return self.sha256[:TOKEN_ID_DIGITS]
+
+
+class CdrPlace(NamedTuple):
+    """A record's place in the list of CDRs, which has the newest first."""
+
+    setup_at_ms: int
+    call_id: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -387,6 +420,26 @@ def account_state(row: Row) -> AccountState:
 
 
 # The desk.
+
+
+def token_values(token: Token) -> Values:
+    """Return the row of a token."""
+    return asdict(token)
+
+
+def token(row: Row) -> Token:
+    """Read a token back."""
+    return Token(
+        tenant=row["tenant"],
+        sha256=row["sha256"],
+        role=row["role"],
+        party=row["party"],
+        shop=row["shop"],
+        label=row["label"],
+        created_at_ms=row["created_at_ms"],
+        expires_at_ms=row["expires_at_ms"],
+        revoked_at_ms=row["revoked_at_ms"],
+    )
 
 
 def session_values(session: BoothSession) -> Values:

@@ -240,14 +240,19 @@ transfers: Final = _table(
 
 # The desk.
 
-# A token is found by its hash alone, and the row tells the tenant.
+# A token is found by its hash alone, and the row tells the tenant. It opens what is below its party, or one shop of it.
+# Those that were revoked stay: the log names them.
 tokens: Final = _table(
     "tokens",
     _text("tenant"),
     _text("sha256"),
     _text("role"),
+    _text("party"),
+    _text("shop", null=True),
     _text("label"),
     _int("created_at_ms"),
+    _int("expires_at_ms", null=True),
+    _int("revoked_at_ms", null=True),
     _key("tenant", "sha256"),
     UniqueConstraint("sha256"),
 )

@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,10 +30,10 @@ from sipshop.proxy.routing import Trunk
 from sipshop.store import queries, rows
 from sipshop.store.audit import Violation, audit_file
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
-from sipshop.store.errors import OlderSchema, StoreError, UnknownBooth, Unusable, Unwritable
+from sipshop.store.errors import OlderSchema, StoreError, UnknownBooth, UnknownPlace, Unusable, Unwritable
 from sipshop.store.journal import Done, Journal, Write
 from sipshop.store.migrations import upgrade
-from sipshop.store.rows import AccountState, LiveCall, Row
+from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Row, Token
 from sipshop.store.schema import (
     SCHEMA_VERSION,
     Statement,
@@ -54,6 +54,10 @@ logger = logging.getLogger(__name__)
 _SECRET_BYTES: Final = 32
 _ROWS_AT_A_TIME: Final = 64
 _NOTE_ALEMBICS_VERSION: Final = Statement(insert(alembic_version))
+
+#: The largest integer of SQLite: later than every instant, and behind every row.
+_LATEST: Final = 2**63 - 1
+_BEFORE_ALL_CDRS: Final = CdrPlace(_LATEST, "", 0)
 
 Result = TypeVar("Result")
 
@@ -226,15 +230,15 @@ class Store:
         found = self._read(queries.DEAD_CALLS, {"process": process})
         return [(rows.live_call(row), row["mono_ms"]) for row in found]
 
-    def add_token(self, tenant: str, sha256: str, role: str, label: str, at_ms: int) -> None:
-        """Add an API token by its SHA-256 in hex; once it is there this does nothing. Raises Unwritable."""
+    def add_token(self, tenant: str, token: Token, author: str, at_ms: int) -> None:
+        """Add an API token, at a start; once it is there this does nothing. Raises Unwritable."""
         with self._writing() as connection:
-            TokenAdded(tenant=tenant, sha256=sha256, role=role, label=label, at_ms=at_ms).apply(connection)
+            TokenAdded(tenant=tenant, token=token, author=author, at_ms=at_ms).apply(connection)
 
-    def token(self, sha256: str) -> tuple[str, str] | None:
-        """Return whose token it is and what for, as (tenant, role), or None."""
+    def token(self, sha256: str) -> Token | None:
+        """Return the API token with this SHA-256 in hexadecimal, revoked and expired ones too, or None."""
         for row in self._read(queries.TOKEN, {"sha256": sha256}):
-            return row["tenant"], row["role"]
+            return rows.token(row)
         return None
 
     # The desk, asynchronous. Each answer is of one instant: all of its statements see the same commit.
@@ -261,11 +265,36 @@ class Store:
             values = {"tenant": tenant, "session_id": session.id}
             return rows.bill(session, currency, await _fetch(connection, queries.BILL_LINES, values))
 
+    async def tokens(self, tenant: str) -> list[Token]:
+        """Return every API token, the oldest first."""
+        async with self._reading() as connection:
+            return [rows.token(row) for row in await _fetch(connection, queries.TOKENS, {"tenant": tenant})]
+
     async def cdrs(
-        self, tenant: str, *, limit: int, booth: str | None = None, shop: str | None = None
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        booth: str | None = None,
+        shops: Collection[str] | None = None,
+        since_ms: int = 0,
+        after: CdrPlace | None = None,
     ) -> list[dict[str, Any]]:
-        """Return the newest CDRs first, as `Cdr.to_json` gives them; of one booth or shop where it is named."""
-        values = {"tenant": tenant, "limit": limit, "booth": booth, "shop": shop}
+        """Return the newest CDRs first, as `Cdr.to_json` gives them; of one booth, or of some shops, where named.
+
+        Those that were set up before `since_ms` (UTC) are left out. `after` goes on where an earlier answer ended.
+        """
+        place = after or _BEFORE_ALL_CDRS
+        values = {
+            "tenant": tenant,
+            "limit": limit,
+            "booth": booth,
+            "shops": None if shops is None else rows.to_json(sorted(shops)),
+            "since_ms": since_ms,
+            "before_ms": place.setup_at_ms,
+            "after_id": place.call_id,
+            "before_revision": place.revision,
+        }
         async with self._reading() as connection:
             return _cdrs(await _fetch(connection, queries.CDR_PAGE, values))
 
@@ -294,10 +323,20 @@ class Store:
                 return rows.account_state(row)
         raise UnknownAccount(f"there is no account named {name!r}")
 
-    async def transfers(self, tenant: str, account: str, limit: int) -> list[dict[str, Any]]:
-        """Return the newest transfers of an account first, in plain JSON types and signed as it sees them."""
-        values = {"tenant": tenant, "account": account, "limit": limit}
+    async def transfers(self, tenant: str, account: str, limit: int, after: str | None = None) -> list[dict[str, Any]]:
+        """Return the newest transfers of an account first, in plain JSON types and signed as it sees them.
+
+        Raises:
+            UnknownPlace: the list is to go on `after` a key that is not in it.
+        """
+        values = {"tenant": tenant, "account": account, "limit": limit, "before_ms": _LATEST, "before_number": _LATEST}
         async with self._reading() as connection:
+            if after is not None:
+                of_key = {"tenant": tenant, "account": account, "key": after}
+                places = await _fetch(connection, queries.TRANSFER_PLACE, of_key)
+                if not places:
+                    raise UnknownPlace(f"no transfer of this account has the key {after!r}")
+                values |= {"before_ms": places[0]["at_ms"], "before_number": places[0]["number"]}
             return [rows.transfer_view(row, account) for row in await _fetch(connection, queries.TRANSFERS, values)]
 
     # The world.

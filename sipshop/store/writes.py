@@ -42,8 +42,8 @@ from sipshop.billing.ledger import (
 )
 from sipshop.billing.money import Money, format_micros
 from sipshop.store import queries, rows
-from sipshop.store.errors import NothingToPay, UnknownBooth
-from sipshop.store.rows import AccountState, LiveCall, Moved, Row
+from sipshop.store.errors import NothingToPay, UnknownBooth, UnknownToken
+from sipshop.store.rows import AccountState, LiveCall, Moved, Row, Token
 from sipshop.store.schema import (
     Statement,
     accounts,
@@ -394,6 +394,11 @@ _LOG: Final = Statement(
     .values({column.name: bindparam(column.name) for column in desk_log.c} | {"id": _next_log_id})
 )
 _ADD_TOKEN: Final = Statement(insert(tokens).on_conflict_do_nothing())
+_REVOKE_TOKEN: Final = Statement(
+    update(tokens)
+    .where(tokens.c.tenant == bindparam("key_tenant"), tokens.c.sha256 == bindparam("key_sha256"))
+    .values(revoked_at_ms=bindparam("revoked_at_ms"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -769,30 +774,61 @@ def _overdrawn(connection: sqlite3.Connection, tenant: str, account: AccountStat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenAdded:
-    """A token opens the HTTP API for a role; only its SHA-256 is kept."""
+    """A token opens the HTTP API; only its SHA-256 is kept."""
 
     waited_for: ClassVar[bool] = True
     tenant: str
-    sha256: str
-    role: str
-    label: str
+    token: Token
+    author: str
     at_ms: int
 
     def apply(self, connection: sqlite3.Connection) -> None:
         """Add it, unless it is there."""
-        _ADD_TOKEN.run(
-            connection,
-            {
-                "tenant": self.tenant,
-                "sha256": self.sha256,
-                "role": self.role,
-                "label": self.label,
-                "created_at_ms": self.at_ms,
-            },
-        )
+        assert self.token.tenant == self.tenant, "the token of another tenant"
+        if _ADD_TOKEN.run(connection, rows.token_values(self.token)).rowcount:
+            opens = self.token.party if self.token.shop is None else f"{self.token.party}, shop {self.token.shop}"
+            _log(connection, self, "add token", self.token.id, f"{self.token.role} of {opens}: {self.token.label}")
 
 
-_Command = SessionOpened | SessionToppedUp | SessionLocked | SessionPaid | PartySuspended | AccountMoved | LimitSet
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRevoked:
+    """A token opens nothing any more."""
+
+    waited_for: ClassVar[bool] = True
+    tenant: str
+    id: str
+    author: str
+    at_ms: int
+
+    def apply(self, connection: sqlite3.Connection) -> Token:
+        """Revoke it, or find it revoked.
+
+        Raises:
+            UnknownToken: the tenant has no such token.
+        """
+        row = queries.TOKEN_OF_ID.run(connection, {"tenant": self.tenant, "id": self.id}).fetchone()
+        if row is None:
+            raise UnknownToken(f"there is no token with the id {self.id!r}")
+        token = rows.token(row)
+        if token.revoked_at_ms is not None:
+            return token
+        key = {"key_tenant": self.tenant, "key_sha256": token.sha256}
+        _REVOKE_TOKEN.run(connection, key | {"revoked_at_ms": self.at_ms})
+        _log(connection, self, "revoke token", token.id, token.label)
+        return replace(token, revoked_at_ms=self.at_ms)
+
+
+_Command = (
+    SessionOpened
+    | SessionToppedUp
+    | SessionLocked
+    | SessionPaid
+    | PartySuspended
+    | AccountMoved
+    | LimitSet
+    | TokenAdded
+    | TokenRevoked
+)
 
 
 def unpaid_session(connection: sqlite3.Connection, tenant: str, booth: str) -> BoothSession | None:

@@ -3,16 +3,26 @@
 from sipshop.switch.clock import utc_ms
 from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
-from sipshop.switch.errors import CommandRefused, SwitchError, UnknownBooth, UnknownCall, UnknownDeck
+from sipshop.switch.errors import (
+    CommandRefused,
+    SwitchError,
+    UnknownBooth,
+    UnknownCall,
+    UnknownDeck,
+    UnknownShop,
+    UnknownTrace,
+)
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
-from sipshop.switch.status import BoothStatus, Health, PartyMoney, PartyStatus
+from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach
 from sipshop.switch.switch import Options, Switch
+from sipshop.switch.trace import Trace, Tracer, Wanted
 from sipshop.switch.worlds import DeckStatus, TrunkStatus, Worlds
 
 __all__ = [
     "DROP_REASONS",
     "REFUSALS",
     "BoothStatus",
+    "CallStatus",
     "CommandRefused",
     "DeckStatus",
     "Desk",
@@ -21,12 +31,18 @@ __all__ = [
     "Options",
     "PartyMoney",
     "PartyStatus",
+    "Reach",
     "Switch",
     "SwitchError",
+    "Trace",
+    "Tracer",
     "TrunkStatus",
     "UnknownBooth",
     "UnknownCall",
     "UnknownDeck",
+    "UnknownShop",
+    "UnknownTrace",
+    "Wanted",
     "Worlds",
     "refusal_series",
     "utc_ms",

@@ -5,7 +5,7 @@ What a command changes is on the disk before it is acknowledged, and holds in me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -15,12 +15,15 @@ from sipshop.billing.errors import AccountInUse, CallAlive, UnknownAccount
 from sipshop.billing.ledger import WORLD, TransferKind, customer, moved
 from sipshop.billing.money import Money
 from sipshop.billing.parties import Party
+from sipshop.billing.rating import cost
+from sipshop.facts import BoothChanged, Fact, PartyChanged
 from sipshop.proxy import call as calls
 from sipshop.proxy.admission import Booth
 from sipshop.proxy.call import Command
 from sipshop.sip.message import printable
 from sipshop.store import (
     AccountMoved,
+    CdrPlace,
     LimitSet,
     NothingToPay,
     PartySuspended,
@@ -29,17 +32,20 @@ from sipshop.store import (
     SessionPaid,
     SessionToppedUp,
     Store,
+    Token,
+    TokenAdded,
+    TokenRevoked,
 )
 from sipshop.store.audit import Violation
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.directory import Directory
-from sipshop.switch.errors import UnknownBooth, UnknownCall
+from sipshop.switch.errors import UnknownBooth, UnknownCall, UnknownShop
 from sipshop.switch.live import BoothKey, LiveCalls
 from sipshop.switch.meter import Meter
 from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import Settler
-from sipshop.switch.status import BoothStatus, Health, PartyMoney, PartyStatus
+from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach
 from sipshop.switch.worlds import Worlds
 from sipshop.world import World
 
@@ -47,8 +53,8 @@ from sipshop.world import World
 class Desk:
     """The booth sessions, and every command that a person may give; those about whole worlds are in `worlds`.
 
-    `turn` gives the time and does what calls put out, `run` does what a call wants done; `health` says whether commands
-    can be taken.
+    `turn` gives the time and does what calls put out, `run` does what a call wants done; `tell` is told what a command
+    changed, `health` says whether commands can be taken.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Desk:
         registrations: Registrations,
         turn: Callable[[], AbstractContextManager[float]],
         run: Callable[[Live, list[Command], float], None],
+        tell: Callable[[Fact], None],
         health: Callable[[], Health],
         utc_ms: Callable[[], int],
         clock: Callable[[], float],
@@ -78,6 +85,7 @@ class Desk:
         self._registrations = registrations
         self._turn = turn
         self._run = run
+        self._tell = tell
         self.health = health
         self._utc_ms = utc_ms
         self._clock = clock
@@ -110,6 +118,10 @@ class Desk:
         now = self._clock()
         return [self._status(booth, now) for key, booth in self._directory.booths.items() if key[0] == tenant]
 
+    def booth(self, tenant: str, name: str) -> BoothStatus:
+        """One booth; raises `UnknownBooth`."""
+        return self._status(self._directory.booths[self._key(tenant, name)], self._clock())
+
     async def unlock(self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID) -> BoothSession:
         """Open a booth session, or go on with the booth's unpaid one; durable when it returns.
 
@@ -131,6 +143,7 @@ class Desk:
             raise
         self._open[key] = session
         self._keep(session)
+        self._booth_changed(key)
         return session
 
     async def top_up(self, tenant: str, booth: str, amount: Money, author: str, key: str) -> BoothSession:
@@ -144,12 +157,13 @@ class Desk:
             DeskError: the amount is nothing, in another currency, or another one under the same key.
             StoreError: nothing was written.
         """
-        self._key(tenant, booth)
+        booth_key = self._key(tenant, booth)
         session = await self._store.commit(
             SessionToppedUp(tenant=tenant, booth=booth, amount=amount, author=author, at_ms=self._utc_ms(), key=key)
         )
         if not session.paid:  # a command that is repeated after the checkout is found done, and changes nothing
             self._keep(session)
+            self._booth_changed(booth_key)
         return session
 
     def _close(self, booths: Iterable[BoothKey]) -> Callable[[], None]:
@@ -197,6 +211,7 @@ class Desk:
                 self._open.setdefault(key, before)
             raise
         self._open.pop(key, None)
+        self._booth_changed(key)
         return session
 
     async def bill(self, tenant: str, booth: str) -> Bill:
@@ -242,6 +257,7 @@ class Desk:
                 self._open.setdefault(key, before)
             raise
         self._accounts.forget(tenant, payment.session_id)
+        self._booth_changed(key)
         return payment
 
     async def suspend(self, tenant: str, party: str, author: str, cut: bool = False) -> None:
@@ -308,6 +324,7 @@ class Desk:
         if result.is_new:
             ledger.apply(moved(hold, kind, source=WORLD, account=account, amount=amount))
             self._renew_below(tenant, party)
+            self._tell(PartyChanged(tenant=tenant, party=party))
         return self.party(tenant, party)
 
     async def set_limit(
@@ -341,11 +358,15 @@ class Desk:
             ledger[account].credit_limit = before
             raise
         self._renew_below(tenant, party)
+        self._tell(PartyChanged(tenant=tenant, party=party))
         return self.party(tenant, party)
 
-    async def transfers(self, tenant: str, party: str, limit: int) -> list[dict[str, Any]]:
-        """The newest movements of a party's account first; raises `UnknownParty` or `UnknownAccount`."""
-        return await self._store.transfers(tenant, self._account_of(tenant, party), limit)
+    async def transfers(self, tenant: str, party: str, limit: int, after: str | None = None) -> list[dict[str, Any]]:
+        """The newest movements of a party's account first, or those `after` the one with this key.
+
+        Raises `UnknownParty`, `UnknownAccount`, or `UnknownPlace` for a key that is not there.
+        """
+        return await self._store.transfers(tenant, self._account_of(tenant, party), limit, after)
 
     async def audit(self) -> list[Violation]:
         """Every breach of the laws of the ledger, in the database and in what is held in memory."""
@@ -360,11 +381,78 @@ class Desk:
             raise UnknownCall(f"there is no call named {call_id!r} that has ended")
         return found
 
-    async def cdrs(self, tenant: str, limit: int, booth: str | None = None) -> list[dict[str, Any]]:
-        """The newest CDRs first, of one booth where it is named; raises `UnknownBooth` for one that is not there."""
+    async def cdrs(
+        self,
+        tenant: str,
+        limit: int,
+        booth: str | None = None,
+        *,
+        shops: Collection[str] | None = None,
+        since_ms: int = 0,
+        after: CdrPlace | None = None,
+    ) -> list[dict[str, Any]]:
+        """The newest CDRs first, of one booth or of some shops where named, set up at `since_ms` (UTC) or later.
+
+        `after` goes on where an earlier answer ended. Raises `UnknownBooth` for one that is not there.
+        """
         if booth is not None:
             self._key(tenant, booth)
-        return await self._store.cdrs(tenant, limit=limit, booth=booth)
+        return await self._store.cdrs(tenant, limit=limit, booth=booth, shops=shops, since_ms=since_ms, after=after)
+
+    # Who sees what, and the tokens of people and programs.
+
+    def reach(self, tenant: str, party: str) -> Reach:
+        """What a party may see; raises `UnknownParty`."""
+        tree = self._directory.parties[tenant]
+        below = tree.below(party)
+        shops = (shop.name for shop in self._directory.shops.values() if shop.tenant == tenant and shop.owner in below)
+        return Reach(parties=below, shops=frozenset(shops))
+
+    def chain(self, tenant: str, shop: str) -> tuple[str, ...]:
+        """A shop's owner and everybody above him, the provider last, by name; raises `UnknownShop`."""
+        found = self._directory.shops.get((tenant, shop))
+        if found is None:
+            raise UnknownShop(f"there is no shop named {shop!r}")
+        return tuple(party.name for party in self._directory.chain(found))
+
+    async def tokens(self, tenant: str) -> list[Token]:
+        """Every API token, the oldest first."""
+        return await self._store.tokens(tenant)
+
+    async def add_token(self, tenant: str, token: Token, author: str) -> None:
+        """Let a token in; durable when it returns. Raises `StoreError`: nothing was written."""
+        await self._store.commit(TokenAdded(tenant=tenant, token=token, author=author, at_ms=self._utc_ms()))
+
+    async def revoke_token(self, tenant: str, token_id: str, author: str) -> Token:
+        """Let a token in no more, by its id; durable when it returns. Raises `UnknownToken` or another `StoreError`."""
+        return await self._store.commit(TokenRevoked(tenant=tenant, id=token_id, author=author, at_ms=self._utc_ms()))
+
+    # Live calls.
+
+    def calls(self, tenant: str) -> list[CallStatus]:
+        """Every live call of a tenant, the oldest first."""
+        now = self._clock()
+        return [self._call_status(live, now) for live in self._calls if live.tenant == tenant]
+
+    def _call_status(self, live: Live, now: float) -> CallStatus:
+        answered_at_s, passage = live.call.answered_at_s, live.offer.passage
+        talk_ms = round(max(0.0, now - answered_at_s) * 1000) if answered_at_s is not None else 0
+        return CallStatus(
+            call_id=live.call_id,
+            shop=live.offer.shop.name,
+            booth=live.offer.booth.name,
+            kind=live.offer.kind.value,
+            state="answered" if answered_at_s is not None else "ringing" if live.rang else "setting up",
+            dialled=live.offer.dialled,
+            e164=live.offer.e164,
+            destination=live.offer.destination,
+            setup_at_ms=live.setup_at_ms,
+            answered_at_ms=live.relayed_at_ms,
+            talk_ms=talk_ms,
+            amount_micros=0 if passage is None else cost(talk_ms, passage.levels[0].tariff).amount.micros,
+            currency=live.offer.shop.currency,
+            trunk=live.call.trunk.name if live.call.trunk is not None else None,
+        )
 
     def money(self) -> Iterator[PartyMoney]:
         """Every party's account with the one above it, of all tenants."""
@@ -389,6 +477,7 @@ class Desk:
             PartySuspended(tenant=tenant, party=party, suspended=suspended, author=author, at_ms=self._utc_ms())
         )
         self._directory.suspend(tenant, party, suspended)
+        self._tell(PartyChanged(tenant=tenant, party=party))
 
     def _account_of(self, tenant: str, party: str) -> str:
         """The account that a party is charged on."""
@@ -422,6 +511,10 @@ class Desk:
             overdrawn=account is not None and (account.available or 0) < 0,
             live_calls=len(self._calls.below(tenant, party.name)),
         )
+
+    def _booth_changed(self, key: BoothKey) -> None:
+        tenant, booth = key
+        self._tell(BoothChanged(tenant=tenant, shop=self._directory.booths[key].shop, booth=booth))
 
     def _key(self, tenant: str, booth: str) -> BoothKey:
         if (tenant, booth) not in self._directory.booths:

@@ -21,3 +21,11 @@ class UnknownCall(SwitchError):
 
 class CommandRefused(SwitchError):
     """The switch cannot take commands at this moment."""
+
+
+class UnknownShop(SwitchError):
+    """The tenant has no such shop."""
+
+
+class UnknownTrace(SwitchError):
+    """The tenant has no such trace, or has it no more."""

@@ -74,6 +74,38 @@ class PartyMoney:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallStatus:
+    """A live call at this instant.
+
+    `setup_at_ms` and `answered_at_ms` are UTC; `talk_ms` runs from the answer. `amount_micros` is what the customer
+    owes for the talk so far; `trunk` is the one that is tried or talked on.
+    """
+
+    call_id: str
+    shop: str
+    booth: str
+    kind: str
+    state: Literal["setting up", "ringing", "answered"]
+    dialled: str
+    e164: str | None
+    destination: str | None
+    setup_at_ms: int
+    answered_at_ms: int | None
+    talk_ms: int
+    amount_micros: int
+    currency: str
+    trunk: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a party may see: itself and all below it, and the shops of those."""
+
+    parties: frozenset[str]
+    shops: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """Whether calls and commands can be taken, and why not."""
 

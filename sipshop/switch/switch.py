@@ -70,6 +70,7 @@ from sipshop.switch.refusals import REFUSALS
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import RETRY_S, Settler
 from sipshop.switch.status import Health
+from sipshop.switch.trace import Tracer
 from sipshop.world import World
 
 log: Final = logging.getLogger("sipshop.switch")
@@ -154,11 +155,20 @@ class Switch:
             registrations=self._registrations,
             turn=self._turn,
             run=self._run,
+            tell=self._tell,
             health=self.health,
             utc_ms=utc_ms,
             clock=clock,
             on_world=on_world,
             most_s=options.max_call_s,
+        )
+        self.tracer = Tracer(
+            directory=directory,
+            calls=self._calls,
+            tap=lambda heard: self._endpoint_now.tap(heard),  # noqa: PLW0108  # there is none before `begin`
+            random=random,
+            utc_ms=utc_ms,
+            clock=clock,
         )
         self._endpoint: Endpoint | None = None
         self._lag_s = 0.0
@@ -501,7 +511,8 @@ class Switch:
         if not live.rang:
             live.rang = True
             after_ms = round((self._clock() - live.setup_at_s) * 1000)
-            self._tell(CallRang(call_id=live.call_id, shop=live.offer.shop.name, after_ms=after_ms))
+            shop, booth = live.offer.shop.name, live.offer.booth.name
+            self._tell(CallRang(call_id=live.call_id, tenant=live.tenant, shop=shop, booth=booth, after_ms=after_ms))
 
     def _committed(self, live: Live, result: object) -> None:
         """The store's word on an answer."""
@@ -524,7 +535,9 @@ class Switch:
         self._tell(
             CallAnswered(
                 call_id=live.call_id,
+                tenant=live.tenant,
                 shop=live.offer.shop.name,
+                booth=live.offer.booth.name,
                 trunk=trunk.name if trunk is not None else "",
                 relayed_at_ms=live.relayed_at_ms,
                 after_ms=round((self._clock() - live.setup_at_s) * 1000),

@@ -5,9 +5,10 @@ are missing.
 """
 
 import asyncio
+import itertools
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast
@@ -43,13 +44,26 @@ from sipshop.billing.ledger import (
 from sipshop.billing.money import Money, format_micros
 from sipshop.billing.parties import Kind, Party, PartyTree
 from sipshop.console.api import make_api
+from sipshop.console.events import Hub
 from sipshop.console.tokens import hash_token
 from sipshop.metrics import Metrics
 from sipshop.sip.timers import Timers
-from sipshop.store import AccountState, Store, WorldApplied
+from sipshop.store import AccountState, CdrPlace, Store, Token, WorldApplied
 from sipshop.store.audit import Violation
-from sipshop.store.errors import NothingToPay
-from sipshop.switch import BoothStatus, Directory, Health, PartyStatus, UnknownBooth, UnknownCall, Worlds
+from sipshop.store.errors import NothingToPay, UnknownPlace
+from sipshop.switch import (
+    BoothStatus,
+    CallStatus,
+    Directory,
+    Health,
+    PartyStatus,
+    Reach,
+    Tracer,
+    UnknownBooth,
+    UnknownCall,
+    UnknownShop,
+    Worlds,
+)
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import Meter
@@ -60,7 +74,30 @@ TOKEN = "sipshop_the-token-of-acme"
 STRANGER = "sipshop_the-token-of-another-provider"
 OPENED_AT_MS = 1_767_225_599_007
 
-TOKENS = {hash_token(TOKEN): (TENANT, "provider"), hash_token(STRANGER): ("other", "provider")}
+
+def token_of(token: str, *, tenant: str = TENANT, party: str, role: str, shop: str | None = None) -> Token:
+    """What the store keeps of a token that never expires."""
+    return Token(
+        tenant=tenant,
+        sha256=hash_token(token),
+        role=role,
+        party=party,
+        shop=shop,
+        label=f"{role} of {party}",
+        created_at_ms=OPENED_AT_MS,
+        expires_at_ms=None,
+    )
+
+
+RESELLER, OWNER, OPERATOR = "sipshop_rhea's", "sipshop_olga's", "sipshop_at-the-counter"
+_ISSUED = (
+    token_of(TOKEN, party="acme", role="provider"),
+    token_of(STRANGER, tenant="other", party="other", role="provider"),
+    token_of(RESELLER, party="rhea", role="reseller"),
+    token_of(OWNER, party="olga", role="owner"),
+    token_of(OPERATOR, party="olga", role="operator", shop="center"),
+)
+TOKENS = {token.sha256: token for token in _ISSUED}
 READY = Health(ready=True, recovering=False, writable=True, draining=False, why="")
 
 
@@ -165,6 +202,8 @@ class MemoryDesk:
         self.rooms = {name: Room() for name in booths}
         self.paid: dict[str, Payment] = {}
         self.records: list[dict[str, Any]] = []
+        self.live: list[CallStatus] = []
+        self.issued = dict(TOKENS)
         self.violations: list[Violation] = []
         self.log: list[tuple[str, ...]] = []
         self.failure: Exception | None = None
@@ -210,6 +249,43 @@ class MemoryDesk:
 
     def booths(self, tenant: str) -> list[BoothStatus]:
         return [self._status(name, room) for name, room in self.rooms.items()] if tenant == TENANT else []
+
+    def booth(self, tenant: str, name: str) -> BoothStatus:
+        return self._status(name, self._room(tenant, name))
+
+    def reach(self, tenant: str, party: str) -> Reach:
+        if tenant != TENANT:
+            return Reach(parties=frozenset({party}), shops=frozenset())
+        below = self._parties.below(party)
+        return Reach(parties=below, shops=frozenset({"center"} if "olga" in below else ()))
+
+    def chain(self, tenant: str, shop: str) -> tuple[str, ...]:
+        if (tenant, shop) != (TENANT, "center"):
+            raise UnknownShop(f"there is no shop named {shop!r}")
+        return "olga", "acme"
+
+    def calls(self, tenant: str) -> list[CallStatus]:
+        return self.live if tenant == TENANT else []
+
+    def token(self, sha256: str) -> Token | None:
+        return self.issued.get(sha256)
+
+    async def tokens(self, tenant: str) -> list[Token]:
+        return [token for token in self.issued.values() if token.tenant == tenant]
+
+    async def add_token(self, tenant: str, token: Token, author: str) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.issued[token.sha256] = token
+        self.log.append(("add token", token.id, author))
+
+    async def revoke_token(self, tenant: str, token_id: str, author: str) -> Token:
+        if self.failure is not None:
+            raise self.failure
+        (token,) = (token for token in await self.tokens(tenant) if token.id == token_id)
+        self.issued[token.sha256] = replace(token, revoked_at_ms=token.revoked_at_ms or OPENED_AT_MS + 1)
+        self.log.append(("revoke token", token.id, author))
+        return self.issued[token.sha256]
 
     async def unlock(self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID) -> BoothSession:
         room = self._command(tenant, booth, "unlock", author)
@@ -305,9 +381,9 @@ class MemoryDesk:
         self._ledger.limit(self._change_account(tenant, party, "limit", author, reason).name, credit_limit)
         return self.party(tenant, party)
 
-    async def transfers(self, tenant: str, party: str, limit: int) -> list[dict[str, Any]]:
+    async def transfers(self, tenant: str, party: str, limit: int, after: str | None = None) -> list[dict[str, Any]]:
         account = self._party_account(self._party(tenant, party)).name
-        return [
+        found = [
             {
                 "at": utc_text(OPENED_AT_MS),
                 "key": transfer.key,
@@ -320,7 +396,11 @@ class MemoryDesk:
             }
             for transfer, author, reason in reversed(self._transfers)
             if account in {transfer.debit, transfer.credit}
-        ][:limit]
+        ]
+        keys = [None, *(transfer["key"] for transfer in found)]
+        if after not in keys:
+            raise UnknownPlace(f"no transfer has the key {after!r}")
+        return found[keys.index(after) :][:limit]
 
     async def audit(self) -> list[Violation]:
         return self.violations
@@ -331,9 +411,24 @@ class MemoryDesk:
                 return record
         raise UnknownCall(f"there is no call named {call_id!r} that has ended")
 
-    async def cdrs(self, tenant: str, limit: int, booth: str | None = None) -> list[dict[str, Any]]:
-        wanted = self.records if tenant == TENANT else []
-        return [record for record in wanted if booth in {None, record["booth"]}][:limit]
+    async def cdrs(
+        self,
+        tenant: str,
+        limit: int,
+        booth: str | None = None,
+        *,
+        shops: Collection[str] | None = None,
+        since_ms: int = 0,
+        after: CdrPlace | None = None,
+    ) -> list[dict[str, Any]]:
+        found = [
+            record
+            for record in (self.records if tenant == TENANT else [])
+            if booth in {None, record["booth"]} and (shops is None or record["shop"] in shops)
+        ]
+        shown = [record["call_id"] for record in found]
+        start = 0 if after is None or after.call_id not in shown else shown.index(after.call_id) + 1
+        return found[start:][:limit]
 
     def health(self) -> Health:
         return self.state
@@ -452,11 +547,27 @@ class MemoryDesk:
         )
 
 
-def memory_api(desk: MemoryDesk) -> FastAPI:
+def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> FastAPI:
     """The API over a desk in memory, with the tokens above and the real metrics."""
     metrics = Metrics(version="1.2.3")
     metrics.expect(shops=["center"], carriers=["demo"])
-    return make_api(desk, metrics, TOKENS.get, version="1.2.3")
+    return make_api(
+        desk, metrics, desk.token, hub or Hub(), idle_tracer(), version="1.2.3", utc_ms=lambda: OPENED_AT_MS
+    )
+
+
+def idle_tracer() -> Tracer:
+    """A tracer that hears nothing."""
+    directory = Directory([], default_realm="sipshop")
+    numbers = itertools.count()
+    return Tracer(
+        directory=directory,
+        calls=LiveCalls(directory),
+        tap=lambda _heard: None,
+        random=lambda size: next(numbers).to_bytes(size),
+        utc_ms=lambda: OPENED_AT_MS,
+        clock=lambda: 0.0,
+    )
 
 
 class Stage:

@@ -6,15 +6,16 @@ import json
 from collections.abc import Callable
 
 import pytest
+from fastapi import FastAPI
 from typer.testing import CliRunner, Result
 
 from sipshop import cli
 from sipshop.config import Problem
 from sipshop.console.api import make_api
-from sipshop.console.tokens import hash_token
+from sipshop.console.events import Hub
 from sipshop.metrics import Metrics
 from sipshop.settings import Change, Reloaded, SettingsErrors
-from tests.console.memory import TENANT, TOKEN, Caller, MemoryDesk, memory_api, serving
+from tests.console.memory import OWNER, TOKEN, TOKENS, Caller, MemoryDesk, idle_tracer, memory_api, serving
 
 CHANGED = Reloaded(
     changed=(Change("limits.max_calls", "10000", "7"),), restart=(Change("sip.listen", "[::1]:5060", "[::1]:5062"),)
@@ -28,15 +29,18 @@ def broken() -> Reloaded:
     )
 
 
-def caller(reload: Callable[[], Reloaded], role: str = "provider") -> Caller:
-    tokens = {hash_token(TOKEN): (TENANT, role)}
-    return Caller(make_api(MemoryDesk("b1"), Metrics(version="1"), tokens.get, version="1", reload=reload))
+def api_with(reload: Callable[[], Reloaded]) -> FastAPI:
+    return make_api(
+        MemoryDesk("b1"), Metrics(version="1"), TOKENS.get, Hub(), idle_tracer(), version="1", reload=reload
+    )
+
+
+def caller(reload: Callable[[], Reloaded], token: str = TOKEN) -> Caller:
+    return Caller(api_with(reload), token=token)
 
 
 def reload_by_command(reload: Callable[[], Reloaded], *words: str) -> Result:
-    tokens = {hash_token(TOKEN): (TENANT, "provider")}
-    api = make_api(MemoryDesk("b1"), Metrics(version="1"), tokens.get, version="1", reload=reload)
-    with serving(api) as url:
+    with serving(api_with(reload)) as url:
         return CliRunner().invoke(cli.app, ["--url", url, "--token", TOKEN, *words, "reload"])
 
 
@@ -72,7 +76,7 @@ def test_only_the_provider_may() -> None:
         asked.append("reload")
         return NOTHING
 
-    with caller(reload, role="owner") as client:
+    with caller(reload, token=OWNER) as client:
         answer = client.post("/api/v1/reload")
     assert (answer.status_code, answer.json()["code"], asked) == (403, "forbidden", [])
 

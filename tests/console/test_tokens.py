@@ -1,8 +1,13 @@
 import secrets
+from dataclasses import replace
 
 import pytest
 
-from sipshop.console.tokens import Identity, TokenCache, hash_token, identify, new_token
+from sipshop.console.tokens import TokenCache, hash_token, identify, new_token
+from sipshop.store import Token
+from tests.console.memory import OPENED_AT_MS, token_of
+
+ABC = token_of("abc", party="acme", role="provider")
 
 
 def test_a_token_is_made_of_the_bytes_it_is_given() -> None:
@@ -21,9 +26,24 @@ def test_the_hash_is_sha_256_in_hexadecimal() -> None:
 
 
 def test_a_token_speaks_for_its_tenant_and_its_author_does_not_give_it_away() -> None:
-    known = {hash_token("abc"): ("acme", "provider")}
-    assert identify("abc", known.get) == Identity("acme", "provider", "provider/ba7816bf")
-    assert identify("abcd", known.get) is None
+    known = {ABC.sha256: ABC}
+    found = identify("abc", known.get, OPENED_AT_MS)
+    assert found is not None
+    assert (found.tenant, found.role, found.author) == ("acme", "provider", "provider/ba7816bf")
+    assert identify("abcd", known.get, OPENED_AT_MS) is None
+
+
+@pytest.mark.parametrize(
+    ("token", "opens"),
+    [
+        pytest.param(ABC, True, id="without end"),
+        pytest.param(replace(ABC, expires_at_ms=OPENED_AT_MS + 1), True, id="in its last moment"),
+        pytest.param(replace(ABC, expires_at_ms=OPENED_AT_MS), False, id="at its end"),
+        pytest.param(replace(ABC, revoked_at_ms=OPENED_AT_MS - 1), False, id="revoked"),
+    ],
+)
+def test_a_token_has_an_end(token: Token, opens: bool) -> None:
+    assert (identify("abc", {token.sha256: token}.get, OPENED_AT_MS) is not None) is opens
 
 
 class Book:
@@ -32,9 +52,9 @@ class Book:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def __call__(self, sha256: str) -> tuple[str, str]:
+    def __call__(self, sha256: str) -> Token:
         self.asked.append(sha256)
-        return "acme", "provider"
+        return replace(ABC, sha256=sha256)
 
 
 @pytest.fixture
@@ -44,7 +64,7 @@ def book() -> Book:
 
 def test_what_was_found_is_not_asked_again(book: Book) -> None:
     cache = TokenCache(book)
-    assert [cache("one"), cache("one")] == [("acme", "provider")] * 2
+    assert cache("one") == cache("one") == replace(ABC, sha256="one")
     assert book.asked == ["one"]
     cache.forget()
     cache("one")
@@ -52,11 +72,11 @@ def test_what_was_found_is_not_asked_again(book: Book) -> None:
 
 
 def test_what_was_not_found_is_asked_again() -> None:
-    known: dict[str, tuple[str, str]] = {}
+    known: dict[str, Token] = {}
     cache = TokenCache(known.get)
     assert cache("one") is None
-    known["one"] = ("acme", "provider")
-    assert cache("one") == ("acme", "provider")
+    known["one"] = ABC
+    assert cache("one") == ABC
 
 
 def test_the_longest_unused_is_forgotten_first(book: Book) -> None:

@@ -9,12 +9,9 @@ import pytest
 
 from sipshop.billing.errors import AccountInUse
 from sipshop.config import MAX_BYTES
-from sipshop.console.api import make_api
 from sipshop.console.guard import MAX_WORLD_BYTES
-from sipshop.console.tokens import hash_token
-from sipshop.metrics import Metrics
 from sipshop.store import Conflict, Unwritable, WorldChanged
-from tests.console.memory import TENANT, TOKEN, WORLD_TEXT, Caller, MemoryDesk, memory_api
+from tests.console.memory import OPERATOR, WORLD_TEXT, Caller, MemoryDesk, memory_api
 
 
 @pytest.fixture
@@ -108,8 +105,7 @@ def test_what_the_switch_does_not_do_has_its_code(
 
 
 def test_only_a_provider_sees_what_everybody_pays(desk: MemoryDesk) -> None:
-    api = make_api(desk, Metrics(version="1"), {hash_token(TOKEN): (TENANT, "operator")}.get, version="1")
-    with Caller(api) as client:
+    with Caller(memory_api(desk), token=OPERATOR) as client:
         assert apply(client, WORLD_TEXT, status=403)["code"] == "forbidden"
         for path in ("world", "operators", "decks", "decks/sell", "trunks", "quotes?number=0321234567"):
             assert client.get(f"/api/v1/{path}").status_code == 403, path

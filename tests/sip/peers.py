@@ -91,6 +91,7 @@ class Network:
         self.weather: Weather = fair
         self.log: list[Datagram] = []
         self._peers: dict[Address, Peer] = {}
+        self.taps: dict[Address, Callable[[bytes, Flow, bool], None]] = {}
         self._lives: Counter[Address] = Counter()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -98,6 +99,12 @@ class Network:
     def lives(self, address: Address) -> int:
         """How many peers there were at an address so far."""
         return self._lives[address]
+
+    def tap(self, address: Address, heard: Callable[[bytes, Flow, bool], None] | None) -> None:
+        """Have every message of an address told, as `sipshop.sip.endpoint` does, or none any more."""
+        self.taps.pop(address, None)
+        if heard is not None:
+            self.taps[address] = heard
 
     def join(self, peer: Peer) -> None:
         self._lives[peer.address] += 1
@@ -114,6 +121,8 @@ class Network:
     def carry(self, data: bytes, transport: str, source: Address, destination: Address) -> None:
         datagram = Datagram(self.now, data, transport, source, destination, parse(data))
         self.log.append(datagram)
+        if source in self.taps:
+            self.taps[source](data, Flow(transport, source, destination), True)
         for delay_s in self.weather(datagram) if transport == "UDP" else (LATENCY_S,):
             self.at(self.now + delay_s, lambda: self._deliver(datagram))
 
@@ -165,6 +174,8 @@ class Network:
         if peer is not None:
             connection = 1 if datagram.transport == "TCP" else 0
             flow = Flow(datagram.transport, peer.address, datagram.source, connection)
+            if peer.address in self.taps:
+                self.taps[peer.address](datagram.data, flow, False)
             peer.agent.hear(datagram.data, flow, self.now)
             peer.work(self.now)
 

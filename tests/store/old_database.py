@@ -25,6 +25,7 @@ from sipshop.store import (
     SessionOpened,
     SessionPaid,
     Store,
+    Token,
     TokenAdded,
 )
 from sipshop.store.schema import SCHEMA_VERSION
@@ -65,7 +66,21 @@ async def a_day(store: Store) -> None:
             key="p1",
             held_micros=0,
         ),
-        TokenAdded(tenant=TENANT, sha256="ab" * 32, role="provider", label="demo", at_ms=NOON_MS),
+        TokenAdded(
+            tenant=TENANT,
+            token=Token(
+                tenant=TENANT,
+                sha256="ab" * 32,
+                role="provider",
+                party=TENANT,
+                shop=None,
+                label="demo",
+                created_at_ms=NOON_MS,
+                expires_at_ms=None,
+            ),
+            author="start",
+            at_ms=NOON_MS,
+        ),
         PartySuspended(tenant=TENANT, party="rhea", suspended=True, author="root", at_ms=NOON_MS + 11),
         CallAnswered(TENANT, "c9", live_call("c9", state="answered", granted_ms=60_000)),
         CallRelayed(TENANT, "c9", NOON_MS + 800, 100),

@@ -47,7 +47,14 @@ def content(path: Path) -> dict[str, list[dict[str, object]]]:
 
 
 #: What columns that came later say of rows that were there before.
-LATER: Final = {("booths", "disabled"): 0, ("trunks", "disabled"): 0}
+LATER: Final[dict[tuple[str, str], object]] = {
+    ("booths", "disabled"): 0,
+    ("trunks", "disabled"): 0,
+    ("tokens", "party"): TENANT,
+    ("tokens", "shop"): None,
+    ("tokens", "expires_at_ms"): None,
+    ("tokens", "revoked_at_ms"): None,
+}
 
 
 def with_later_columns(content: dict[str, list[dict[str, object]]]) -> dict[str, list[dict[str, object]]]:
@@ -80,7 +87,9 @@ def test_a_start_brings_a_database_forward_with_its_data(tmp_path: Path, old: in
     try:
         assert store.writable
         assert store.secret == b"s" * 32
-        assert store.token("ab" * 32) == (TENANT, "provider")
+        token = store.token("ab" * 32)
+        assert token is not None
+        assert (token.tenant, token.role, token.party, token.expires_at_ms) == (TENANT, "provider", TENANT, None)
         assert {state.name: state.balance_micros for _, state in store.accounts()} == {
             customer("zoe", "rhea"): 26_748_000,
             customer("rhea", TENANT): 99_898_000,

@@ -10,16 +10,18 @@ import pytest
 
 from sipshop.billing.desk import SessionTerms
 from sipshop.billing.errors import UnknownAccount, UnknownParty
-from sipshop.billing.ledger import customer, session_account
+from sipshop.billing.ledger import TransferKind, customer, session_account
 from sipshop.billing.money import Money
 from sipshop.sip.digest import Algorithm
 from sipshop.store import (
+    AccountMoved,
     AccountState,
     AlreadyRunning,
     CallAnswered,
     CallRelayed,
     CallSettled,
     CallStarted,
+    CdrPlace,
     Conflict,
     Heartbeat,
     LimitSet,
@@ -33,7 +35,12 @@ from sipshop.store import (
     SessionToppedUp,
     Store,
     StoreError,
+    Token,
+    TokenAdded,
+    TokenRevoked,
     UnknownBooth,
+    UnknownPlace,
+    UnknownToken,
     Unusable,
     Unwritable,
 )
@@ -42,6 +49,16 @@ from tests.store.examples import BOOTH, NOON_MS, OTHER, OWNER, TENANT, cdr, fill
 
 OPENED = SessionOpened(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS)
 LOADED = world()
+FRONT_DESK = Token(
+    tenant=TENANT,
+    sha256="ab" * 32,
+    role="operator",
+    party=OWNER,
+    shop="kiosk",
+    label="front desk",
+    created_at_ms=NOON_MS,
+    expires_at_ms=NOON_MS + 9,
+)
 LOCKED = SessionLocked(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS + 5)
 
 
@@ -156,7 +173,7 @@ def test_a_database_has_one_user(tmp_path: Path) -> None:
 # The world.
 
 
-def test_a_world_comes_back_as_it_was_loaded(tmp_path: Path) -> None:
+def test_a_world_comes_back_as_it_was_opened_world(tmp_path: Path) -> None:
     with filled(tmp_path / "db") as store:
         assert store.worlds() == (LOADED,)
 
@@ -371,9 +388,35 @@ def test_dead_calls_come_with_the_last_heartbeat_of_their_process(tmp_path: Path
 def test_a_token_is_found_by_its_hash(tmp_path: Path) -> None:
     with filled(tmp_path / "db") as store:
         for _ in range(2):
-            store.add_token(TENANT, "ab" * 32, "operator", "front desk", NOON_MS)
-        assert store.token("ab" * 32) == (TENANT, "operator")
+            store.add_token(TENANT, FRONT_DESK, "ana", NOON_MS)
+        assert store.token("ab" * 32) == FRONT_DESK
         assert store.token("cd" * 32) is None
+
+
+def test_a_revoked_token_stays_and_says_so(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        await store.commit(TokenAdded(tenant=TENANT, token=FRONT_DESK, author="ana", at_ms=NOON_MS))
+        for at_ms in (NOON_MS + 1, NOON_MS + 2):
+            done = await store.commit(TokenRevoked(tenant=TENANT, id=FRONT_DESK.id, author="ana", at_ms=at_ms))
+            assert done == replace(FRONT_DESK, revoked_at_ms=NOON_MS + 1)
+        assert await store.tokens(TENANT) == [done]
+        assert await store.tokens(OTHER) == []
+        assert store.token("ab" * 32) == done
+        with pytest.raises(UnknownToken, match="there is no token with the id 'abab'"):
+            await store.commit(TokenRevoked(tenant=TENANT, id="abab", author="ana", at_ms=NOON_MS))
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+
+
+def test_a_tenant_cannot_revoke_anothers_token(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        await store.commit(TokenAdded(tenant=TENANT, token=FRONT_DESK, author="ana", at_ms=NOON_MS))
+        with pytest.raises(UnknownToken):
+            await store.commit(TokenRevoked(tenant=OTHER, id=FRONT_DESK.id, author="eve", at_ms=NOON_MS))
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
 
 
 def test_a_booth_session_from_unlock_to_payment(tmp_path: Path) -> None:
@@ -413,6 +456,56 @@ def test_the_bill_of_an_unknown_booth_is_no_bill(tmp_path: Path) -> None:
         running(store, work)
 
 
+def test_cdrs_are_read_in_pages_while_more_come(tmp_path: Path) -> None:
+    at_once = [replace(cdr(f"c{number}"), setup_at_ms=NOON_MS) for number in range(5)]
+
+    async def work(store: Store) -> None:
+        for settled in (*at_once, replace(at_once[2], revision=1)):
+            store.submit(CallSettled(settled))
+        seen: list[tuple[str, int]] = []
+        after = None
+        while found := await store.cdrs(TENANT, limit=2, after=after):
+            seen += [(row["call_id"], row["revision"]) for row in found]
+            after = CdrPlace(NOON_MS, *seen[-1])
+            store.submit(CallSettled(replace(cdr(f"new{len(seen)}"), setup_at_ms=NOON_MS + 1)))
+        assert seen == [("c0", 0), ("c1", 0), ("c2", 1), ("c2", 0), ("c3", 0), ("c4", 0)]
+        assert [row["call_id"] for row in await store.cdrs(TENANT, limit=9, since_ms=NOON_MS + 1)] == [
+            "new2",
+            "new4",
+            "new6",
+        ]
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+
+
+def test_transfers_are_read_in_pages(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for key in "abc":  # all in one millisecond
+            await store.commit(
+                AccountMoved(
+                    tenant=TENANT,
+                    party="zoe",
+                    kind=TransferKind.PAYMENT,
+                    amount=Money(1_000_000, "EUR"),
+                    author="ana",
+                    reason="cash",
+                    at_ms=NOON_MS,
+                    key=key,
+                    held_micros=0,
+                )
+            )
+        everything = await store.transfers(TENANT, OWNER, 9)
+        (first,) = await store.transfers(TENANT, OWNER, 1)
+        rest = await store.transfers(TENANT, OWNER, 9, first["key"])
+        assert [first, *rest] == everything
+        with pytest.raises(UnknownPlace, match="no transfer of this account has the key 'nothing'"):
+            await store.transfers(TENANT, OWNER, 9, "nothing")
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+
+
 def test_cdrs_come_newest_first_and_as_they_were(tmp_path: Path) -> None:
     of_booth = [replace(cdr(f"c{number}"), setup_at_ms=NOON_MS + number) for number in (2, 0, 1)]
     of_gate = replace(cdr("g", talk_ms=0, booth="gate"), setup_at_ms=NOON_MS + 9, shop="kiosk")
@@ -424,8 +517,8 @@ def test_cdrs_come_newest_first_and_as_they_were(tmp_path: Path) -> None:
         found = await store.cdrs(TENANT, limit=3)
         assert found == [of_gate.to_json(), two_levels.to_json(), of_booth[2].to_json()]
         assert [row["revision"] for row in await store.cdrs(TENANT, limit=9, booth=BOOTH)] == [0, 0, 1, 0]
-        assert await store.cdrs(TENANT, limit=9, shop="kiosk") == [of_gate.to_json()]
-        assert await store.cdrs(TENANT, limit=9, shop="kiosk", booth=BOOTH) == []
+        assert await store.cdrs(TENANT, limit=9, shops=["kiosk"]) == [of_gate.to_json()]
+        assert await store.cdrs(TENANT, limit=9, shops={"kiosk"}, booth=BOOTH) == []
         assert await store.cdrs(OTHER, limit=9) == []
 
     with filled(tmp_path / "db") as store:

@@ -16,7 +16,7 @@ from sipshop.billing.cdr import Cdr
 from sipshop.billing.desk import BoothSession
 from sipshop.facts import Fact, RequestRefused
 from sipshop.sip.digest import answer
-from sipshop.sip.endpoint import Endpoint
+from sipshop.sip.endpoint import Endpoint, Tap
 from sipshop.sip.flow import Address
 from sipshop.sip.leg import Content, IncomingLeg, OutgoingLeg, State
 from sipshop.sip.message import Request
@@ -220,6 +220,9 @@ class SwitchPeer(Peer):
     def turn(self) -> Iterator[float]:
         yield self.network.now
         self.work(self.network.now)
+
+    def tap(self, heard: Tap | None) -> None:
+        self.network.tap(self.address, heard)
 
     def handle(self, output: Output, now: float) -> None:
         self.switch.handle(output, now)
