@@ -7,6 +7,8 @@ heavy is imported where it is needed, so that `sipshop booth list` answers at on
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import shlex
@@ -952,9 +954,6 @@ def csv_lines(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     `amount` is what the customer pays, `cost` what whoever asks pays himself. No cell begins a formula: one that would
     has an apostrophe before it, because callers choose what they dial.
     """
-    import csv  # noqa: PLC0415 - only an export pays for it
-    import io  # noqa: PLC0415 - likewise
-
     for record in chain([None], records):
         line = io.StringIO()
         writer = csv.writer(line)

@@ -9,39 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipshop.billing.deck import DurationRound, Rate, Tariff
-from sipshop.billing.money import Money, Rounding, RoundMode, parse_amount, parse_price
+from sipshop.billing.money import Money, Rounding, RoundMode, parse_amount
 from sipshop.billing.rating import LineKind, cost, explain
-
-
-def tariff(
-    price: str,
-    increments: str,
-    *,
-    fee: str = "0",
-    next_price: str | None = None,
-    places: int = 6,
-    mode: RoundMode = RoundMode.HALF_UP,
-    duration_round: DurationRound = DurationRound.CEIL,
-) -> Tariff:
-    """Return a tariff in the words of the trade: a price a minute and increments such as 60/6."""
-    first_s, next_s = increments.split("/")
-    return Tariff(
-        deck="sell",
-        version=1,
-        currency="EUR",
-        rounding=Rounding(mode, places),
-        duration_round=duration_round,
-        rate=Rate(
-            prefix="4930",
-            destination="Berlin",
-            connect_fee_nanos=parse_price(fee),
-            first_s=int(first_s),
-            first_price_nanos=parse_price(price),
-            next_s=int(next_s),
-            next_price_nanos=parse_price(next_price or price),
-        ),
-    )
-
+from tests.billing.tariffs import tariff
 
 BERLIN = tariff("0.12", "60/6", fee="0.05")
 
