@@ -40,7 +40,7 @@ SCALES: Final[dict[str, tuple[tuple[float, str], ...]]] = {
     "bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B")),
 }
 COLOURS: Final = (
-    *("#0b5cad", "#d1582b", "#2a8f4f", "#8b4fb8", "#b8860b", "#c43d73", "#1b8a9e", "#6b7280"),
+    *("#0b5cad", "#d1582b", "#2a8f4f", "#8b4fb8", "#b8860b", "#c43d73", "#1b8a9e", "#7a4a2b"),
     *("#7cb342", "#5c3d99", "#e0a030", "#8c2f1b"),
 )
 
