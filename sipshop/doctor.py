@@ -200,6 +200,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
     except StoreError as error:
         yield _wrong("database", str(error), "restore a backup if it is damaged")
         return
+    if not trunks and not settings.worlds:
+        yield _doubtful("database", f"{path} has no trunk, perhaps no world at all", "name a world in `worlds`")
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         yield _good("database", f"{path} can be read and written; trunks in it: {len(trunks)}")
     else:

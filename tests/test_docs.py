@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 from prometheus_client.core import Metric
 
 from sipshop.demo.numbers import NUMBERS
 from sipshop.facts import TRUNK_OUTCOMES, LossSeen
+from sipshop.load import fetch_secret
 from sipshop.metrics import Metrics
+from sipshop.proxy.admission import Cause
+from sipshop.settings import parse_settings
 from sipshop.store import LAWS, Disk
 from sipshop.switch import DROP_REASONS, PartyMoney, refusal_series
+from sipshop.switch.refusals import REFUSALS
+from sipshop.world import parse_world
 from tools import draw_picture, draw_states
 
 ROOT: Final = Path(__file__).parent.parent
@@ -183,3 +189,31 @@ def test_the_demo_carriers_numbers_are_those_of_its_table() -> None:
     assert [(ending, says) for ending, says in rows] == [
         (script.ending or "anything else", script.says) for script in NUMBERS
     ]
+
+
+# docs/troubleshooting.md, docs/decks.md, docs/trunks.md, docs/install.md
+
+
+@pytest.mark.parametrize("cause", [cause for cause in REFUSALS if cause is not Cause.UNAUTHENTICATED])
+def test_what_a_refused_phone_shows_is_looked_up_by_status_and_words(cause: Cause) -> None:
+    refusal = REFUSALS[cause]
+    assert f"\n| {refusal.status} {refusal.phrase} |" in text_of("docs/troubleshooting.md")
+
+
+def examples(document: str) -> list[str]:
+    """The YAML that a document shows."""
+    return re.findall(r"^```yaml\n(.*?)^```$", text_of(document), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(("document", "key"), [("docs/decks.md", "decks"), ("docs/trunks.md", "trunks")])
+def test_the_first_example_of_a_page_is_taken_by_a_world(document: str, key: str) -> None:
+    world = yaml.safe_load(text_of("conf/trunks/static-ip.yaml"))
+    shown = yaml.safe_load(examples(document)[0])[key]
+    names = {entry["name"] for entry in shown}
+    world[key] = [*shown, *(entry for entry in world[key] if entry["name"] not in names)]
+    parse_world(yaml.safe_dump(world, sort_keys=False), document)
+
+
+def test_the_configuration_of_the_installation_is_one() -> None:
+    (text,) = examples("docs/install.md")
+    parse_settings(text, "docs/install.md", fetch_secret)

@@ -2,7 +2,8 @@
 
     .venv/bin/python tools/draw_dashboards.py --prometheus http://127.0.0.1:9090 --minutes 30
 
-Each panel shows what its queries give over the last minutes, in the unit and with the legend that its file says.
+Each panel shows what its queries give over the last minutes, in the unit and with the legend that its file says. Lines
+that stay at zero lie on each other: the legend counts them, and names those that have something to show.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +39,10 @@ SCALES: Final[dict[str, tuple[tuple[float, str], ...]]] = {
     "s": ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")),
     "bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B")),
 }
-COLOURS: Final = ("#0b5cad", "#d1582b", "#2a8f4f", "#8b4fb8", "#b8860b", "#c43d73", "#1b8a9e", "#6b7280")
+COLOURS: Final = (
+    *("#0b5cad", "#d1582b", "#2a8f4f", "#8b4fb8", "#b8860b", "#c43d73", "#1b8a9e", "#7a4a2b"),
+    *("#7cb342", "#5c3d99", "#e0a030", "#8c2f1b"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,11 @@ class Series:
 
     name: str
     points: tuple[tuple[float, float], ...]
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it never left the axis."""
+        return not any(value for _, value in self.points)
 
 
 def asked(client: httpx.Client, target: dict[str, Any], since_s: float, until_s: float) -> list[Series]:
@@ -116,7 +125,9 @@ class Drawing:
         """Put the panel with its lines in its place."""
         self._draw.rectangle((self._left + 4, self._top + 4, self._right - 4, self._bottom - 4), PAPER, GRID)
         self._text((self._left + 14, self._top + 11), self._panel["title"], INK, 14)
-        rows = self._legend(series)
+        lines = sorted(series, key=lambda one: not one.is_zero)  # what is at zero lies below
+        colours = self._colours(series)
+        rows = self._legend(series, colours)
         left, right = self._left + MARGIN[0], self._right - MARGIN[2]
         top, bottom = self._top + MARGIN[1], self._bottom - MARGIN[3] - rows * LEGEND_LINE
         if not series:
@@ -133,7 +144,7 @@ class Drawing:
             at = time.strftime("%H:%M:%S", time.gmtime(since_s + part * (until_s - since_s)))
             width = self._draw.textlength(at, _font(11))
             self._text((left + part * (right - left) - part * width, bottom + 4), at, FAINT, 11)
-        for number, one in enumerate(series):
+        for one in lines:
             line = [
                 (
                     left + (at - since_s) / (until_s - since_s) * (right - left),
@@ -141,26 +152,35 @@ class Drawing:
                 )
                 for at, value in one.points
             ]
-            self._draw.line(line if len(line) > 1 else line * 2, COLOURS[number % len(COLOURS)], 2)
+            self._draw.line(line if len(line) > 1 else line * 2, colours.get(one.name, FAINT), 2)
 
-    def _legend(self, series: Sequence[Series]) -> int:
-        """Write the names below, in as many rows as they need, three at most; how many."""
+    @staticmethod
+    def _colours(series: Sequence[Series]) -> dict[str, str]:
+        """A colour for each name that has something to show."""
+        names = [one.name for one in series if not one.is_zero]
+        return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
+
+    def _legend(self, series: Sequence[Series], colours: Mapping[str, str]) -> int:
+        """Write the names below, in as many rows as they need; how many."""
+        zeros = [one.name for one in series if one.is_zero]
+        names = dict(colours)
+        if zeros:
+            names[zeros[0] if len(zeros) == 1 else f"{len(zeros)} {'more ' if colours else ''}at 0"] = FAINT
         rows: list[list[tuple[float, str, str]]] = [[]]
         x = float(self._left + 14)
-        for number, one in enumerate(series):
-            width = self._draw.textlength(one.name, _font(11)) + 26
+        for name, colour in names.items():
+            width = self._draw.textlength(name, _font(11)) + 26
             if x + width > self._right - 8 and rows[-1]:
                 rows.append([])
                 x = float(self._left + 14)
-            rows[-1].append((x, one.name, COLOURS[number % len(COLOURS)]))
+            rows[-1].append((x, name, colour))
             x += width
-        shown = rows[:3]
-        for number, row in enumerate(shown):
-            y = self._bottom - 10 - (len(shown) - number) * LEGEND_LINE
+        for number, row in enumerate(rows):
+            y = self._bottom - 10 - (len(rows) - number) * LEGEND_LINE
             for left, name, colour in row:
                 self._draw.rectangle((left, y + 5, left + 10, y + 8), colour)
                 self._text((left + 14, y), name, INK, 11)
-        return len(shown)
+        return len(rows)
 
     def _text(self, at: tuple[float, float], words: str, colour: str, size: int) -> None:
         self._draw.text(at, words, colour, _font(size))

@@ -18,6 +18,7 @@ from sipshop import cli, doctor
 from sipshop.doctor import Finding, Verdict, examine_all
 from sipshop.settings import DatabaseSettings, HttpSettings, MetricsSettings, Settings, SipSettings
 from sipshop.sip.message import Request, parse
+from sipshop.store import Store
 
 from .harness import HOST, ROOT, World, free_port
 
@@ -168,6 +169,14 @@ def test_a_carrier_where_nobody_listens(healthy: Settings) -> None:
         Verdict.WRONG,
         "cannot be reached: Connection refused",
     )
+
+
+def test_a_database_without_a_world_and_none_to_fill_it_from(healthy: Settings) -> None:
+    Path("data").mkdir()
+    Store.open(Path("data/sipshop.db"), process="p", on_commit=print, on_health=print).close()
+    assert findings(healthy)["database"].verdict is Verdict.GOOD
+    doubtful = [found for found in examine_all(replace(healthy, worlds=()), Path("resolv.conf")) if found.remedy]
+    assert ("database", "name a world in `worlds`") in [(found.what, found.remedy) for found in doubtful]
 
 
 def test_a_database_that_is_none(healthy: Settings) -> None:
