@@ -23,8 +23,8 @@ class Kind(StrEnum):
 class Party:
     """A buyer and seller of calls; `parent` is who sells to it by `deck`; both are None for the provider alone.
 
-    `suspender` is who suspended it, a party above it or the provider itself; None while nobody did. `guard` watches what
-    it sells by against what it buys by.
+    `suspender` is who suspended it, a party above it or the provider himself; None while nobody did. `guard` watches
+    what it sells by against what it buys by.
     """
 
     tenant: str

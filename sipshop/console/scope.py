@@ -139,14 +139,14 @@ class Scope:
     def record(self, cdr: Mapping[str, Any]) -> dict[str, Any]:
         """A call's record as he may see it: the charges of his subtree, with his own cost last.
 
-        An operator sees what the customer pays. The carriers are the provider's alone. Raises `UnknownCall` for a call
+        An operator sees what the customer pays. The carriers are the provider's alone, and who he is. Raises `UnknownCall` for a call
         of another's shop.
         """
         if self.is_provider:
             return dict(cdr)
         if cdr["shop"] not in self.reach.shops:
             raise UnknownCall(f"there is no call named {cdr['call_id']!r} that has ended")
-        hidden: dict[str, Any] = {"trunk": None, "attempts": [], "leg_b_call_id": None}
+        hidden: dict[str, Any] = {"tenant": None, "trunk": None, "attempts": [], "leg_b_call_id": None}
         return {**cdr, **hidden, "charges": self._charges(cdr["charges"])}
 
     def _charges(self, charges: list[dict[str, Any]]) -> list[dict[str, Any]]:
