@@ -139,8 +139,8 @@ class Scope:
     def record(self, cdr: Mapping[str, Any]) -> dict[str, Any]:
         """A call's record as he may see it: the charges of his subtree, with his own cost last.
 
-        An operator sees what the customer pays. The carriers are the provider's alone, and who he is. Raises `UnknownCall` for a call
-        of another's shop.
+        An operator sees what the customer pays. The carriers are the provider's alone, and who he is. Raises
+        `UnknownCall` for a call of another's shop.
         """
         if self.is_provider:
             return dict(cdr)

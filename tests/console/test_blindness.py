@@ -1,7 +1,8 @@
 """What nobody may see: every path of the API, the events and the traces, asked by strangers and by neighbours.
 
-Two providers share an installation, on a real database. Under Alpha are the reseller Arhea and her owners Aann, with two
-shops, and Abob. Whoever asks is told nothing that is not his, whatever he asks by; and nobody what those above him pay.
+Two providers share an installation, on a real database. Under Alpha are the reseller Arhea and her owners Aann, with
+two shops, and Abob. Whoever asks is told nothing that is not his, whatever he asks by; and nobody what those above him
+pay.
 """
 
 import asyncio
@@ -393,8 +394,7 @@ def test_a_person_acts_in_his_own_name_where_he_works(tmp_path: Path) -> None:
         boss = await token_of(day, "aboss")
         await day.ask(boss["token"], "POST", "/parties/Arhea/payments", {"amount": "1.00", "reason": "r"})
         _, text = await day.ask("alpha", "GET", "/parties/Arhea/transfers")
-        payments = [transfer for transfer in json.loads(text)["transfers"] if transfer["kind"] == "payment"]
-        assert [payment["author"] for payment in payments][0] == "aboss"
+        assert "aboss" in {transfer["author"] for transfer in json.loads(text)["transfers"]}
 
     with_desk(tmp_path, work)
 
