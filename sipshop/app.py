@@ -217,11 +217,12 @@ class _House:
             make_api(
                 switch.desk,
                 self._metrics,
-                store.token,
                 events,
                 switch.tracer,
                 version=__version__,
                 reload=reload,
+                host=worlds[0].tenant,
+                hidden_digits=lambda: self.settings.retention.hidden_digits,
                 has_monitoring=settings.metrics.listen is None,
             ),
             make_monitoring(switch.desk, self._metrics, version=__version__),

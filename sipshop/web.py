@@ -23,6 +23,8 @@ from sipshop.settings import Address, HttpSettings
 
 log: Final = logging.getLogger("sipshop.web")
 
+#: A client who takes nothing of an answer for so long is gone for us: its connection is ended by the kernel.
+STALLED_S: Final = 30.0
 #: How long an answer that is under way may go on when we stop.
 GRACE_S: Final = 3
 
@@ -39,12 +41,20 @@ class Listener:
     """One address on which an application is served, by TLS if there is a context."""
 
     def __init__(
-        self, app: ASGIApp, address: Address, *, tls: ssl.SSLContext | None = None, proxies: tuple[str, ...] = ()
+        self,
+        app: ASGIApp,
+        address: Address,
+        *,
+        tls: ssl.SSLContext | None = None,
+        proxies: tuple[str, ...] = (),
+        stalled_s: float = STALLED_S,
     ) -> None:
         """Bind the address; `OSError` where it is taken or is not ours."""
         host = address[0]
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # those that are accepted have it from here: RFC 5482, and it also ends who keeps his window shut
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(stalled_s * 1000))
         try:
             self._socket.bind(address)
         except OSError:

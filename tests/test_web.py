@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,8 @@ from typing import Final
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from sipshop.settings import HttpSettings
-from sipshop.web import AccessLog, BadCertificate, expires_at_s, make_tls
+from sipshop.settings import Address, HttpSettings
+from sipshop.web import AccessLog, BadCertificate, Listener, expires_at_s, make_tls
 
 CERTIFICATES: Final = Path(__file__).parent / "certificates"
 
@@ -88,3 +89,43 @@ def test_a_request_is_written_down(status: int, level: int, caplog: pytest.LogCa
     assert record.levelno == level
     assert record.getMessage().startswith(f"GET /api/v1/booths: {status} after ")
     assert record.__dict__["client"] == "192.0.2.9"
+
+
+def test_a_client_who_never_reads_is_let_go() -> None:
+    ended = asyncio.Event()
+
+    async def endless(_scope: Scope, receive: Receive, send: Send) -> None:
+        async def write() -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+
+        await receive()
+        writing = asyncio.ensure_future(write())
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        writing.cancel()
+        ended.set()
+
+    async def connected(address: Address) -> asyncio.StreamWriter:
+        while True:
+            try:
+                return (await asyncio.open_connection(*address, limit=1))[1]
+            except ConnectionRefusedError:
+                await asyncio.sleep(0)
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = free.getsockname()[:2]
+        listener = Listener(endless, address, stalled_s=0.3)
+        listener.start()
+        try:
+            async with asyncio.timeout(20):
+                writer = await connected(address)
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")  # and nobody ever reads what comes
+                await ended.wait()
+            writer.transport.abort()
+        finally:
+            await listener.stop()
+
+    asyncio.run(main())

@@ -16,8 +16,9 @@ from sipshop.billing.money import format_micros
 from sipshop.billing.rating import Cost
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DIGITS_MASKED: Final = 5
-_DIGITS_SHOWN: Final = 3
+#: What hides a character of a number, and what stands in numbers without saying anything.
+MASK: Final = "*"
+_BETWEEN: Final = frozenset(" +-./()")
 
 
 class CallKind(StrEnum):
@@ -201,16 +202,18 @@ def utc_text(at_ms: int) -> str:
     return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def masked(number: str) -> str:
-    """Return a dialled number without its last digits, whatever stands between them; three are always left.
+def masked(number: str, hidden: int) -> str:
+    """Return a dialled number with its last `hidden` characters masked, or all of them; what stands between them stays.
 
-    >>> masked("+49 30 555-1234")
-    '+49 30 55*-****'
+    What is masked already counts as masked, so nothing comes back, and masking again changes nothing.
+
+    >>> masked("+49 30 555-1234", 4)
+    '+49 30 555-****'
+    >>> masked("112", 4)
+    '***'
     """
-    digits = sum(character.isdigit() for character in number)
-    shown, seen = max(_DIGITS_SHOWN, digits - _DIGITS_MASKED), 0
-    made = []
-    for character in number:
-        seen += character.isdigit()
-        made.append("*" if character.isdigit() and seen > shown else character)
+    made, left = list(number), hidden
+    for place in range(len(made) - 1, -1, -1):
+        if left and made[place] not in _BETWEEN:
+            made[place], left = MASK, left - 1
     return "".join(made)

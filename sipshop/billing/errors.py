@@ -40,6 +40,15 @@ class UnknownParty(PartyError):
     """There is no party of this name."""
 
 
+class SuspendedAbove(PartyError):
+    """A party was suspended by somebody above whoever wants to resume it."""
+
+    def __init__(self, party: str, suspender: str) -> None:
+        self.party = party
+        self.suspender = suspender
+        super().__init__(f"{party} was suspended by {suspender}: only {suspender}, or who is above, resumes it")
+
+
 class DeskError(BillingError):
     """The desk's command is refused; the text says what to do, in words for the operator."""
 

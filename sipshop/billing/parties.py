@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sipshop.billing.errors import PartyError, UnknownParty
+from sipshop.billing.errors import PartyError, SuspendedAbove, UnknownParty
 from sipshop.billing.guard import WARN_OF_LOSSES, LossGuard
 
 
@@ -23,7 +23,8 @@ class Kind(StrEnum):
 class Party:
     """A buyer and seller of calls; `parent` is who sells to it by `deck`; both are None for the provider alone.
 
-    `guard` watches what it sells by against what it buys by.
+    `suspender` is who suspended it, a party above it or the provider himself; None while nobody did. `guard` watches
+    what it sells by against what it buys by.
     """
 
     tenant: str
@@ -31,8 +32,13 @@ class Party:
     kind: Kind
     parent: str | None
     deck: str | None = None
-    suspended: bool = False
+    suspender: str | None = None
     guard: LossGuard = WARN_OF_LOSSES
+
+    @property
+    def suspended(self) -> bool:
+        """Whether somebody has suspended it; one above it may be suspended all the same."""
+        return self.suspender is not None
 
 
 class PartyTree:
@@ -81,10 +87,30 @@ class PartyTree:
         """
         return next((party for party in self.chain(name) if party.suspended), None)
 
-    def with_suspended(self, name: str, suspended: bool) -> PartyTree:
-        """Return a tree in which this party alone is changed; raises UnknownParty."""
-        changed = replace(self[name], suspended=suspended)
-        return PartyTree({**self._by_name, name: changed}.values())
+    def suspend(self, name: str, by: str) -> Party:
+        """Return the party as `by` has suspended it, and of two who did, the higher one; raises UnknownParty."""
+        party = self[name]
+        is_kept = party.suspender is not None and not self._is_above(by, party.suspender)
+        return party if is_kept else replace(party, suspender=by)
+
+    def resume(self, name: str, by: str) -> Party:
+        """Return the party as it is when `by` has ended its suspension.
+
+        Raises:
+            UnknownParty: there is none.
+            SuspendedAbove: it was suspended by somebody who stands higher than `by`.
+        """
+        party = self[name]
+        if party.suspender is not None and party.suspender != by and not self._is_above(by, party.suspender):
+            raise SuspendedAbove(name, party.suspender)
+        return replace(party, suspender=None)
+
+    def replaced(self, changed: Party) -> PartyTree:
+        """Return a tree in which this party alone is another."""
+        return PartyTree({**self._by_name, changed.name: changed}.values())
+
+    def _is_above(self, one: str, other: str) -> bool:
+        return any(party.name == one for party in self.chain(other)[1:])
 
 
 def party_faults(parties: Iterable[Party]) -> tuple[tuple[str, str], ...]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from fastapi import APIRouter
 
 from sipshop.console.scope import OPERATOR, Scope, Sender, problems
-from sipshop.console.tokens import TokenCache, hash_token, new_token
+from sipshop.console.tokens import hash_token, new_token
 from sipshop.console.views import NewTokenView, TokenCommand, TokenList, TokenView
-from sipshop.store import Token, UnknownToken
+from sipshop.store import Token, UnknownOperator, UnknownToken
+from sipshop.world import Operator
 
 _DAY_MS: Final = 86_400_000
 _MAKING: Final = problems(
     _400="malformed: the body is no JSON in UTF-8",
-    _404="unknown_party, unknown_shop",
+    _404="unknown_party, unknown_shop, unknown_operator",
     _413="the body is too large",
     _422="invalid_request",
     _503="unwritable, unavailable: no token was made",
@@ -28,6 +30,14 @@ class Tokens(Protocol):
 
     def chain(self, tenant: str, shop: str) -> tuple[str, ...]:
         """A shop's owner and everybody above him; raises `UnknownShop`."""
+        ...
+
+    def operator(self, tenant: str, name: str) -> Operator:
+        """A person of the world; raises `UnknownOperator`."""
+        ...
+
+    def token(self, sha256: str) -> Token | None:
+        """The token with this SHA-256 in hexadecimal, unless it was revoked."""
         ...
 
     async def tokens(self, tenant: str) -> list[Token]:
@@ -43,14 +53,31 @@ class Tokens(Protocol):
         ...
 
 
-def add_tokens(
-    router: APIRouter,
-    tokens: Tokens,
-    known: TokenCache,
-    utc_ms: Callable[[], int],
-    random: Callable[[int], bytes],
-) -> None:
-    """Add the endpoints of tokens; `known` has to forget what is revoked."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """What a token is to open, and the person whose it is."""
+
+    role: str
+    party: str
+    shop: str | None = None
+    operator: str | None = None
+
+
+def add_tokens(router: APIRouter, tokens: Tokens, utc_ms: Callable[[], int], random: Callable[[int], bytes]) -> None:
+    """Add the endpoints of tokens."""
+
+    def opened(sender: Scope, command: TokenCommand) -> _Opened:
+        """What a command asks for, as far as the sender reaches it himself."""
+        if command.operator is not None:
+            person = tokens.operator(sender.tenant, command.operator)
+            if person.suspended or person.party not in sender.reach.parties:
+                raise UnknownOperator(f"there is no operator named {command.operator!r}, or none who may come in")
+            return _Opened(role=person.role.value, party=person.party, shop=person.shop, operator=person.name)
+        if command.shop is not None:
+            owner = tokens.chain(sender.tenant, sender.shop(command.shop))[0]
+            return _Opened(role=OPERATOR, party=owner, shop=command.shop)
+        status = sender.party(command.party or "")
+        return _Opened(role=status.kind, party=status.party)
 
     async def visible(sender: Scope) -> list[Token]:
         sender.forbid_operators()
@@ -63,20 +90,16 @@ def add_tokens(
 
     @router.post("/tokens", tags=["tokens"], status_code=201, responses=_MAKING)
     async def make_token(sender: Sender, command: TokenCommand) -> NewTokenView:
-        """Make a token for a party or for the operators of a shop; the answer alone tells it."""
+        """Make a token for a party, for the operators of a shop or for one person; the answer alone tells it."""
         sender.forbid_operators()
-        made, now_ms = new_token(random), utc_ms()
-        if command.shop is not None:
-            role, party = OPERATOR, tokens.chain(sender.tenant, sender.shop(command.shop))[0]
-        else:
-            status = sender.party(command.party or "")
-            role, party = status.kind, status.party
+        made, now_ms, opens = new_token(random), utc_ms(), opened(sender, command)
         token = Token(
             tenant=sender.tenant,
             sha256=hash_token(made),
-            role=role,
-            party=party,
-            shop=command.shop,
+            role=opens.role,
+            party=opens.party,
+            shop=opens.shop,
+            operator=opens.operator,
             label=command.label,
             created_at_ms=now_ms,
             expires_at_ms=None if command.days is None else now_ms + command.days * _DAY_MS,
@@ -89,6 +112,4 @@ def add_tokens(
         """Let a token in no more, from this moment; what was revoked is found revoked."""
         if not any(token.id == token_id for token in await visible(sender)):
             raise UnknownToken(f"there is no token with the id {token_id!r}")
-        revoked = await tokens.revoke_token(sender.tenant, token_id, sender.author)
-        known.forget()
-        return TokenView.of(revoked)
+        return TokenView.of(await tokens.revoke_token(sender.tenant, token_id, sender.author))

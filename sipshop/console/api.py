@@ -10,14 +10,14 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from fastapi import APIRouter, FastAPI, Request, Response, Security
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionTerms
-from sipshop.billing.errors import BadAmount, BillingError, UnknownAccount
+from sipshop.billing.errors import BadAmount, BillingError, SuspendedAbove, UnknownAccount
 from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money, parse_amount
 from sipshop.config import Problem
@@ -30,7 +30,6 @@ from sipshop.console.paging import MAX_ROWS, Cursor, Limit, decode, encode, page
 from sipshop.console.records import Records, add_records
 from sipshop.console.reference import add_reference
 from sipshop.console.scope import Key, Scope, Sender, problems
-from sipshop.console.tokens import TokenCache, TokenLookup
 from sipshop.console.tracing import Traces, add_traces
 from sipshop.console.views import (
     AuditView,
@@ -51,7 +50,7 @@ from sipshop.console.views import (
     UnlockCommand,
 )
 from sipshop.console.worlds import WorldDesk, add_worlds
-from sipshop.settings import Reloaded, SettingsErrors
+from sipshop.settings import Reloaded, RetentionSettings, SettingsErrors
 from sipshop.store.audit import Violation
 from sipshop.store.errors import StoreError
 from sipshop.switch import Health, PartyStatus, SwitchError, utc_ms
@@ -65,7 +64,9 @@ class Desk(Records, Live, Tokens, Protocol):
     the operator. A command that moves money has a key: given again alike, it is found done.
     """
 
-    async def unlock(self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID) -> BoothSession:
+    async def unlock(
+        self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID, key: str | None = None
+    ) -> BoothSession:
         """Open the booth's session by these terms, or find it open."""
         ...
 
@@ -85,23 +86,21 @@ class Desk(Records, Live, Tokens, Protocol):
         """Settle the bill as it was read at `version`, and lock the booth."""
         ...
 
-    async def suspend(self, tenant: str, party: str, author: str, cut: bool = False) -> object:
-        """Let the party, and all below it, place no calls; with `cut` also end those that they have."""
+    async def suspend(self, tenant: str, party: str, author: str, *, by: str, cut: bool = False) -> object:
+        """Let the party, and all below it, place no calls, as `by` wants it; with `cut` also end those they have."""
         ...
 
-    async def resume(self, tenant: str, party: str, author: str) -> object:
-        """End a suspension."""
+    async def resume(self, tenant: str, party: str, author: str, *, by: str) -> object:
+        """End a suspension; raises SuspendedAbove where somebody above `by` began it."""
         ...
 
     async def move(
         self, tenant: str, party: str, kind: TransferKind, amount: Money, *, author: str, reason: str, key: str
-    ) -> PartyStatus:
+    ) -> object:
         """Book a payment or an adjustment of the party's account; an amount below zero leaves it."""
         ...
 
-    async def set_limit(
-        self, tenant: str, party: str, credit_limit: int | None, author: str, reason: str
-    ) -> PartyStatus:
+    async def set_limit(self, tenant: str, party: str, credit_limit: int | None, author: str, reason: str) -> object:
         """Change what the party may owe, in micro-units; None is no limit."""
         ...
 
@@ -144,23 +143,24 @@ def nothing_to_reload() -> Reloaded:
 def make_api(
     desk: Desk,
     metrics: Exposition,
-    tokens: TokenLookup,
     hub: Hub,
     traces: Traces,
     *,
     version: str,
     reload: Callable[[], Reloaded] = nothing_to_reload,
+    hidden_digits: Callable[[], int] = lambda: RetentionSettings().hidden_digits,
+    host: str | None = None,
     has_monitoring: bool = True,
     utc_ms: Callable[[], int] = utc_ms,
     random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> FastAPI:
     """Build the ASGI application.
 
-    `tokens` says whose a token is by its SHA-256 in hexadecimal, `hub` is where events are heard, `traces` who
-    traces, `random` makes tokens. `reload` reads the server's configuration again or raises SettingsErrors. Without
-    `has_monitoring` the pages of monitoring are left out: they have a listener of their own (`make_monitoring`).
+    `hub` is where events are heard, `traces` who traces, `random` makes tokens. `reload` reads the server's
+    configuration again or raises SettingsErrors, `hidden_digits` is what that says of masks now, and `host` the tenant
+    who may ask for it: he runs the server for the others too; None where there is but one. Without `has_monitoring` the
+    pages of monitoring are left out: they have a listener of their own (`make_monitoring`).
     """
-    known = TokenCache(tokens)
     api = FastAPI(
         title="sipshop",
         version=version,
@@ -169,14 +169,14 @@ def make_api(
         redoc_url=None,
     )
     api.state.desk = desk
-    api.add_middleware(Guard, tokens=known, utc_ms=utc_ms)
+    api.add_middleware(Guard, tokens=desk.token, utc_ms=utc_ms)
     if has_monitoring:
         api.include_router(_monitoring(desk, metrics))
-    commands = _commands(desk, reload)
-    add_records(commands, desk)
-    add_live(commands, desk, hub, known, utc_ms)
+    commands = _commands(desk, reload, host)
+    add_records(commands, desk, hidden_digits)
+    add_live(commands, desk, hub, desk.token, utc_ms)
     add_traces(commands, traces)
-    add_tokens(commands, desk, known, utc_ms, random)
+    add_tokens(commands, desk, utc_ms, random)
     api.include_router(commands)
     add_reference(api)
     _answerproblems(api)
@@ -243,7 +243,7 @@ _PARTY_READING: Final = problems(
 )
 
 
-def _commands(desk: Desk, reload: Callable[[], Reloaded]) -> APIRouter:
+def _commands(desk: Desk, reload: Callable[[], Reloaded], host: str | None) -> APIRouter:
     """The endpoints behind the guard."""
     router = APIRouter(
         prefix="/api/v1",
@@ -253,7 +253,7 @@ def _commands(desk: Desk, reload: Callable[[], Reloaded]) -> APIRouter:
     _add_booths(router, desk)
     _add_parties(router, desk)
     add_worlds(router, desk.worlds)
-    _add_server(router, reload)
+    _add_server(router, reload, host)
 
     @router.get("/audit", tags=["audit"], responses=problems(_503="unavailable"))
     async def audit(sender: Sender) -> AuditView:
@@ -265,9 +265,9 @@ def _commands(desk: Desk, reload: Callable[[], Reloaded]) -> APIRouter:
     return router
 
 
-def _add_server(router: APIRouter, reload: Callable[[], Reloaded]) -> None:
+def _add_server(router: APIRouter, reload: Callable[[], Reloaded], host: str | None) -> None:
     refusals = problems(
-        _403="forbidden: the token is not a provider's",
+        _403="forbidden: the token is not of the provider who runs the server",
         _422="bad_configuration: `errors` names everything that is wrong; nothing was changed",
     )
 
@@ -275,6 +275,8 @@ def _add_server(router: APIRouter, reload: Callable[[], Reloaded]) -> None:
     async def reload_configuration(sender: Sender) -> ReloadedView:
         """Have the server read its configuration again; say what changed at once, and what waits for a restart."""
         sender.only_provider()
+        if host not in {None, sender.tenant}:  # the answer names what all providers have in common, and their files
+            raise HTTPException(403, "this takes a token of the provider who runs the server")
         return ReloadedView.of(reload())
 
 
@@ -282,15 +284,15 @@ def _add_booths(router: APIRouter, desk: Desk) -> None:
     @router.get("/booths", tags=["booths"], responses=problems(_422="invalid_request, bad_cursor"))
     async def list_booths(sender: Sender, limit: Limit = MAX_ROWS, cursor: Cursor = None) -> BoothList:
         """List the booths with their states."""
-        seen = [status for status in desk.booths(sender.tenant) if status.shop in sender.reach.shops]
+        seen = desk.booths(sender.tenant, sender.reach.shops)
         page, after = page_of(seen, lambda status: status.booth, limit, cursor)
         return BoothList(booths=[BoothView.of(status) for status in page], next=after)
 
     @router.post("/booths/{booth}/unlock", tags=["booths"], responses=_COMMAND)
-    async def unlock_booth(sender: Sender, booth: str, command: UnlockCommand | None = None) -> BoothView:
+    async def unlock_booth(sender: Sender, booth: str, key: Key, command: UnlockCommand | None = None) -> BoothView:
         """Open a booth for a customer, without end or for what the body says; an open booth stays as it is."""
-        currency = sender.booth(booth).currency
-        await desk.unlock(sender.tenant, booth, sender.author, _terms(command or UnlockCommand(), currency))
+        terms = _terms(command or UnlockCommand(), sender.booth(booth).currency)
+        await desk.unlock(sender.tenant, booth, sender.author, terms, key)
         return BoothView.of(sender.booth(booth))
 
     @router.post("/booths/{booth}/topup", tags=["booths"], responses=_COMMAND)
@@ -326,9 +328,9 @@ def _add_parties(router: APIRouter, desk: Desk) -> None:
     async def list_parties(sender: Sender, limit: Limit = MAX_ROWS, cursor: Cursor = None) -> PartyList:
         """List the parties with their accounts."""
         sender.forbid_operators()
-        seen = [status for status in desk.parties(sender.tenant) if status.party in sender.reach.parties]
+        seen = desk.parties(sender.tenant, sender.reach.parties)
         page, after = page_of(seen, lambda status: status.party, limit, cursor)
-        return PartyList(parties=[PartyView.of(status) for status in page], next=after)
+        return PartyList(parties=[PartyView.of(sender.seen(status)) for status in page], next=after)
 
     @router.get("/parties/{party}", tags=["parties"], responses=_PARTY_READING)
     async def read_party(sender: Sender, party: str) -> PartyView:
@@ -339,15 +341,19 @@ def _add_parties(router: APIRouter, desk: Desk) -> None:
     async def suspend_party(sender: Sender, party: str, command: SuspendCommand | None = None) -> PartyView:
         """Stop the new calls of a party and of all below it, or cut the running ones too; emergency calls go on."""
         sender.customer(party)
-        await desk.suspend(sender.tenant, party, sender.author, cut=command is not None and command.cut)
-        return PartyView.of(desk.party(sender.tenant, party))
+        cut = command is not None and command.cut
+        await desk.suspend(sender.tenant, party, sender.author, by=sender.own_party, cut=cut)
+        return PartyView.of(sender.party(party))
 
     @router.post("/parties/{party}/resume", tags=["parties"], responses=_PARTY)
     async def resume_party(sender: Sender, party: str) -> PartyView:
-        """End a party's suspension; one above it still holds."""
+        """End a party's suspension, which who began it may do, or who is above; one above the party still holds."""
         sender.customer(party)
-        await desk.resume(sender.tenant, party, sender.author)
-        return PartyView.of(desk.party(sender.tenant, party))
+        try:
+            await desk.resume(sender.tenant, party, sender.author, by=sender.own_party)
+        except SuspendedAbove as error:
+            raise SuspendedAbove(party, sender.named(error.suspender)) from None
+        return PartyView.of(sender.party(party))
 
     _add_accounts(router, desk)
 
@@ -355,9 +361,8 @@ def _add_parties(router: APIRouter, desk: Desk) -> None:
 def _add_accounts(router: APIRouter, desk: Desk) -> None:
     async def move(sender: Scope, party: str, kind: TransferKind, command: MoveCommand, key: str) -> PartyView:
         amount = Money(parse_amount(command.amount), _currency(sender.customer(party)))
-        return PartyView.of(
-            await desk.move(sender.tenant, party, kind, amount, author=sender.author, reason=command.reason, key=key)
-        )
+        await desk.move(sender.tenant, party, kind, amount, author=sender.author, reason=command.reason, key=key)
+        return PartyView.of(sender.party(party))
 
     @router.get("/parties/{party}/transfers", tags=["accounts"], responses=_PARTY_READING)
     async def list_transfers(sender: Sender, party: str, limit: Limit = 50, cursor: Cursor = None) -> TransferList:
@@ -385,7 +390,8 @@ def _add_accounts(router: APIRouter, desk: Desk) -> None:
         limit = None if command.credit_limit is None else parse_amount(command.credit_limit)
         if limit is not None and limit < 0:
             raise BadAmount("a credit limit is not below zero")
-        return PartyView.of(await desk.set_limit(sender.tenant, party, limit, sender.author, command.reason))
+        await desk.set_limit(sender.tenant, party, limit, sender.author, command.reason)
+        return PartyView.of(sender.party(party))
 
 
 def _terms(command: UnlockCommand, currency: str) -> SessionTerms:

@@ -22,6 +22,7 @@ from sipshop.billing.errors import (
     CallAlive,
     NotAvailable,
     StaleBill,
+    SuspendedAbove,
     TenderTooSmall,
     UnknownAccount,
     UnknownParty,
@@ -32,6 +33,7 @@ from sipshop.store.errors import (
     Conflict,
     NothingToPay,
     StoreError,
+    UnknownOperator,
     UnknownPlace,
     UnknownToken,
     Unwritable,
@@ -127,6 +129,7 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     StoreUnknownBooth: (404, "unknown_booth", "There is no such booth"),
     UnknownCall: (404, "unknown_call", "There is no such call"),
     UnknownDeck: (404, "unknown_deck", "There is no such deck"),
+    UnknownOperator: (404, "unknown_operator", "There is no such person"),
     UnknownShop: (404, "unknown_shop", "There is no such shop"),
     UnknownToken: (404, "unknown_token", "There is no such token"),
     UnknownTrace: (404, "unknown_trace", "There is no such trace"),
@@ -156,6 +159,8 @@ def _problem_of_money(error: BillingError) -> Problem:
             return _problem(404, "unknown_party", "There is no such party", error)
         case UnknownAccount():
             return _problem(404, "unknown_account", "There is no such account", error)
+        case SuspendedAbove():
+            return _problem(403, "suspended_above", "Who suspended it stands above you", error)
         case CallAlive():
             return _problem(409, "call_alive", "A call is still going on", error, live_calls=error.live_calls)
         case StaleBill():

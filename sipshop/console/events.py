@@ -1,8 +1,8 @@
 """What happens, pushed to whoever listens: calls and registrations as they come, booths and balances as they are.
 
-Facts wake the listeners. Calls are told one by one, from a queue that is bounded: who reads too slowly is told how many
-he missed. Booths and balances are read when they are sent and are sent only if they changed: a listener that is slow
-gets the last state, and nothing piles up.
+Facts wake the listeners. Calls are told one by one, from what is kept of them: who comes back is told what happened
+meanwhile, or, like one who reads too slowly, that he missed something. Booths and balances are read when they are sent
+and are sent only if they changed: a listener that is slow gets the last state, and nothing piles up.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from itertools import takewhile
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
@@ -31,12 +32,13 @@ from sipshop.facts import (
     PartyChanged,
     RegistrationChanged,
 )
-from sipshop.switch import BoothStatus, CommandRefused, PartyStatus, UnknownShop
+from sipshop.switch import BoothStatus, CommandRefused, PartyStatus, UnknownBooth, UnknownShop, utc_ms
 
-#: Who opens more streams than this in all is told to come back later.
+#: So many streams may be open in a tenant, and with one token: nobody takes all of them from the others.
 MAX_LISTENERS: Final = 100
-#: What waits for a listener that does not read.
-MAX_WAITING: Final = 1000
+MAX_OF_TOKEN: Final = 20
+#: How many calls and registrations of a tenant are kept, for who is slow or comes back.
+MAX_KEPT: Final = 1000
 #: What happens within this time is told together: states are read once for all of it.
 GATHER_S: Final = 0.25
 #: A stream in which nothing happens shows this often that it is there, and looks whether its token still is.
@@ -48,7 +50,7 @@ KINDS: Final = {
     "registration": "a booth's phones came or went; `phones` is how many there are",
     "booth": "a booth as it is now, as in /booths; the stream begins with each",
     "balance": "a party as it is now, as in /parties; the stream begins with each",
-    "missed": "the reader was too slow: `events` calls and registrations were left out",
+    "missed": "calls and registrations since `after` may be left out: the reader was too slow, or away for too long",
 }
 
 _Told = CallAttempted | CallRang | CallAnswered | CallEnded | RegistrationChanged
@@ -57,12 +59,12 @@ _Told = CallAttempted | CallRang | CallAnswered | CallEnded | RegistrationChange
 class States(World, Protocol):
     """Where the state of booths and parties is read."""
 
-    def booths(self, tenant: str) -> list[BoothStatus]:
-        """Every booth as it is now."""
+    def booths(self, tenant: str, shops: Collection[str]) -> list[BoothStatus]:
+        """Every booth of these shops as it is now."""
         ...
 
-    def parties(self, tenant: str) -> list[PartyStatus]:
-        """Every party as it is now."""
+    def parties(self, tenant: str, names: Collection[str]) -> list[PartyStatus]:
+        """Those of these parties that are there, as they are now."""
         ...
 
     def chain(self, tenant: str, shop: str) -> tuple[str, ...]:
@@ -71,40 +73,32 @@ class States(World, Protocol):
 
 
 class Listener:
-    """One stream's share of what happens, in one tenant."""
+    """One stream's share of what happens, in one tenant; all that waits for it is bounded by the tenant's world.
 
-    def __init__(self, tenant: str) -> None:
+    `place` is how far it has been told of calls and registrations.
+    """
+
+    def __init__(self, tenant: str, token: str, place: int) -> None:
         self.tenant = tenant
-        self.waiting: deque[_Told] = deque()
-        self.missed = 0
+        self.token = token
+        self.place = place
         self.booths: dict[str, None] = {}
         self.shops: dict[str, None] = {}  # whose chain's balances may have moved
         self.parties: dict[str, None] = {}  # changed with all below them
         self.woken = asyncio.Event()
         self.is_closed = False
 
-    def hear(self, fact: Fact) -> None:
-        """Note a fact of this tenant, and wake the stream."""
+    def hear(self, fact: _Told | BoothChanged | PartyChanged) -> None:
+        """Note what a fact of this tenant changes, and wake the stream."""
         match fact:
-            case CallAttempted() | CallRang() | CallAnswered() | CallEnded() | RegistrationChanged():
-                if fact.tenant != self.tenant:
-                    return
-                self._queue(fact)
-                self.booths[fact.booth] = None
-                self.shops[fact.shop] = None
-            case BoothChanged(tenant=tenant, booth=booth) if tenant == self.tenant:
+            case BoothChanged(booth=booth):
                 self.booths[booth] = None
-            case PartyChanged(tenant=tenant, party=party) if tenant == self.tenant:
+            case PartyChanged(party=party):
                 self.parties[party] = None
             case _:
-                return
+                self.booths[fact.booth] = None
+                self.shops[fact.shop] = None
         self.woken.set()
-
-    def _queue(self, fact: _Told) -> None:
-        if len(self.waiting) == MAX_WAITING:
-            self.waiting.popleft()
-            self.missed += 1
-        self.waiting.append(fact)
 
     def close(self) -> None:
         """End the stream."""
@@ -112,41 +106,110 @@ class Listener:
         self.woken.set()
 
 
-class Hub:
-    """Every listener; costs next to nothing while there is none."""
+class Lately:
+    """The newest calls and registrations of one tenant, kept once for all who listen, and for who comes back.
 
-    def __init__(self) -> None:
-        self._listeners: set[Listener] = set()
+    Each has a place: its instant in microseconds (UTC), moved on where two would share one. A place tells nobody how
+    much happens elsewhere, and what an earlier process told has a smaller one.
+    """
+
+    def __init__(self, now_us: int) -> None:
+        self._facts: deque[tuple[int, _Told]] = deque()
+        self._gone = now_us  # the newest place of what is not here any more
+        self._last = now_us
+
+    def add(self, fact: _Told, now_us: int) -> None:
+        """Take a fact in, and let go of the oldest if there are too many."""
+        if len(self._facts) == MAX_KEPT:
+            self._gone, _ = self._facts.popleft()
+        self._last = max(self._last + 1, now_us)
+        self._facts.append((self._last, fact))
+
+    def place(self, now_us: int) -> int:
+        """The place of this instant: all that is here has a smaller one or this one, all that comes a greater one."""
+        self._last = max(self._last, now_us)
+        return self._last
+
+    def misses(self, place: int, now_us: int) -> bool:
+        """Whether something that came after a place may be gone, or the place is of another clock than ours."""
+        return not self._gone <= place <= self.place(now_us)
+
+    def after(self, place: int) -> list[tuple[int, _Told]]:
+        """What came after a place, in order."""
+        found = list(takewhile(lambda each: each[0] > place, reversed(self._facts)))
+        found.reverse()
+        return found
+
+
+class Hub:
+    """Every listener, and what happened lately, by tenant."""
+
+    def __init__(self, utc_ms: Callable[[], int] = utc_ms) -> None:
+        self._utc_ms = utc_ms
+        self._began_us = self._now_us()
+        self._lately: dict[str, Lately] = {}
+        self._listeners: dict[str, set[Listener]] = {}
         self._is_closed = False
 
     def publish(self, fact: Fact) -> None:
-        """Let every listener hear of a fact."""
-        for listener in self._listeners:
+        """Let every listener of a fact's tenant hear of it."""
+        match fact:
+            case CallAttempted() | CallRang() | CallAnswered() | CallEnded() | RegistrationChanged():
+                self.lately(fact.tenant).add(fact, self._now_us())
+            case BoothChanged() | PartyChanged():
+                pass
+            case _:
+                return
+        for listener in self._listeners.get(fact.tenant, ()):
             listener.hear(fact)
 
+    def lately(self, tenant: str) -> Lately:
+        """What happened lately in a tenant."""
+        found = self._lately.get(tenant)
+        if found is None:
+            found = self._lately[tenant] = Lately(self._began_us)
+        return found
+
+    def place(self, tenant: str) -> int:
+        """The place of this instant."""
+        return self.lately(tenant).place(self._now_us())
+
+    def misses(self, listener: Listener) -> bool:
+        """Whether a listener can be told no more of something that came since it was told last."""
+        return self.lately(listener.tenant).misses(listener.place, self._now_us())
+
     @contextmanager
-    def listening(self, tenant: str) -> Iterator[Listener]:
-        """A listener for as long as the block runs; raises `CommandRefused` where there are too many."""
-        self.check_room()
-        listener = Listener(tenant)
-        self._listeners.add(listener)
+    def listening(self, identity: Identity, after: int | None = None) -> Iterator[Listener]:
+        """A listener for as long as the block runs, from a place on or from now; raises `CommandRefused`: too many."""
+        self.check_room(identity)
+        tenant, token = identity.tenant, identity.token.sha256
+        listener = Listener(tenant, token, self.place(tenant) if after is None else after)
+        listeners = self._listeners.setdefault(tenant, set())
+        listeners.add(listener)
         try:
             yield listener
         finally:
-            self._listeners.discard(listener)
+            listeners.discard(listener)
 
-    def check_room(self) -> None:
+    def check_room(self, identity: Identity) -> None:
         """Raise `CommandRefused` where there can be no more listeners."""
         if self._is_closed:
             raise CommandRefused("the switch goes down")
-        if len(self._listeners) >= MAX_LISTENERS:
+        listeners = self._listeners.get(identity.tenant, set())
+        if len(listeners) >= MAX_LISTENERS:
             raise CommandRefused(f"{MAX_LISTENERS} streams of events are open already")
+        if sum(listener.token == identity.token.sha256 for listener in listeners) >= MAX_OF_TOKEN:
+            raise CommandRefused(f"{MAX_OF_TOKEN} streams of events are open already with this token")
 
     def close(self) -> None:
         """End every stream and begin no other: a server that stops waits for its streams."""
         self._is_closed = True
-        for listener in self._listeners:
-            listener.close()
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.close()
+
+    def _now_us(self) -> int:
+        return self._utc_ms() * 1000
 
 
 async def stream(
@@ -155,78 +218,78 @@ async def stream(
     states: States,
     is_valid: Callable[[], bool],
     *,
+    after: int | None = None,
     gather_s: float = GATHER_S,
     ping_s: float = PING_S,
 ) -> AsyncGenerator[str]:
-    """The events that an identity may see, as text/event-stream, until its token is not valid or the hub is closed."""
-    with hub.listening(identity.tenant) as listener:
-        teller = Teller(identity, states)
-        listener.booths = dict.fromkeys(status.booth for status in states.booths(identity.tenant))
-        listener.parties = dict.fromkeys(status.party for status in states.parties(identity.tenant))
-        yield "retry: 3000\n\n"
+    """The events that an identity may see, as text/event-stream, until its token is not valid or the hub is closed.
+
+    It goes on `after` the place that an earlier stream came to. All that is told together is worded at once and sent as
+    one text: a reader who is slow in taking it gets nothing that is older than the next one.
+    """
+    with hub.listening(identity, after) as listener:
+        teller = Teller(hub, identity, states)
+        listener.parties[identity.token.party] = None  # with all below it
+        yield f"id: {listener.place}\nretry: 3000\n\n"
         while not listener.is_closed and is_valid():
             listener.woken.clear()
-            for event in teller.tell(listener):
-                yield event
+            told = "".join(teller.tell(listener))
+            if told:
+                yield told
             await asyncio.sleep(gather_s)
             try:
                 async with asyncio.timeout(ping_s):
                     await listener.woken.wait()
             except TimeoutError:
-                yield ": nothing happened\n\n"
+                if not listener.woken.is_set():
+                    listener.place = hub.place(listener.tenant)
+                yield f": nothing happened\nid: {listener.place}\n\n"
 
 
 class Teller:
     """Words what a listener heard, within what an identity may see."""
 
-    def __init__(self, identity: Identity, states: States) -> None:
+    def __init__(self, hub: Hub, identity: Identity, states: States) -> None:
+        self._hub = hub
         self._identity = identity
         self._states = states
         self._told: dict[tuple[str, str], str] = {}  # the last state of each booth and party
 
     def tell(self, listener: Listener) -> Iterator[str]:
-        """Give the events since the last time, calls first, and empty the listener."""
+        """Give the events since the last time, calls first and in their order, and empty the listener."""
         try:
             scope = Scope.of(self._identity, self._states)
         except UnknownParty:
             listener.close()  # the party is gone, and its token with it
             return
-        if listener.missed:
-            yield _event("missed", {"events": listener.missed})
-            listener.missed = 0
-        while listener.waiting:
-            fact = listener.waiting.popleft()
+        if self._hub.misses(listener):
+            yield _event("missed", {"after": utc_text(listener.place // 1000)})
+        for place, fact in self._hub.lately(listener.tenant).after(listener.place):
             if fact.shop in scope.reach.shops:
-                yield _event(*_worded(fact, scope))
+                yield f"id: {place}\n{_event(*_worded(fact, scope))}"
+        listener.place = self._hub.place(listener.tenant)
         parties, booths = self._dirty(listener, scope)
         for listed in (listener.booths, listener.shops, listener.parties):
             listed.clear()
         yield from self._changed("booth", "booth", map(BoothView.of, booths))
-        yield from self._changed("balance", "party", map(PartyView.of, parties))
+        yield from self._changed("balance", "party", map(PartyView.of, map(scope.seen, parties)))
 
     def _dirty(self, listener: Listener, scope: Scope) -> tuple[list[PartyStatus], list[BoothStatus]]:
-        """The parties and booths that may have changed, as they are now."""
-        tenant, reach = listener.tenant, scope.reach
-        parties, shops = set(listener.parties), set[str]()
+        """The parties and booths that may have changed, as they are now; what is gone is left out."""
+        tenant, parties, shops = listener.tenant, set(listener.parties), set[str]()
         for party in listener.parties:
-            try:
+            with suppress(UnknownParty):
                 below = self._states.reach(tenant, party)
-            except UnknownParty:
-                continue
-            parties |= below.parties
-            shops |= below.shops
+                parties |= below.parties
+                shops |= below.shops
         for shop in listener.shops:
-            try:
+            with suppress(UnknownShop):
                 parties |= set(self._states.chain(tenant, shop))
-            except UnknownShop:
-                continue
-        if shops or len(listener.booths) > 1:
-            seen = [status for status in self._states.booths(tenant) if status.shop in reach.shops]
-            booths = [status for status in seen if status.shop in shops or status.booth in listener.booths]
-        else:
-            one = [self._states.booth(tenant, booth) for booth in listener.booths]
-            booths = [status for status in one if status.shop in reach.shops]
-        return [self._states.party(tenant, name) for name in sorted(parties & reach.parties)], booths
+        booths = {status.booth: status for status in self._states.booths(tenant, shops & scope.reach.shops)}
+        for booth in listener.booths.keys() - booths.keys():
+            with suppress(UnknownBooth):
+                booths[booth] = scope.booth(booth)
+        return self._states.parties(tenant, parties & scope.reach.parties), list(booths.values())
 
     def _changed(self, kind: str, key: str, views: Iterator[BaseModel]) -> Iterator[str]:
         for view in views:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Annotated, Any, Final, Protocol
 
@@ -39,8 +39,8 @@ class Records(Protocol):
         ...
 
 
-def add_records(router: APIRouter, records: Records) -> None:
-    """Add the endpoints of call detail records."""
+def add_records(router: APIRouter, records: Records, hidden_digits: Callable[[], int]) -> None:
+    """Add the endpoints of call detail records; `hidden_digits` is how much of a number a mask hides."""
 
     @router.get("/cdrs", tags=["cdrs"], responses=_NO_LIST)
     async def list_cdrs(
@@ -66,7 +66,7 @@ def add_records(router: APIRouter, records: Records) -> None:
         )
         shown = [sender.record(cdr) if not sender.is_provider else cdr for cdr in found[:limit]]
         after = place_of(found[limit - 1]) if len(found) > limit else None
-        return CdrList(cdrs=[_masked(cdr) for cdr in shown] if mask else shown, next=after)
+        return CdrList(cdrs=[_masked(cdr, hidden_digits()) for cdr in shown] if mask else shown, next=after)
 
     @router.get("/cdrs/{call_id}", tags=["cdrs"], responses=_NO_RECORD)
     async def read_cdr(sender: Sender, call_id: str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def add_records(router: APIRouter, records: Records) -> None:
         return sender.record(await records.cdr(sender.tenant, call_id))
 
 
-def _masked(cdr: dict[str, Any]) -> dict[str, Any]:
+def _masked(cdr: dict[str, Any], hidden: int) -> dict[str, Any]:
     """A record whose numbers tell a country and an area, and nobody's telephone."""
-    numbers = {name: masked(cdr[name]) for name in ("dialled", "e164") if cdr[name] is not None}
+    numbers = {name: masked(cdr[name], hidden) for name in ("dialled", "e164") if cdr[name] is not None}
     return {**cdr, **numbers}

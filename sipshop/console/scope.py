@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Protocol
 
 from fastapi import Depends, Header, HTTPException, Request
@@ -67,6 +67,11 @@ class Scope:
         return self.identity.author
 
     @property
+    def own_party(self) -> str:
+        """The party that he is, or works for."""
+        return self.identity.token.party
+
+    @property
     def role(self) -> str:
         """What he is: provider, reseller, owner or operator."""
         return self.identity.role
@@ -88,7 +93,7 @@ class Scope:
         self.forbid_operators()
         if name not in self.reach.parties:
             raise UnknownParty(f"there is no party named {name!r}")
-        return self.world.party(self.tenant, name)
+        return self.seen(self.world.party(self.tenant, name))
 
     def customer(self, name: str) -> PartyStatus:
         """A party that he sells to, whose account and standing he may change.
@@ -96,7 +101,7 @@ class Scope:
         His own are his seller's to change: HTTPException (403). The provider has no account, and is told so elsewhere.
         """
         status = self.party(name)
-        if name == self.identity.token.party and not self.is_provider:
+        if name == self.own_party and not self.is_provider:
             raise HTTPException(403, f"only who sells to {name} changes this")
         return status
 
@@ -111,6 +116,21 @@ class Scope:
         if self.role == OPERATOR:
             raise HTTPException(403, "an operator's token opens the booths and calls of its shop, and nothing else")
 
+    def named(self, party: str) -> str:
+        """A party's name as he may hear it: in place of whom he does not know, above his own seller, that one's."""
+        if party in self.reach.parties:
+            return party
+        seller = self.world.party(self.tenant, self.own_party).parent
+        assert seller is not None, "the provider reaches everybody"
+        return seller
+
+    def seen(self, status: PartyStatus) -> PartyStatus:
+        """A party that he reaches, with nobody in it whom he does not know."""
+        suspender = status.suspender and self.named(status.suspender)
+        return replace(
+            status, suspender=suspender, suspended_by=status.suspended_by and self.named(status.suspended_by)
+        )
+
     def only_provider(self) -> None:
         """Stop everybody but the provider: HTTPException (403)."""
         if not self.is_provider:
@@ -119,14 +139,14 @@ class Scope:
     def record(self, cdr: Mapping[str, Any]) -> dict[str, Any]:
         """A call's record as he may see it: the charges of his subtree, with his own cost last.
 
-        An operator sees what the customer pays. The carriers are the provider's alone. Raises `UnknownCall` for a call
-        of another's shop.
+        An operator sees what the customer pays. The carriers are the provider's alone, and who he is. Raises
+        `UnknownCall` for a call of another's shop.
         """
         if self.is_provider:
             return dict(cdr)
         if cdr["shop"] not in self.reach.shops:
             raise UnknownCall(f"there is no call named {cdr['call_id']!r} that has ended")
-        hidden: dict[str, Any] = {"trunk": None, "attempts": [], "leg_b_call_id": None}
+        hidden: dict[str, Any] = {"tenant": None, "trunk": None, "attempts": [], "leg_b_call_id": None}
         return {**cdr, **hidden, "charges": self._charges(cdr["charges"])}
 
     def _charges(self, charges: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -137,7 +157,7 @@ class Scope:
             if charge["seller"] in self.reach.parties:
                 shown.append(charge)
                 continue
-            if charge["buyer"] == self.identity.token.party:
+            if charge["buyer"] == self.own_party:
                 shown.append(charge)
             break  # from here on it is what those above pay
         return shown
@@ -154,7 +174,11 @@ async def _scope(request: Request) -> Scope:  # a plain function would be given 
         raise HTTPException(401, "the party of this token is gone") from None
 
 
+Sender = Annotated[Scope, Depends(_scope)]
+
+
 async def _key(
+    sender: Sender,
     given: Annotated[
         str | None,
         Header(
@@ -164,11 +188,10 @@ async def _key(
         ),
     ] = None,
 ) -> str:
-    """The name of a command that moves money, drawn here where the sender gave it none."""
-    return secrets.token_hex(16) if given is None else given
+    """The name of a command that moves money, drawn here where the sender gave it none; each token has its own."""
+    return f"{sender.identity.token.id}:{secrets.token_hex(16) if given is None else given}"
 
 
-Sender = Annotated[Scope, Depends(_scope)]
 Key = Annotated[str, Depends(_key)]
 
 

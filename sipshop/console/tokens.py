@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -53,44 +52,14 @@ def hash_token(token: str) -> str:
 def identify(token: str, lookup: TokenLookup, now_ms: int) -> Identity | None:
     """Say whose a token is at this instant (UTC), None for one that is unknown, revoked or past its end.
 
-    The author is its role and the first digits of its hash, which give nothing away.
+    The author is the person whose it is, else its role and the first digits of its hash, which give nothing away.
     """
     found = lookup(hash_token(token))
     if found is None or not is_valid(found, now_ms):
         return None
-    return Identity(found, f"{found.role}/{found.sha256[:8]}")
+    return Identity(found, found.operator or f"{found.role}/{found.sha256[:8]}")
 
 
 def is_valid(token: Token, now_ms: int) -> bool:
     """Say whether a token lets anybody in at this instant."""
     return token.revoked_at_ms is None and (token.expires_at_ms is None or now_ms < token.expires_at_ms)
-
-
-class TokenCache:
-    """A `TokenLookup` that asks another one only for tokens that it does not remember.
-
-    Only tokens that were found are remembered, at most `size` of them, so that nobody fills it by guessing. `forget`
-    has to follow whatever withdraws a token.
-    """
-
-    def __init__(self, lookup: TokenLookup, *, size: int = 1024) -> None:
-        self._lookup = lookup
-        self._size = size
-        self._known: OrderedDict[str, Token] = OrderedDict()
-
-    def __call__(self, sha256: str) -> Token | None:
-        """Return the token with this hash, or None."""
-        found = self._known.get(sha256)
-        if found is not None:
-            self._known.move_to_end(sha256)
-            return found
-        found = self._lookup(sha256)
-        if found is not None:
-            self._known[sha256] = found
-            if len(self._known) > self._size:
-                self._known.popitem(last=False)
-        return found
-
-    def forget(self) -> None:
-        """Ask anew for every token."""
-        self._known.clear()

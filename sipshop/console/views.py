@@ -101,17 +101,20 @@ class LimitCommand(Command):
 
 
 class TokenCommand(Command):
-    """Make a token for a party (it sees itself and all below it), or for the operators of one shop."""
+    """Make a token for a party (it sees itself and all below it), for one shop, or for a person of the world."""
 
     label: Label
     party: str | None = None
     shop: str | None = None
+    operator: str | None = Field(
+        default=None, description="a person: the token has his role and shop, and ends with him"
+    )
     days: int | None = Field(default=365, ge=1, le=3650, description="how long it is valid; null: without end")
 
     @model_validator(mode="after")
     def _either(self) -> Self:
-        if (self.party is None) == (self.shop is None):
-            raise ValueError("give either a party or a shop")
+        if sum(whose is not None for whose in (self.party, self.shop, self.operator)) != 1:
+            raise ValueError("give a party, a shop or an operator, and one of them only")
         return self
 
 
@@ -282,6 +285,9 @@ class PartyView(BaseModel):
     parent: str | None
     suspended: bool
     suspended_by: str | None = Field(description="the nearest suspended party, itself or above; null: it may call")
+    suspender: str | None = Field(
+        description="who suspended it, and alone ends that, or who is above; null: nobody did"
+    )
     currency: str | None
     balance: str | None
     credit_limit: str | None = Field(description="what it may owe; null without end or without an account")
@@ -300,6 +306,7 @@ class PartyView(BaseModel):
             parent=status.parent,
             suspended=status.suspended,
             suspended_by=status.suspended_by,
+            suspender=status.suspender,
             currency=status.currency,
             balance=_amount(status.balance_micros),
             credit_limit=_amount(status.credit_limit_micros),
@@ -389,6 +396,7 @@ class TokenView(BaseModel):
     role: Literal["provider", "reseller", "owner", "operator"]
     party: str
     shop: str | None = Field(description="the one shop that an operator sees")
+    operator: str | None = Field(description="the person whose it is, whom records name; null: a program's")
     created_at: str
     expires_at: str | None
     revoked_at: str | None
@@ -403,6 +411,7 @@ class TokenView(BaseModel):
                 "role": token.role,
                 "party": token.party,
                 "shop": token.shop,
+                "operator": token.operator,
                 "created_at": utc_text(token.created_at_ms),
                 "expires_at": _instant(token.expires_at_ms),
                 "revoked_at": _instant(token.revoked_at_ms),

@@ -21,7 +21,6 @@ from sipshop.switch import DeckStatus, TrunkStatus
 from sipshop.world import Operator, Plan, WorldError, WorldErrors
 
 YAML: Final = "application/yaml"
-PROVIDER: Final = "provider"
 MAX_QUOTED_S: Final = 86_400
 
 
@@ -108,6 +107,18 @@ class OperatorView(BaseModel):
     role: Literal["operator", "owner", "reseller", "provider"]
     party: str
     shop: str | None
+    suspended: bool = Field(description="he has no token, and is given none")
+
+    @classmethod
+    def of(cls, person: Operator) -> Self:
+        """The view of a person."""
+        return cls(
+            name=person.name,
+            role=person.role.value,
+            party=person.party,
+            shop=person.shop,
+            suspended=person.suspended,
+        )
 
 
 class OperatorList(BaseModel):
@@ -324,11 +335,7 @@ def add_worlds(router: APIRouter, desk: WorldDesk) -> None:
         """List the people of the parties."""
         sender.only_provider()
         people = desk.operators(sender.tenant)
-        return OperatorList(
-            operators=[
-                OperatorView(name=one.name, role=one.role.value, party=one.party, shop=one.shop) for one in people
-            ]
-        )
+        return OperatorList(operators=[OperatorView.of(person) for person in people])
 
     @router.get("/trunks", tags=["world"], responses=_PROVIDER_ONLY)
     async def list_trunks(sender: Sender) -> TrunkList:

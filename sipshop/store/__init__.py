@@ -12,6 +12,7 @@ from sipshop.store.errors import (
     StoreClosed,
     StoreError,
     UnknownBooth,
+    UnknownOperator,
     UnknownPlace,
     UnknownToken,
     Unusable,
@@ -21,7 +22,7 @@ from sipshop.store.errors import (
 from sipshop.store.journal import Done, Write
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Moved, Token
 from sipshop.store.store import Disk, Store, stored_trunks
-from sipshop.store.worlds import WorldApplied, opening_transfer
+from sipshop.store.worlds import Applied, WorldApplied, opening_transfer
 from sipshop.store.writes import (
     AccountMoved,
     CallAnswered,
@@ -45,6 +46,7 @@ __all__ = [
     "AccountMoved",
     "AccountState",
     "AlreadyRunning",
+    "Applied",
     "CallAnswered",
     "CallGranted",
     "CallRelayed",
@@ -75,6 +77,7 @@ __all__ = [
     "TokenAdded",
     "TokenRevoked",
     "UnknownBooth",
+    "UnknownOperator",
     "UnknownPlace",
     "UnknownToken",
     "Unusable",

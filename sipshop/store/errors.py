@@ -71,6 +71,10 @@ class NotEmpty(StoreError):
     """A world was loaded into a tenant that is already there."""
 
 
+class UnknownOperator(StoreError):
+    """The tenant's world has no such person, or none who may come in."""
+
+
 class Conflict(StoreError):
     """A world would take what is another tenant's already: a phone could not tell whose it is."""
 

@@ -322,6 +322,8 @@ DEAD_CALLS: Final = Statement(
 # A token is what names the tenant.
 TOKEN: Final = Statement(select(tokens).where(tokens.c.sha256 == bindparam("sha256")))
 
+VALID_TOKENS: Final = Statement(select(tokens).where(tokens.c.revoked_at_ms.is_(None)))
+
 TOKENS: Final = Statement(
     select(tokens).where(tokens.c.tenant == bindparam("tenant")).order_by(tokens.c.created_at_ms, tokens.c.sha256)
 )

@@ -17,14 +17,13 @@ from typing import ClassVar, Final
 from sqlalchemy import text
 from sqlalchemy.dialects.sqlite import insert
 
+from sipshop.billing.cdr import masked
 from sipshop.store.errors import StoreError
 from sipshop.store.schema import Statement, retention
 from sipshop.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-#: What hides a digit; a number that has it in its last places is masked already.
-MASK: Final = "*"
 #: How many records one write changes at most: some ten milliseconds of the journal.
 AT_ONCE: Final = 200
 #: Between two such writes, and between two rounds.
@@ -122,21 +121,20 @@ def _question(sql: str) -> Statement:
 
 _UNTIL: Final = _question("SELECT until_ms FROM retention WHERE tenant = :tenant AND work = :work")
 
-# A number as it is when masked: as many of its last characters as are hidden are asterisks, all of a short one.
-_MASKED: Final = "substr({0}, 1, max(0, length({0}) - :hidden)) || substr(:mask, 1, min(length({0}), :hidden))"
+# `masked` is the function of that name, which the write lends to its connection.
 _UNMASKED: Final = _question(
-    f"""
+    """
     SELECT rowid AS number, setup_at_ms FROM cdrs
     WHERE tenant = :tenant AND setup_at_ms >= :since_ms AND setup_at_ms < :before_ms
-      AND (dialled <> {_MASKED.format("dialled")} OR e164 <> {_MASKED.format("e164")})
+      AND (dialled <> masked(dialled, :hidden) OR e164 <> masked(e164, :hidden))
     ORDER BY setup_at_ms LIMIT :at_most
-    """  # noqa: S608 - the names of two columns, written above
+    """
 )
 _HIDE: Final = _question(
-    f"""
-    UPDATE cdrs SET dialled = {_MASKED.format("dialled")}, e164 = {_MASKED.format("e164")}
+    """
+    UPDATE cdrs SET dialled = masked(dialled, :hidden), e164 = masked(e164, :hidden)
     WHERE tenant = :tenant AND rowid = :number
-    """  # noqa: S608 - likewise
+    """
 )
 _UNANSWERED: Final = _question(
     """
@@ -170,9 +168,11 @@ class NumbersMasked:
 
     def apply(self, connection: sqlite3.Connection) -> int:
         """Mask some; how many records were changed."""
-        mask = {"hidden": self.hidden, "mask": MASK * self.hidden}
+        connection.create_function("masked", 2, _masked, deterministic=True)
         # Another length masks anew, from the oldest record on; what is hidden already stays hidden.
-        return _work(connection, self, f"mask {self.hidden}", find=_UNMASKED, change=_HIDE, values=mask)
+        return _work(
+            connection, self, f"mask {self.hidden}", find=_UNMASKED, change=_HIDE, values={"hidden": self.hidden}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +202,10 @@ class DeskLogRemoved:
         """Remove some; how many there were."""
         values = {"tenant": self.tenant, "before_ms": self.before_ms, "at_most": self.at_most}
         return _REMOVE_NOTES.run(connection, values).rowcount
+
+
+def _masked(number: str | None, hidden: int) -> str | None:
+    return None if number is None else masked(number, hidden)
 
 
 def _work(

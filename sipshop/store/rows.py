@@ -94,7 +94,8 @@ class AccountState:
 class Token:
     """What an API token opens, which is known by its SHA-256 in hexadecimal alone.
 
-    It sees its `party` and all below it, or of that party one `shop`. An instant of None never comes.
+    It sees its `party` and all below it, or of that party one `shop`. An instant of None never comes. `operator` is the
+    person that it belongs to, None where it is a program's.
     """
 
     tenant: str
@@ -106,6 +107,7 @@ class Token:
     created_at_ms: int
     expires_at_ms: int | None
     revoked_at_ms: int | None = None
+    operator: str | None = None
 
     @property
     def id(self) -> str:
@@ -439,6 +441,7 @@ def token(row: Row) -> Token:
         created_at_ms=row["created_at_ms"],
         expires_at_ms=row["expires_at_ms"],
         revoked_at_ms=row["revoked_at_ms"],
+        operator=row["operator"],
     )
 
 
@@ -502,7 +505,7 @@ def party_values(party: Party) -> Values:
         "kind": party.kind.value,
         "parent": party.parent,
         "deck": party.deck,
-        "suspended": int(party.suspended),
+        "suspender": party.suspender,
         "guard": to_json(asdict(party.guard)),
     }
 
@@ -516,7 +519,7 @@ def party(row: Row) -> Party:
         kind=Kind(row["kind"]),
         parent=row["parent"],
         deck=row["deck"],
-        suspended=bool(row["suspended"]),
+        suspender=row["suspender"],
         guard=LossGuard(**(guard | {"action": GuardAction(guard["action"])})),
     )
 
@@ -670,13 +673,18 @@ def route(row: Row) -> Route:
 
 def operator_values(operator: Operator) -> Values:
     """Return the row of a person."""
-    return asdict(operator) | {"role": operator.role.value}
+    return asdict(operator) | {"role": operator.role.value, "suspended": int(operator.suspended)}
 
 
 def operator(row: Row) -> Operator:
     """Read a person back."""
     return Operator(
-        tenant=row["tenant"], name=row["name"], role=Role(row["role"]), party=row["party"], shop=row["shop"]
+        tenant=row["tenant"],
+        name=row["name"],
+        role=Role(row["role"]),
+        party=row["party"],
+        shop=row["shop"],
+        suspended=bool(row["suspended"]),
     )
 
 

@@ -33,7 +33,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
 from sqlalchemy.sql.compiler import SQLCompiler
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """What `meta` says of a database with the tables below; each version has its step in `migrations`."""
 OLDEST_SCHEMA: Final = 2
 """The first version that is brought forward; what came before it is refused."""
@@ -96,8 +96,8 @@ parties: Final = _table(
     _text("kind"),
     _text("parent", null=True),
     _text("deck", null=True),
-    _flag("suspended"),
     _text("guard"),
+    _text("suspender", null=True),
     _key("tenant", "name"),
     _refers_at_last("tenant parent", "parties", "tenant name"),
 )
@@ -142,6 +142,7 @@ operators: Final = _table(
     _text("role"),
     _text("party"),
     _text("shop", null=True),
+    _flag("suspended"),
     _key("tenant", "name"),
     _refers("tenant party", "parties", "tenant name"),
     _refers("tenant shop", "shops", "tenant name"),
@@ -241,7 +242,7 @@ transfers: Final = _table(
 # The desk.
 
 # A token is found by its hash alone, and the row tells the tenant. It opens what is below its party, or one shop of it.
-# Those that were revoked stay: the log names them.
+# Those that were revoked stay: the log names them. One of a person (`operator`) ends with what he is in the world.
 tokens: Final = _table(
     "tokens",
     _text("tenant"),
@@ -253,6 +254,7 @@ tokens: Final = _table(
     _int("created_at_ms"),
     _int("expires_at_ms", null=True),
     _int("revoked_at_ms", null=True),
+    _text("operator", null=True),
     _key("tenant", "sha256"),
     UniqueConstraint("sha256"),
 )

@@ -241,6 +241,10 @@ class Store:
             return rows.token(row)
         return None
 
+    def valid_tokens(self) -> list[Token]:
+        """Return every tenant's API tokens that were not revoked; some may have expired."""
+        return [rows.token(row) for row in self._read(queries.VALID_TOKENS)]
+
     # The desk, asynchronous. Each answer is of one instant: all of its statements see the same commit.
 
     async def session(self, tenant: str, booth: str) -> BoothSession | None:

@@ -18,7 +18,7 @@ from sipshop.billing.parties import Party
 from sipshop.proxy.admission import Auth
 from sipshop.store import queries, rows
 from sipshop.store.errors import Conflict, NotEmpty, WorldChanged
-from sipshop.store.rows import Values
+from sipshop.store.rows import Token, Values
 from sipshop.store.schema import (
     Statement,
     booths,
@@ -34,6 +34,7 @@ from sipshop.store.writes import (
     LimitSet,
     SessionLocked,
     SessionOpened,
+    TokenRevoked,
     limit_account,
     note_in_log,
     post,
@@ -105,6 +106,17 @@ def read_history(connection: sqlite3.Connection, tenant: str) -> History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What came of a change of a world beside it: the sessions of new booths that are open from the start.
+
+    And the tokens that ended, because what they opened is gone, or whose they were.
+    """
+
+    opened: tuple[BoothSession, ...] = ()
+    ended: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorldApplied:
     """A tenant's world becomes another one.
 
@@ -118,8 +130,8 @@ class WorldApplied:
     author: str
     at_ms: int
 
-    def apply(self, connection: sqlite3.Connection) -> list[BoothSession]:
-        """Write it, and return the sessions of new booths that are open from the start.
+    def apply(self, connection: sqlite3.Connection) -> Applied:
+        """Write it.
 
         Raises:
             WorldChanged: the world, or its history, is not the one that the plan was made from.
@@ -136,6 +148,7 @@ class WorldApplied:
         self._open_accounts(connection)
         for opening in self.plan.new_limits:
             self._set_limit(connection, opening)
+        ended = tuple(self._end_tokens(connection))
         for booth in self.plan.disabled_booths:
             SessionLocked(tenant=tenant, booth=booth, author=self.author, at_ms=self.at_ms).apply(connection)
         for change in self.plan.changes:
@@ -148,10 +161,19 @@ class WorldApplied:
                 subject=f"{change.kind} {change.name}",
                 detail="; ".join(change.details),
             )
-        return [
+        opened = tuple(
             SessionOpened(tenant=tenant, booth=booth, author=self.author, at_ms=self.at_ms).apply(connection)
             for booth in self.plan.opened_booths
-        ]
+        )
+        return Applied(opened=opened, ended=ended)
+
+    def _end_tokens(self, connection: sqlite3.Connection) -> Iterator[Token]:
+        """Revoke what opens nothing in this world, so that nobody comes back with it who later bears an old name."""
+        tenant = self.plan.after.tenant
+        for row in queries.TOKENS.run(connection, {"tenant": tenant}).fetchall():
+            token = rows.token(row)
+            if token.revoked_at_ms is None and not _opens(token, self.plan):
+                yield TokenRevoked(tenant=tenant, id=token.id, author=self.author, at_ms=self.at_ms).apply(connection)
 
     def _write_rows(self, connection: sqlite3.Connection) -> None:
         """Put the rows that are new or others, and then remove those that are gone, but for decks."""
@@ -191,6 +213,18 @@ class WorldApplied:
         ).apply(connection)
 
 
+def _opens(token: Token, plan: Plan) -> bool:
+    """Whether a token opens something after a change: its party and shop are there, and its person is who he was."""
+    before, after = ({one.name: one for one in world.operators} for world in (plan.before, plan.after))
+    has_place = token.party in {party.name for party in plan.after.parties} and (
+        token.shop is None or token.shop in {shop.name for shop in plan.after.shops}
+    )
+    if token.operator is None or not has_place:
+        return has_place
+    person = after.get(token.operator)
+    return person is not None and not person.suspended and person == before.get(token.operator)
+
+
 def load_world(connection: sqlite3.Connection, world: World, *, at_ms: int) -> None:
     """Insert a new tenant's world, inside a transaction; see `Store.load`."""
     if any(row["tenant"] == world.tenant for row in queries.TENANTS.run(connection, {})):
@@ -222,13 +256,13 @@ def _check_conflicts(connection: sqlite3.Connection, world: World) -> None:
     digests = {shop.realm: rows.to_json([algorithm.value for algorithm in shop.digest]) for shop in world.shops}
     faults: set[str] = set()
     for row in queries.OTHERS_BOOTHS.run(connection, {"tenant": world.tenant}):
-        realm, owner = row["realm"], row["tenant"]
+        realm = row["realm"]  # whose it is, is not told: providers know nothing of each other
         if row["auth"] == Auth.DIGEST and (realm, row["name"]) in users:
-            faults.add(f"booth {row['name']} in realm {realm} is {owner}'s already")
+            faults.add(f"booth {row['name']} in realm {realm} is another provider's already")
         if row["auth"] == Auth.IP and row["ip"] in addresses:
-            faults.add(f"address {row['ip']} lets in booth {row['name']} of {owner} already")
+            faults.add(f"address {row['ip']} lets in a booth of another provider already")
         if digests.get(realm, row["digest"]) != row["digest"]:
-            faults.add(f"realm {realm} has another list of digest algorithms with {owner}")
+            faults.add(f"realm {realm} has another list of digest algorithms with another provider")
     if faults:
         raise Conflict(f"{world.tenant} cannot be loaded: {'; '.join(sorted(faults))}")
 

@@ -41,8 +41,9 @@ from sipshop.billing.ledger import (
     till,
 )
 from sipshop.billing.money import Money, format_micros
+from sipshop.billing.parties import Party, PartyTree
 from sipshop.store import queries, rows
-from sipshop.store.errors import NothingToPay, UnknownBooth, UnknownToken
+from sipshop.store.errors import NothingToPay, UnknownBooth, UnknownOperator, UnknownToken
 from sipshop.store.rows import AccountState, LiveCall, Moved, Row, Token
 from sipshop.store.schema import (
     Statement,
@@ -378,12 +379,8 @@ _CHANGE_SESSION: Final = Statement(
 _PAY: Final = Statement(insert(payments))
 _SUSPEND: Final = Statement(
     update(parties)
-    .where(
-        parties.c.tenant == bindparam("key_tenant"),
-        parties.c.name == bindparam("key_name"),
-        parties.c.suspended != bindparam("wanted"),
-    )
-    .values(suspended=bindparam("wanted"))
+    .where(parties.c.tenant == bindparam("key_tenant"), parties.c.name == bindparam("key_name"))
+    .values(suspender=bindparam("suspender"))
 )
 _next_log_id = (
     select(func.coalesce(func.max(desk_log.c.id), 0) + 1).where(desk_log.c.tenant == bindparam("tenant"))
@@ -406,7 +403,8 @@ class SessionOpened:
     """The operator unlocks a booth: its unpaid session goes on, or a new one begins.
 
     By its `terms` a new session is bound to a deposit, a limit, minutes or nothing. One that goes on stays as it was
-    where there are none; a deposit is added to it, a limit or minutes take the place of those before.
+    where there are none; a deposit is added to it, a limit or minutes take the place of those before. `key` names a
+    command that takes a deposit.
     """
 
     waited_for: ClassVar[bool] = True
@@ -415,9 +413,10 @@ class SessionOpened:
     author: str
     at_ms: int
     terms: SessionTerms = POSTPAID
+    key: str | None = None
 
     def apply(self, connection: sqlite3.Connection) -> BoothSession:
-        """Return the booth's open session.
+        """Return the booth's open session; of a deposit that was taken before under the same key, the session as it is.
 
         Raises:
             UnknownBooth: the tenant has no such booth.
@@ -425,12 +424,17 @@ class SessionOpened:
             BadTerms: the booth is disabled, or open already, and not by this command.
             AccountInUse: a call goes on without a limit, so none can be set.
             BelowUsed: more is owed already than the terms allow.
+            DeskError: another deposit was taken under this key.
         """
         shop = _shop(connection, self.tenant, self.booth)
-        if shop["disabled"]:
-            raise BadTerms(f"booth {self.booth} is disabled: its world would have to take it in again")
         for amount in (self.terms.deposit, self.terms.limit):
             _check_currency(amount, shop["currency"])
+        if self.terms.deposit is not None and self.key is not None:
+            row = _found(connection, self.tenant, f"deposit:{self.key}")
+            if row is not None:
+                return _found_done(connection, self, rows.transfer(row), self.terms.deposit)
+        if shop["disabled"]:
+            raise BadTerms(f"booth {self.booth} is disabled: its world would have to take it in again")
         session = unpaid_session(connection, self.tenant, self.booth)
         if session is not None and session.is_open:
             if self.terms.none or self._is_done(connection, session):
@@ -485,6 +489,8 @@ class SessionOpened:
         return 0 if self.terms.deposit is not None and before is None else before
 
     def _deposit(self, connection: sqlite3.Connection, session: BoothSession, shop: Row, amount: Money) -> BoothSession:
+        if self.key is not None:
+            return _deposited(connection, self, session, shop, amount, key=f"deposit:{self.key}")
         prefix = f"deposit:{session.id}:"
         values = {"tenant": self.tenant, "first": prefix, "beyond": f"deposit:{session.id};"}  # ";" comes after ":"
         number = queries.KEYS.run(connection, values).fetchone()["made"] + 1
@@ -537,20 +543,12 @@ class SessionToppedUp:
         key = f"topup:{self.key}"
         row = _found(connection, self.tenant, key)
         if row is not None:
-            return self._done(connection, rows.transfer(row))
+            return _found_done(connection, self, rows.transfer(row), self.amount)
         session = unpaid_session(connection, self.tenant, self.booth)
         if session is None:
             raise NothingToPay(f"booth {self.booth} has no session to top up")
         session = _deposited(connection, self, session, shop, self.amount, key=key)
         _log(connection, self, "topup", self.booth, f"session {session.id}, {self.amount}")
-        return session
-
-    def _done(self, connection: sqlite3.Connection, transfer: Transfer) -> BoothSession:
-        row = queries.LAST_SESSION.run(connection, {"tenant": self.tenant, "booth": self.booth}).fetchone()
-        session = None if row is None else rows.booth_session(row)
-        is_its = session is not None and transfer.credit == session_account(session.id, session.owner)
-        if session is None or not is_its or transfer.amount != self.amount:
-            raise DeskError(f"{transfer.amount} was taken under this key before: use a new key for a new deposit")
         return session
 
 
@@ -644,27 +642,30 @@ class SessionPaid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartySuspended:
-    """A party, and with it all below it, may place no calls; or may again."""
+    """A party, and with it all below it, may place no calls, or may again; `by` is the party that wants it so."""
 
     waited_for: ClassVar[bool] = True
     tenant: str
     party: str
     suspended: bool
+    by: str
     author: str
     at_ms: int
 
-    def apply(self, connection: sqlite3.Connection) -> None:
-        """Set it.
+    def apply(self, connection: sqlite3.Connection) -> Party:
+        """Set it, and return the party as it is now.
 
         Raises:
             UnknownParty: the tenant has no such party.
+            SuspendedAbove: somebody above `by` has suspended it.
         """
-        if queries.PARTY.run(connection, {"tenant": self.tenant, "party": self.party}).fetchone() is None:
-            raise UnknownParty(f"there is no party named {self.party!r}")
-        values = {"key_tenant": self.tenant, "key_name": self.party, "wanted": int(self.suspended)}
-        if _SUSPEND.run(connection, values).rowcount:
-            action = "suspend" if self.suspended else "resume"
-            _log(connection, self, action, self.party, "")
+        tree = PartyTree(rows.party(row) for row in queries.PARTIES.run(connection, {"tenant": self.tenant}))
+        party = (tree.suspend if self.suspended else tree.resume)(self.party, self.by)
+        if party != tree[self.party]:
+            values = {"key_tenant": self.tenant, "key_name": self.party, "suspender": party.suspender}
+            _SUSPEND.run(connection, values)
+            _log(connection, self, "suspend" if self.suspended else "resume", self.party, f"by {self.by}")
+        return party
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -783,11 +784,23 @@ class TokenAdded:
     at_ms: int
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        """Add it, unless it is there."""
+        """Add it, unless it is there.
+
+        Raises:
+            UnknownOperator: the person that it is for is not in the world, or is suspended there or somebody else.
+        """
         assert self.token.tenant == self.tenant, "the token of another tenant"
+        if self.token.operator is not None:
+            self._check_operator(connection, self.token.operator)
         if _ADD_TOKEN.run(connection, rows.token_values(self.token)).rowcount:
             opens = self.token.party if self.token.shop is None else f"{self.token.party}, shop {self.token.shop}"
             _log(connection, self, "add token", self.token.id, f"{self.token.role} of {opens}: {self.token.label}")
+
+    def _check_operator(self, connection: sqlite3.Connection, name: str) -> None:
+        people = map(rows.operator, queries.OPERATORS.run(connection, {"tenant": self.tenant}))
+        of_token = (name, self.token.role, self.token.party, self.token.shop, False)
+        if of_token not in ((one.name, one.role.value, one.party, one.shop, one.suspended) for one in people):
+            raise UnknownOperator(f"there is no operator named {name!r} who may come in so")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -898,6 +911,22 @@ def _deposited(
     post(connection, command.tenant, (deposit,), author=command.author, reason="", at_ms=command.at_ms)
     session = replace(session, deposit_micros=session.deposit_micros + amount.micros)
     _keep(connection, session)
+    return session
+
+
+def _found_done(
+    connection: sqlite3.Connection, command: SessionOpened | SessionToppedUp, made: Transfer, amount: Money
+) -> BoothSession:
+    """Return the session that a deposit under the command's key was taken for, however it is now.
+
+    Raises:
+        DeskError: it was another amount, or another session.
+    """
+    row = queries.LAST_SESSION.run(connection, {"tenant": command.tenant, "booth": command.booth}).fetchone()
+    session = None if row is None else rows.booth_session(row)
+    is_its = session is not None and made.credit == session_account(session.id, session.owner)
+    if session is None or not is_its or made.amount != amount:
+        raise DeskError(f"{made.amount} was taken under this key before: use a new key for a new deposit")
     return session
 
 

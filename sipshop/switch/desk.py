@@ -35,6 +35,7 @@ from sipshop.store import (
     Token,
     TokenAdded,
     TokenRevoked,
+    UnknownOperator,
 )
 from sipshop.store.audit import Violation
 from sipshop.switch.accounts import Accounts
@@ -47,7 +48,7 @@ from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import Settler
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach
 from sipshop.switch.worlds import Worlds
-from sipshop.world import World
+from sipshop.world import Operator, World
 
 
 class Desk:
@@ -89,7 +90,9 @@ class Desk:
         self.health = health
         self._utc_ms = utc_ms
         self._clock = clock
+        self._on_world = on_world
         self._open: dict[BoothKey, BoothSession] = {}
+        self._tokens: dict[str, Token] = {}  # those that were not revoked: nobody who guesses makes us read the disk
         self.worlds = Worlds(
             directory=directory,
             store=store,
@@ -100,50 +103,61 @@ class Desk:
             utc_ms=utc_ms,
             close=self._close,
             opened=self._opened,
-            on_swap=on_world,
+            ended=self._end_token,
+            on_swap=self._swapped,
             most_s=most_s,
         )
 
     def begin(self) -> None:
-        """Take the sessions that were open when the store was closed."""
+        """Take the sessions that were open when the store was closed, and the tokens."""
         for session in self._store.open_sessions():
             self._open[session.tenant, session.booth] = session
+        self._tokens = {token.sha256: token for token in self._store.valid_tokens()}
 
     def open_session(self, booth: BoothKey) -> BoothSession | None:
         """The session that a booth may call in, None where it is locked."""
         return self._open.get(booth)
 
-    def booths(self, tenant: str) -> list[BoothStatus]:
-        """Every booth of a tenant, in the order of its world."""
+    def booths(self, tenant: str, shops: Collection[str] | None = None) -> list[BoothStatus]:
+        """Every booth of a tenant, or of these shops of it, in the order of its world."""
         now = self._clock()
-        return [self._status(booth, now) for key, booth in self._directory.booths.items() if key[0] == tenant]
+        return [
+            self._status(booth, now)
+            for booth in self._directory.booths.values()
+            if booth.tenant == tenant and (shops is None or booth.shop in shops)
+        ]
 
     def booth(self, tenant: str, name: str) -> BoothStatus:
         """One booth; raises `UnknownBooth`."""
         return self._status(self._directory.booths[self._key(tenant, name)], self._clock())
 
-    async def unlock(self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID) -> BoothSession:
+    async def unlock(
+        self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID, key: str | None = None
+    ) -> BoothSession:
         """Open a booth session, or go on with the booth's unpaid one; durable when it returns.
+
+        `key` names a command that takes a deposit: given again, it is found done, whatever became of the booth since.
 
         Raises:
             UnknownBooth: there is no such booth.
             DeskError, LedgerError: the unpaid session cannot go on by these terms.
             StoreError: nothing was written, and the booth is as it was.
         """
-        key = self._key(tenant, booth)
-        unpaid = self._accounts.unpaid_of(key)
-        undo = self._accounts.bind(unpaid, terms, self._calls.count(key)) if unpaid is not None else None
+        booth_key = self._key(tenant, booth)
+        unpaid = self._accounts.unpaid_of(booth_key)
+        undo = self._accounts.bind(unpaid, terms, self._calls.count(booth_key)) if unpaid is not None else None
         try:
             session = await self._store.commit(
-                SessionOpened(tenant=tenant, booth=booth, author=author, at_ms=self._utc_ms(), terms=terms)
+                SessionOpened(tenant=tenant, booth=booth, author=author, at_ms=self._utc_ms(), terms=terms, key=key)
             )
         except Exception:
             if undo is not None:
                 undo()
             raise
-        self._open[key] = session
-        self._keep(session)
-        self._booth_changed(key)
+        if session.is_open:  # a command that is repeated after the end of its session changes nothing
+            self._open[booth_key] = session
+            self._keep(session)
+            self._booth_changed(booth_key)
         return session
 
     async def top_up(self, tenant: str, booth: str, amount: Money, author: str, key: str) -> BoothSession:
@@ -180,6 +194,11 @@ class Desk:
         """Take calls of a booth that was added open."""
         self._open[session.tenant, session.booth] = session
         self._keep(session)
+
+    def _swapped(self, world: World) -> None:
+        """Tell of a world that took the place of another: whatever is below its provider may be new."""
+        self._on_world(world)
+        self._tell(PartyChanged(tenant=world.tenant, party=world.tenant))
 
     def _keep(self, session: BoothSession) -> None:
         """Take a session as the store has it now, and let its calls use what was added."""
@@ -260,26 +279,27 @@ class Desk:
         self._booth_changed(key)
         return payment
 
-    async def suspend(self, tenant: str, party: str, author: str, cut: bool = False) -> None:
+    async def suspend(self, tenant: str, party: str, author: str, *, by: str, cut: bool = False) -> None:
         """Let a party, and all below it, place no new calls, and end the running ones if `cut`.
 
-        Emergency calls go on.
+        Emergency calls go on. `by` is the party that wants it so: nobody below that one can end it.
 
         Raises:
             UnknownParty: there is no such party.
             StoreError: nothing was written, nobody is suspended and nothing cut.
         """
-        await self._set_suspended(tenant, party, author, suspended=True)
+        await self._set_suspended(tenant, party, author, by, suspended=True)
         if cut:
             self._cut(self._calls.below(tenant, party), f"suspended by {printable(author)}")
 
-    async def resume(self, tenant: str, party: str, author: str) -> None:
-        """Let a party place calls again; raises `UnknownParty` or `StoreError`."""
-        await self._set_suspended(tenant, party, author, suspended=False)
+    async def resume(self, tenant: str, party: str, author: str, *, by: str) -> None:
+        """Let a party place calls again, as `by` wants it; raises `UnknownParty`, `SuspendedAbove` or `StoreError`."""
+        await self._set_suspended(tenant, party, author, by, suspended=False)
 
-    def parties(self, tenant: str) -> list[PartyStatus]:
-        """Every party of a tenant, in the order of its world."""
-        return [self._party_status(tenant, party) for party in self._directory.parties[tenant]]
+    def parties(self, tenant: str, names: Collection[str] | None = None) -> list[PartyStatus]:
+        """Every party of a tenant, or those of these that it has, in the order of its world."""
+        tree = self._directory.parties[tenant]
+        return [self._party_status(tenant, party) for party in tree if names is None or party.name in names]
 
     def party(self, tenant: str, name: str) -> PartyStatus:
         """One party; raises `UnknownParty`."""
@@ -339,7 +359,7 @@ class Desk:
             StoreError: nothing was written.
         """
         ledger, account = self._accounts.ledger(tenant), self._account_of(tenant, party)
-        live = len(self._calls.below(tenant, party))
+        live = self._calls.count_in(tenant, self._directory.below(tenant, party)[1])
         if live and credit_limit is not None and ledger[account].credit_limit is None:
             raise AccountInUse(f"{live} calls below {party} are live without a limit: wait for their end or cut them")
         before = ledger.limit(account, credit_limit)  # from now on nobody is granted more than will be allowed
@@ -403,10 +423,8 @@ class Desk:
 
     def reach(self, tenant: str, party: str) -> Reach:
         """What a party may see; raises `UnknownParty`."""
-        tree = self._directory.parties[tenant]
-        below = tree.below(party)
-        shops = (shop.name for shop in self._directory.shops.values() if shop.tenant == tenant and shop.owner in below)
-        return Reach(parties=below, shops=frozenset(shops))
+        parties, shops = self._directory.below(tenant, party)
+        return Reach(parties=parties, shops=shops)
 
     def chain(self, tenant: str, shop: str) -> tuple[str, ...]:
         """A shop's owner and everybody above him, the provider last, by name; raises `UnknownShop`."""
@@ -415,17 +433,35 @@ class Desk:
             raise UnknownShop(f"there is no shop named {shop!r}")
         return tuple(party.name for party in self._directory.chain(found))
 
+    def token(self, sha256: str) -> Token | None:
+        """The API token with this SHA-256 in hexadecimal, unless it was revoked; it may have expired."""
+        return self._tokens.get(sha256)
+
+    def operator(self, tenant: str, name: str) -> Operator:
+        """A person of the tenant's world; raises `UnknownOperator`."""
+        for person in self.worlds.operators(tenant):
+            if person.name == name:
+                return person
+        raise UnknownOperator(f"there is no operator named {name!r}")
+
     async def tokens(self, tenant: str) -> list[Token]:
         """Every API token, the oldest first."""
         return await self._store.tokens(tenant)
 
     async def add_token(self, tenant: str, token: Token, author: str) -> None:
-        """Let a token in; durable when it returns. Raises `StoreError`: nothing was written."""
+        """Let a token in; durable when it returns. Raises `UnknownOperator` or another `StoreError`."""
         await self._store.commit(TokenAdded(tenant=tenant, token=token, author=author, at_ms=self._utc_ms()))
+        self._tokens[token.sha256] = token
 
     async def revoke_token(self, tenant: str, token_id: str, author: str) -> Token:
         """Let a token in no more, by its id; durable when it returns. Raises `UnknownToken` or another `StoreError`."""
-        return await self._store.commit(TokenRevoked(tenant=tenant, id=token_id, author=author, at_ms=self._utc_ms()))
+        write = TokenRevoked(tenant=tenant, id=token_id, author=author, at_ms=self._utc_ms())
+        revoked = await self._store.commit(write)
+        self._end_token(revoked)
+        return revoked
+
+    def _end_token(self, token: Token) -> None:
+        self._tokens.pop(token.sha256, None)
 
     # Live calls.
 
@@ -472,11 +508,12 @@ class Desk:
                     charged_micros=account.charged,
                 )
 
-    async def _set_suspended(self, tenant: str, party: str, author: str, *, suspended: bool) -> None:
-        await self._store.commit(
-            PartySuspended(tenant=tenant, party=party, suspended=suspended, author=author, at_ms=self._utc_ms())
+    async def _set_suspended(self, tenant: str, party: str, author: str, by: str, *, suspended: bool) -> None:
+        at_ms = self._utc_ms()
+        changed = await self._store.commit(
+            PartySuspended(tenant=tenant, party=party, suspended=suspended, by=by, author=author, at_ms=at_ms)
         )
-        self._directory.suspend(tenant, party, suspended)
+        self._directory.take_party(changed)
         self._tell(PartyChanged(tenant=tenant, party=party))
 
     def _account_of(self, tenant: str, party: str) -> str:
@@ -501,6 +538,7 @@ class Desk:
             kind=party.kind.value,
             parent=party.parent,
             suspended=party.suspended,
+            suspender=party.suspender,
             suspended_by=above.name if above is not None else None,
             currency=account.currency if account is not None else None,
             balance_micros=account.balance if account is not None else None,
@@ -509,7 +547,7 @@ class Desk:
             held_micros=account.held if account is not None else 0,
             available_micros=account.available if account is not None else None,
             overdrawn=account is not None and (account.available or 0) < 0,
-            live_calls=len(self._calls.below(tenant, party.name)),
+            live_calls=self._calls.count_in(tenant, self._directory.below(tenant, party.name)[1]),
         )
 
     def _booth_changed(self, key: BoothKey) -> None:

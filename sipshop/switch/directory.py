@@ -60,6 +60,7 @@ class Directory:
         self._digest_users: set[str] = set()
         self._by_ip: dict[str, list[Booth]] = {}
         self._judged: dict[tuple[str, ...], bool] = {}
+        self._below: dict[tuple[str, str], tuple[frozenset[str], frozenset[str]]] = {}
         for world in worlds.values():
             self._add(world)
 
@@ -101,6 +102,15 @@ class Directory:
     def chain(self, shop: Shop) -> tuple[Party, ...]:
         """The shop's owner and everybody above him, the provider last."""
         return self.parties[shop.tenant].chain(shop.owner)
+
+    def below(self, tenant: str, party: str) -> tuple[frozenset[str], frozenset[str]]:
+        """The names of a party and of all below it, and of the shops of those; raises `UnknownParty`."""
+        found = self._below.get((tenant, party))
+        if found is None:
+            parties = self.parties[tenant].below(party)
+            shops = (shop.name for shop in self.shops.values() if shop.tenant == tenant and shop.owner in parties)
+            found = self._below[tenant, party] = parties, frozenset(shops)
+        return found
 
     def passage(
         self, shop: Shop, booth: str, session_id: int, e164: str, pick: Callable[[int], int]
@@ -211,9 +221,10 @@ class Directory:
         party = self.parties[booth.tenant].suspended(self.shop_of(booth).owner)
         return party.name if party is not None else None
 
-    def suspend(self, tenant: str, party: str, suspended: bool) -> None:
+    def take_party(self, party: Party) -> None:
         """Note that a party was suspended or resumed."""
-        tree = self.parties[tenant] = self.parties[tenant].with_suspended(party, suspended)
+        tenant = party.tenant
+        tree = self.parties[tenant] = self.parties[tenant].replaced(party)
         self._worlds[tenant] = replace(self._worlds[tenant], parties=tuple(tree))
 
 

@@ -38,14 +38,16 @@ class BoothStatus:
 class PartyStatus:
     """A party at this instant, and its account with the party above it; the provider has none.
 
-    `suspended_by` is itself or a party above it. `available_micros` is balance and credit limit less what live calls
-    hold, None where it is `unlimited`; `overdrawn` says that an adjustment took more than there was.
+    `suspender` is who suspended it, `suspended_by` the nearest suspended party, itself or above. `available_micros` is
+    balance and credit limit less what live calls hold, None where it is `unlimited`; `overdrawn` says that an
+    adjustment took more than there was.
     """
 
     party: str
     kind: str
     parent: str | None
     suspended: bool
+    suspender: str | None
     suspended_by: str | None
     currency: str | None
     balance_micros: int | None

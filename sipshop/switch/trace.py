@@ -20,8 +20,10 @@ from sipshop.switch.directory import Directory
 from sipshop.switch.errors import CommandRefused, UnknownTrace
 from sipshop.switch.live import LiveCalls
 
-#: Traces that run or can still be read, of all tenants.
-MAX_TRACES: Final = 8
+#: Traces of a tenant that run or can still be read.
+MAX_TRACES: Final = 4
+#: What the messages of one trace may take together; the oldest go first.
+MAX_TRACE_BYTES: Final = 8_000_000
 #: Call-IDs that a trace follows; a flood of others must not fill the memory.
 _MAX_CALL_IDS: Final = 1000
 #: What proves a password is not for whoever reads a trace, who could try passwords against it.
@@ -50,7 +52,7 @@ class Traced:
 
 @dataclass(slots=True, kw_only=True)
 class Trace:
-    """The newest messages of a trace; `count` is how many there were, and the older ones are gone."""
+    """The newest messages of a trace, of `size` bytes; `count` is how many there were, and the older ones are gone."""
 
     id: str
     tenant: str
@@ -61,6 +63,7 @@ class Trace:
     messages: deque[Traced]
     is_running: bool = True
     count: int = 0
+    size: int = 0
     call_ids: set[str] = field(default_factory=set)
 
     def keep(self, data: bytes, flow: Flow, is_sent: bool, says: str, now: float) -> None:
@@ -69,7 +72,15 @@ class Trace:
         ways = (flow.local, flow.remote) if is_sent else (flow.remote, flow.local)
         at_us = self.started_at_ms * 1000 + round((now - self.started_at_s) * 1e6)
         blotted = _PROOF.sub(lambda found: found[1] + b"x" * len(found[2]), data)
+        if len(self.messages) == self.messages.maxlen:
+            self._drop_oldest()
         self.messages.append(Traced(self.count, Packet(at_us, flow.transport, *ways, blotted), is_sent, says))
+        self.size += len(blotted)
+        while self.size > MAX_TRACE_BYTES:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self.size -= len(self.messages.popleft().packet.data)
 
 
 class Tracer:
@@ -97,8 +108,9 @@ class Tracer:
         """Start a trace that ends by itself; raises `CommandRefused` while too many run."""
         now = self._clock()
         self._end_old(now)
-        if len(self._traces) >= MAX_TRACES:
-            ended = next((trace.id for trace in self._traces.values() if not trace.is_running), None)
+        ours = [trace for trace in self._traces.values() if trace.tenant == tenant]
+        if len(ours) >= MAX_TRACES:
+            ended = next((trace.id for trace in ours if not trace.is_running), None)
             if ended is None:
                 raise CommandRefused(f"{MAX_TRACES} traces run already: stop one, or wait for its end")
             del self._traces[ended]
@@ -160,7 +172,7 @@ class Tracer:
     def _begun(self, trace: Trace, message: Request | Response, flow: Flow) -> set[str]:
         """The Call-IDs of what a message is the first of, if the trace is to follow that."""
         call_id = message.call_id
-        live = next((one for one in self._calls if call_id in {one.leg_a.call_id, one.leg_b_call_id}), None)
+        live = self._calls.of_call_id(call_id)
         if live is not None:
             booth, name, numbers = live.offer.booth, live.call_id, [live.offer.dialled, live.offer.e164 or ""]
             call_ids = {live.leg_a.call_id, live.leg_b_call_id or call_id}

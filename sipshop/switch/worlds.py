@@ -15,7 +15,7 @@ from sipshop.billing.quote import Answer, Quote, quoted
 from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.numbers import BadNumber, NumberRules
 from sipshop.proxy.routing import Trunk
-from sipshop.store import Store, WorldApplied, opening_transfer
+from sipshop.store import Store, Token, WorldApplied, opening_transfer
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import UnknownBooth, UnknownDeck
@@ -47,7 +47,8 @@ class Worlds:
     """The worlds of all tenants, one change at a time.
 
     `close` takes booths out of the open ones and gives back what undoes that, `opened` takes a session that was opened
-    with a new booth; `on_swap` is told of each world that takes the place of another.
+    with a new booth, `ended` a token that opens nothing any more; `on_swap` is told of each world that takes the place
+    of another.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Worlds:
         utc_ms: Callable[[], int],
         close: Callable[[Iterable[BoothKey]], Callable[[], None]],
         opened: Callable[[BoothSession], None],
+        ended: Callable[[Token], None],
         on_swap: Callable[[World], None],
         most_s: int,
     ) -> None:
@@ -74,6 +76,7 @@ class Worlds:
         self._utc_ms = utc_ms
         self._close = close
         self._opened = opened
+        self._ended = ended
         self._on_swap = on_swap
         self._most_s = most_s
         self._changing = asyncio.Lock()
@@ -112,7 +115,7 @@ class Worlds:
         unlimit = self._limit(plan)
         reopen = self._close(disabled)
         try:
-            sessions = await self._store.commit(
+            applied = await self._store.commit(
                 WorldApplied(plan=plan, history=history, author=author, at_ms=self._utc_ms())
             )
         except Exception:
@@ -122,8 +125,10 @@ class Worlds:
         self._close(disabled)  # who was unlocked meanwhile was locked again by what is written
         self._directory.swap(plan.after)
         self._open_accounts(plan)
-        for session in sessions:
+        for session in applied.opened:
             self._opened(session)
+        for token in applied.ended:
+            self._ended(token)
         self._on_swap(plan.after)
         with self._turn() as now:
             for live in self._calls:  # a higher limit, or what was paid in, lets them go on
@@ -137,7 +142,10 @@ class Worlds:
         return self._accounts.limit(
             tenant,
             {accounts[opening.party]: opening.credit_limit_micros for opening in plan.new_limits},
-            {name: len(self._calls.below(tenant, party)) for party, name in accounts.items()},
+            {
+                name: self._calls.count_in(tenant, self._directory.below(tenant, party)[1])
+                for party, name in accounts.items()
+            },
         )
 
     def _account(self, world: World, party: str) -> str:

@@ -181,7 +181,8 @@ def _left(
     for party in parties:
         if party.name in needed_parties:
             needed_parties |= {above.name for above in _above(party, before.parties)}
-    return booths, shops, [replace(party, suspended=True) for party in parties if party.name in needed_parties]
+    stopped = (replace(party, suspender=party.suspender or before.tenant) for party in parties)
+    return booths, shops, [party for party in stopped if party.name in needed_parties]
 
 
 def _above(party: Party, parties: Iterable[Party]) -> Iterator[Party]:
@@ -367,6 +368,8 @@ def _details(old: Any, new: Any, path: str = "") -> Iterator[str]:
             continue
         if each.name == "ha1":
             yield "password"
+        elif each.name == "suspender":
+            yield f"suspended {_shown('', old.suspended)} -> {_shown('', new.suspended)}"
         elif is_dataclass(now) and not isinstance(now, type) and type(was) is type(now):
             yield from _details(was, now, f"{path}{each.name}.")
         else:

@@ -144,7 +144,12 @@ def _booth(booth: Booth) -> Mapping[str, Value]:
 
 def _operator(operator: Operator) -> Mapping[str, Value]:
     place = {"party": operator.party} if operator.shop is None else {"shop": operator.shop}
-    return {"name": operator.name, "role": operator.role.value, **place}
+    return {
+        "name": operator.name,
+        "role": operator.role.value,
+        **place,
+        **({"suspended": True} if operator.suspended else {}),
+    }
 
 
 def _list(key: str, tables: Iterator[Mapping[str, Value]]) -> Iterator[str]:

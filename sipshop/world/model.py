@@ -41,13 +41,17 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
-    """A person of a party: of the owner whose `shop` he serves, or, in any other role, of the party itself."""
+    """A person of a party: of the owner whose `shop` he serves, or, in any other role, of the party itself.
+
+    While he is `suspended` he can be given no token.
+    """
 
     tenant: str
     name: str
     role: Role
     party: str
     shop: str | None
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

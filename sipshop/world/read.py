@@ -113,6 +113,7 @@ class _Known:
         self.openings = {opening.party: opening for opening in world.openings} if world is not None else {}
         self.shops = {shop.name: shop for shop in world.shops} if world is not None else {}
         self.booths = {booth.name: booth for booth in world.booths} if world is not None else {}
+        self.operators = {person.name: person for person in world.operators} if world is not None else {}
 
 
 class _Names:
@@ -228,7 +229,6 @@ class _Parties:
 
     def read(self, top: Section, guard: LossGuard) -> None:
         known = self.known.parties.get(self.tenant)
-        suspended = known is not None and known.suspended
         self.parties.append(
             Party(
                 tenant=self.tenant,
@@ -236,7 +236,7 @@ class _Parties:
                 kind=Kind.PROVIDER,
                 parent=None,
                 guard=guard,
-                suspended=suspended,
+                suspender=known.suspender if known is not None else None,
             )
         )
         for section in top.sections("resellers", required=False):
@@ -255,7 +255,7 @@ class _Parties:
         deck = self.decks.refer(section)
         opening = self._opening(section, name, self.decks.currency(deck))
         guard = _loss_guard(section)
-        suspended = section.flag("suspended", default=known is not None and known.suspended)
+        suspender = self._suspender(section, known)
         section.end()
         if name and name == self.tenant:
             section.fault("name", "is the name of the provider")
@@ -276,10 +276,15 @@ class _Parties:
                 parent=parent,
                 deck=deck,
                 guard=guard,
-                suspended=suspended,
+                suspender=suspender,
             )
         )
         self.openings.append(opening)
+
+    def _suspender(self, section: Section, known: Party | None) -> str | None:
+        """Read who has suspended a party: the provider whose world it is, or who did it before."""
+        before = known.suspender if known is not None else None
+        return before or self.tenant if section.flag("suspended", default=before is not None) else None
 
     def _opening(self, section: Section, name: str, currency: str) -> Opening:
         """Read how a party's account begins; of one that is there, what is left out stays as it is."""
@@ -635,7 +640,7 @@ def _operators(top: Section, parties: _Parties, shops: _Shops) -> tuple[Operator
     names = _Names("operator")
     owners = {shop.name: shop.owner for shop in shops.shops}
     for section in top.sections("operators", required=False):
-        name = section.text("name", check=_name)
+        name = section.text("name", check=_person)
         names.give(section, "name", name)
         role = section.choice("role", Role, Role.OPERATOR)
         shop = None
@@ -645,8 +650,12 @@ def _operators(top: Section, parties: _Parties, shops: _Shops) -> tuple[Operator
             party = owners.get(shop, "")
         else:
             party = parties.refer_party(section, Kind(role))
+        known = parties.known.operators.get(name)
+        suspended = section.flag("suspended", default=known is not None and known.suspended)
         section.end()
-        operators.append(Operator(tenant=parties.tenant, name=name, role=role, party=party, shop=shop))
+        operators.append(
+            Operator(tenant=parties.tenant, name=name, role=role, party=party, shop=shop, suspended=suspended)
+        )
     return tuple(operators)
 
 
@@ -670,6 +679,13 @@ def _name(text: str) -> str:
     if not text or len(text) > _NAME_LENGTH or not text.isprintable() or text != text.strip() or "/" in text:
         raise ValueError(f"{shown(text)} is not a name: 1 to {_NAME_LENGTH} printable characters without a slash")
     return text
+
+
+def _person(text: str) -> str:
+    """Check the name of somebody whom records name as their author, as they name these."""
+    if text in {"switch", "start", "world"}:
+        raise ValueError(f"{shown(text)} is not a name here: records call the program itself so")
+    return _name(text)
 
 
 def _account_name(text: str) -> str:

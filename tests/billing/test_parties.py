@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from sipshop.billing.errors import PartyError, UnknownParty
+from sipshop.billing.errors import PartyError, SuspendedAbove, UnknownParty
 from sipshop.billing.guard import WARN_OF_LOSSES, GuardAction, LossGuard
 from sipshop.billing.parties import Kind, Party, PartyTree
 
 
-def party(name: str, kind: Kind, parent: str | None, *, tenant: str = "acme", suspended: bool = False) -> Party:
-    return Party(tenant=tenant, name=name, kind=kind, parent=parent, suspended=suspended)
+def party(name: str, kind: Kind, parent: str | None, *, tenant: str = "acme") -> Party:
+    return Party(tenant=tenant, name=name, kind=kind, parent=parent)
 
 
 ACME = party("acme", Kind.PROVIDER, None)
@@ -39,8 +39,12 @@ def test_nobody_is_suspended_at_first() -> None:
     assert [TREE.suspended(each.name) for each in TREE] == [None] * 5
 
 
+def suspended_in(tree: PartyTree, name: str, by: str = "acme") -> PartyTree:
+    return tree.replaced(tree.suspend(name, by))
+
+
 def test_suspension_cascades_and_touches_nobody_else() -> None:
-    suspended = TREE.with_suspended("north", True)
+    suspended = suspended_in(TREE, "north")
     culprits = {each.name: suspended.suspended(each.name) for each in suspended}
     assert {name: found.name if found else None for name, found in culprits.items()} == {
         "acme": None,
@@ -52,29 +56,57 @@ def test_suspension_cascades_and_touches_nobody_else() -> None:
 
 
 def test_the_nearest_suspended_party_is_named() -> None:
-    both = TREE.with_suspended("north", True).with_suspended("corner", True)
+    both = suspended_in(suspended_in(TREE, "north"), "corner")
     assert both.suspended("corner") == both["corner"]
-    assert both.with_suspended("corner", False).suspended("corner") == both["north"]
+    assert both.replaced(both.resume("corner", "acme")).suspended("corner") == both["north"]
 
 
 def test_a_change_makes_a_new_tree() -> None:
-    TREE.with_suspended("north", True)
+    suspended_in(TREE, "north")
     assert TREE.suspended("corner") is None
 
 
 def test_suspension_changes_nothing_else_about_a_party() -> None:
     guard = LossGuard(action=GuardAction.REFUSE, margin_ppm=50_000)
     north = replace(NORTH, deck="acme-sell", guard=guard)
-    tree = PartyTree([ACME, north]).with_suspended("north", True)
-    assert tree["north"] == replace(north, suspended=True)
-    assert tree.with_suspended("north", False)["north"] == north
+    tree = suspended_in(PartyTree([ACME, north]), "north")
+    assert tree["north"] == replace(north, suspender="acme")
+    assert tree.resume("north", "acme") == north
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept", "may_resume"),
+    [
+        pytest.param("city", None, "city", ["city", "north", "acme"], id="who is above ends it too"),
+        pytest.param("north", None, "north", ["north", "acme"], id="nobody below ends it"),
+        pytest.param("acme", None, "acme", ["acme"], id="the provider's is his alone"),
+        pytest.param("city", "acme", "acme", ["acme"], id="the higher one keeps it, after the lower one"),
+        pytest.param("acme", "city", "acme", ["acme"], id="and before it"),
+    ],
+)
+def test_a_suspension_is_ended_by_whose_it_is_or_from_above(
+    first: str, second: str | None, kept: str, may_resume: list[str]
+) -> None:
+    tree = suspended_in(TREE, "corner", first)
+    tree = suspended_in(tree, "corner", second) if second is not None else tree
+    assert tree["corner"].suspender == kept
+    for name in ("city", "north", "acme"):
+        if name in may_resume:
+            assert tree.resume("corner", name) == CORNER
+        else:
+            with pytest.raises(SuspendedAbove, match=f"corner was suspended by {kept}: only {kept}, or who is above"):
+                tree.resume("corner", name)
+    assert TREE.resume("corner", "city") == CORNER  # who is not suspended is found so, whoever asks
 
 
 def test_a_party_only_warns_of_losses_unless_it_is_told_more() -> None:
     assert NORTH.guard == WARN_OF_LOSSES
 
 
-@pytest.mark.parametrize("ask", [TREE.chain, TREE.suspended, lambda name: TREE.with_suspended(name, True)])
+@pytest.mark.parametrize(
+    "ask",
+    [TREE.chain, TREE.suspended, lambda name: TREE.suspend(name, "acme"), lambda name: TREE.resume(name, "acme")],
+)
 def test_an_unknown_party_is_named(ask: object) -> None:
     assert callable(ask)
     with pytest.raises(UnknownParty, match="'nobody'"):

@@ -48,7 +48,7 @@ from sipshop.console.events import Hub
 from sipshop.console.tokens import hash_token
 from sipshop.metrics import Metrics
 from sipshop.sip.timers import Timers
-from sipshop.store import AccountState, CdrPlace, Store, Token, WorldApplied
+from sipshop.store import AccountState, Applied, CdrPlace, Store, Token, UnknownOperator, WorldApplied
 from sipshop.store.audit import Violation
 from sipshop.store.errors import NothingToPay, UnknownPlace
 from sipshop.switch import (
@@ -67,7 +67,7 @@ from sipshop.switch import (
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import Meter
-from sipshop.world import History, Plan, World, parse_world
+from sipshop.world import History, Operator, Plan, World, parse_world
 
 TENANT = "acme"
 TOKEN = "sipshop_the-token-of-acme"
@@ -173,6 +173,7 @@ class MemoryWorlds(Worlds):
             utc_ms=lambda: OPENED_AT_MS,
             close=lambda _booths: lambda: None,
             opened=lambda _session: None,
+            ended=lambda _token: None,
             on_swap=lambda _world: None,
             most_s=14_400,
         )
@@ -185,11 +186,11 @@ class MemoryWorlds(Worlds):
     async def plan_world(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
         return plan(await self.world(tenant), History()), History()
 
-    async def commit(self, write: WorldApplied) -> list[BoothSession]:
+    async def commit(self, write: WorldApplied) -> Applied:
         if self.failure is not None:
             raise self.failure
         self.stored = write.plan.after
-        return []
+        return Applied()
 
 
 class MemoryDesk:
@@ -247,8 +248,9 @@ class MemoryDesk:
         """Let a live call hold so much on a party's account."""
         assert self._ledger.hold("a live call", {customer(party, "acme"): micros})
 
-    def booths(self, tenant: str) -> list[BoothStatus]:
-        return [self._status(name, room) for name, room in self.rooms.items()] if tenant == TENANT else []
+    def booths(self, tenant: str, shops: Collection[str]) -> list[BoothStatus]:
+        is_ours = tenant == TENANT and "center" in shops
+        return [self._status(name, room) for name, room in self.rooms.items()] if is_ours else []
 
     def booth(self, tenant: str, name: str) -> BoothStatus:
         return self._status(name, self._room(tenant, name))
@@ -268,7 +270,14 @@ class MemoryDesk:
         return self.live if tenant == TENANT else []
 
     def token(self, sha256: str) -> Token | None:
-        return self.issued.get(sha256)
+        found = self.issued.get(sha256)
+        return None if found is None or found.revoked_at_ms is not None else found
+
+    def operator(self, tenant: str, name: str) -> Operator:
+        for person in self.worlds.stored.operators if tenant == TENANT else ():
+            if person.name == name:
+                return person
+        raise UnknownOperator(f"there is no operator named {name!r}")
 
     async def tokens(self, tenant: str) -> list[Token]:
         return [token for token in self.issued.values() if token.tenant == tenant]
@@ -287,8 +296,13 @@ class MemoryDesk:
         self.log.append(("revoke token", token.id, author))
         return self.issued[token.sha256]
 
-    async def unlock(self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID) -> BoothSession:
+    async def unlock(
+        self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID, key: str | None = None
+    ) -> BoothSession:
         room = self._command(tenant, booth, "unlock", author)
+        if terms.deposit is not None and room.session is not None and not self._is_new(f"deposit:{key}", booth, terms):
+            return room.session
+        self._done[f"deposit:{key}"] = (booth, terms)
         if room.session is not None and room.session.is_open and not terms.none:
             raise BadTerms(f"booth {booth} is open already: top up its session instead")
         if room.session is None:
@@ -348,20 +362,20 @@ class MemoryDesk:
         room.session = None
         return payment
 
-    def parties(self, tenant: str) -> list[PartyStatus]:
-        return [self._party_status(party) for party in self._parties] if tenant == TENANT else []
+    def parties(self, tenant: str, names: Collection[str]) -> list[PartyStatus]:
+        return [self._party_status(party) for party in self._parties if tenant == TENANT and party.name in names]
 
     def party(self, tenant: str, name: str) -> PartyStatus:
         return self._party_status(self._party(tenant, name))
 
-    async def suspend(self, tenant: str, party: str, author: str, cut: bool = False) -> None:
-        self._suspend(tenant, party, author, suspended=True)
+    async def suspend(self, tenant: str, party: str, author: str, *, by: str, cut: bool = False) -> None:
+        self._suspend(tenant, self._party(tenant, party).name, author, by, suspended=True)
         if cut:
             for room in self.rooms.values():
                 room.live_calls = 0
 
-    async def resume(self, tenant: str, party: str, author: str) -> None:
-        self._suspend(tenant, party, author, suspended=False)
+    async def resume(self, tenant: str, party: str, author: str, *, by: str) -> None:
+        self._suspend(tenant, self._party(tenant, party).name, author, by, suspended=False)
 
     async def move(
         self, tenant: str, party: str, kind: TransferKind, amount: Money, *, author: str, reason: str, key: str
@@ -504,6 +518,7 @@ class MemoryDesk:
             kind=party.kind.value,
             parent=party.parent,
             suspended=party.suspended,
+            suspender=party.suspender,
             suspended_by=None if above is None else above.name,
             currency=None if account is None else account.currency,
             balance_micros=None if account is None else account.balance,
@@ -515,10 +530,11 @@ class MemoryDesk:
             live_calls=sum(room.live_calls for room in self.rooms.values()),
         )
 
-    def _suspend(self, tenant: str, party: str, author: str, *, suspended: bool) -> None:
+    def _suspend(self, tenant: str, party: str, author: str, by: str, *, suspended: bool) -> None:
         if self.failure is not None:
             raise self.failure
-        self._parties = self._parties.with_suspended(self._party(tenant, party).name, suspended)
+        do = self._parties.suspend if suspended else self._parties.resume
+        self._parties = self._parties.replaced(do(party, by))
         self.log.append(("suspend" if suspended else "resume", party, author))
 
     def _status(self, name: str, room: Room) -> BoothStatus:
@@ -551,9 +567,7 @@ def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> FastAPI:
     """The API over a desk in memory, with the tokens above and the real metrics."""
     metrics = Metrics(version="1.2.3")
     metrics.expect(shops=["center"], carriers=["demo"])
-    return make_api(
-        desk, metrics, desk.token, hub or Hub(), idle_tracer(), version="1.2.3", utc_ms=lambda: OPENED_AT_MS
-    )
+    return make_api(desk, metrics, hub or Hub(), idle_tracer(), version="1.2.3", utc_ms=lambda: OPENED_AT_MS)
 
 
 def idle_tracer() -> Tracer:

@@ -525,6 +525,7 @@ def test_a_party_and_its_account(desk: MemoryDesk, client: Caller) -> None:
         "parent": "acme",
         "suspended": False,
         "suspended_by": None,
+        "suspender": None,
         "currency": "EUR",
         "balance": "0.00",
         "credit_limit": "10.00",
@@ -889,7 +890,7 @@ def test_every_endpoint_documents_its_refusals(client: Caller) -> None:
 
 
 def test_a_request_that_went_round_the_guard_is_nobodys() -> None:
-    api = make_api(MemoryDesk("b1"), _Blank(), TOKENS.get, Hub(), idle_tracer(), version="1")
+    api = make_api(MemoryDesk("b1"), _Blank(), Hub(), idle_tracer(), version="1")
     api.user_middleware.clear()
     with Caller(api) as client:
         assert client.get("/api/v1/booths").status_code == 401

@@ -1,15 +1,16 @@
 """The stream of events: what is told to whom, and what happens to whoever is slow."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 import httpx
 import pytest
 
-from sipshop.console.events import MAX_LISTENERS, MAX_WAITING, Hub, stream
+from sipshop.console.events import MAX_KEPT, MAX_LISTENERS, MAX_OF_TOKEN, Hub, stream
 from sipshop.console.tokens import Identity
 from sipshop.facts import (
     BoothChanged,
@@ -49,10 +50,11 @@ async def read(events: AsyncIterator[str]) -> list[tuple[str, dict[str, Any]]]:
     async for text in events:
         if text.startswith(":"):
             return found
-        if text.startswith("event: "):
-            kind, _, data = text.removeprefix("event: ").partition("\ndata: ")
-            assert data.endswith("\n\n")
-            found.append((kind, json.loads(data)))
+        assert text.endswith("\n\n")
+        for block in text.removesuffix("\n\n").split("\n\n"):
+            fields = dict(line.split(": ", 1) for line in block.split("\n"))
+            if "event" in fields:
+                found.append((fields["event"], json.loads(fields["data"])))
     return found
 
 
@@ -98,7 +100,7 @@ def test_a_stream_begins_with_everything_as_it_is(desk: MemoryDesk) -> None:
             return await read(events)
 
     names = [data.get("booth") or data.get("party") for _, data in asyncio.run(main())]
-    assert names == ["b1", "b2", "acme", "olga", "rhea"]
+    assert names == ["b1", "b2", "acme", "rhea", "olga"]
 
 
 def test_a_call_is_told_step_by_step(desk: MemoryDesk) -> None:
@@ -161,10 +163,98 @@ def test_balances_move_with_calls(desk: MemoryDesk) -> None:
     assert [kind for kind, _ in told(desk, happens, role="operator", party="olga", shop="center")] == ["call"]
 
 
-def test_who_reads_too_slowly_is_told_what_he_missed(desk: MemoryDesk) -> None:
-    events = told(desk, publish(*[CALL[1]] * (MAX_WAITING + 3)))
-    assert events[0] == ("missed", {"events": 3})
-    assert len(events) == 1 + MAX_WAITING
+def test_who_reads_too_slowly_is_told_that_he_missed_something(desk: MemoryDesk) -> None:
+    assert "missed" not in dict(told(desk, publish(*[CALL[1]] * MAX_KEPT)))
+    events = told(desk, publish(*[CALL[1]] * (MAX_KEPT + 3)))
+    assert [kind for kind, _ in events] == ["missed"] + ["call"] * MAX_KEPT
+
+
+class Clock:
+    """Milliseconds that pass only where a test says so."""
+
+    def __init__(self) -> None:
+        self.ms = OPENED_AT_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+OLGA = Identity(token_of("t", party="olga", role="owner"), "me")
+
+
+def connection(hub: Hub, desk: MemoryDesk, after: int | None) -> list[str]:
+    """All lines that a stream has for whoever comes back, until nothing more happens."""
+
+    async def main() -> list[str]:
+        found: list[str] = []
+        async with aclosing(stream(hub, OLGA, desk, lambda: True, after=after, gather_s=0, ping_s=0)) as events:
+            async for text in events:
+                found += text.splitlines()
+                if text.startswith(":"):
+                    return found
+        raise AssertionError("the stream has ended")
+
+    return asyncio.run(main())
+
+
+def last_id(lines: list[str]) -> int:
+    return int([line for line in lines if line.startswith("id: ")][-1].removeprefix("id: "))
+
+
+def calls_of(lines: list[str]) -> list[str]:
+    """What is told of calls, and whether something was missed."""
+    told = []
+    for kind, data in itertools.pairwise(line for line in lines if line.startswith(("event: ", "data: "))):
+        if kind in {"event: call", "event: missed"}:
+            told.append(json.loads(data.removeprefix("data: ")).get("state", "missed"))
+    return told
+
+
+def test_who_comes_back_is_told_what_happened_meanwhile_in_order_and_once(desk: MemoryDesk) -> None:
+    hub = Hub(Clock())  # all of it in one millisecond
+    came_to = last_id(connection(hub, desk, None))
+    publish(*CALL)(hub)
+    lines = connection(hub, desk, came_to)
+    ids = [int(line.removeprefix("id: ")) for line in lines if line.startswith("id: ")]
+    assert (ids, len(set(ids[1:5]))) == (sorted(ids), 4)
+    assert calls_of(lines) == ["attempted", "ringing", "answered", "ended"]
+    assert calls_of(connection(hub, desk, ids[2])) == ["answered", "ended"]  # the connection broke after the second
+    assert calls_of(connection(hub, desk, last_id(lines))) == []
+
+
+@pytest.mark.parametrize(
+    ("after_ms", "says"),
+    [
+        pytest.param(OPENED_AT_MS - 1, ["missed", "ringing"], id="before this process began"),
+        pytest.param(OPENED_AT_MS, ["ringing"], id="when it began"),
+        pytest.param(OPENED_AT_MS + 60_001, ["missed"], id="by a clock that was set back since"),
+    ],
+)
+def test_who_comes_back_is_told_if_something_may_be_gone(desk: MemoryDesk, after_ms: int, says: list[str]) -> None:
+    clock = Clock()
+    hub = Hub(clock)
+    clock.ms += 60_000
+    publish(CALL[1])(hub)
+    assert calls_of(connection(hub, desk, after_ms * 1000)) == says
+
+
+def test_an_id_tells_nothing_of_what_others_do(desk: MemoryDesk) -> None:
+    def ids(happens: Callable[[Hub], None]) -> list[str]:
+        clock = Clock()
+        hub = Hub(clock)
+        happens(hub)
+        clock.ms += 1
+        return [line for line in connection(hub, desk, None) if line.startswith("id: ")]
+
+    elsewhere = WHERE | {"shop": "kiosk"}
+    assert ids(publish(RegistrationChanged(**elsewhere, bindings=1))) == ids(publish())
+
+
+def test_a_booth_that_is_gone_when_it_would_be_told_ends_no_stream(desk: MemoryDesk) -> None:
+    gone = WHERE | {"booth": "gone"}
+    assert told(desk, publish(RegistrationChanged(**gone, bindings=0), BoothChanged(**gone))) == [
+        ("registration", {"shop": "center", "booth": "gone", "phones": 0})
+    ]
 
 
 def test_a_stream_ends_with_its_token(desk: MemoryDesk) -> None:
@@ -173,14 +263,25 @@ def test_a_stream_ends_with_its_token(desk: MemoryDesk) -> None:
 
 
 def test_there_is_an_end_of_listeners() -> None:
+    def identity(number: int, tenant: str = TENANT) -> Identity:
+        return Identity(token_of(f"t{number}", tenant=tenant, party=tenant, role="provider"), "me")
+
     hub = Hub()
-    contexts = [hub.listening(TENANT) for _ in range(MAX_LISTENERS)]
-    for context in contexts:
-        context.__enter__()
-    with pytest.raises(CommandRefused, match="100 streams of events are open already"):
-        hub.check_room()
-    contexts[0].__exit__(None, None, None)
-    hub.check_room()
+    with ExitStack() as streams:
+        for number in range(MAX_LISTENERS):
+            streams.enter_context(hub.listening(identity(number // MAX_OF_TOKEN)))
+        first = streams.pop_all()
+        with pytest.raises(CommandRefused, match=r"100 streams of events are open already$"):
+            hub.check_room(identity(500))
+        hub.check_room(identity(0, "other"))
+        first.close()
+    hub.check_room(identity(0))
+    with ExitStack() as streams:
+        for _ in range(MAX_OF_TOKEN):
+            streams.enter_context(hub.listening(identity(0)))
+        with pytest.raises(CommandRefused, match="20 streams of events are open already with this token"):
+            hub.check_room(identity(0))
+        hub.check_room(identity(1))
 
 
 def test_over_a_socket_until_the_server_goes_down(desk: MemoryDesk) -> None:

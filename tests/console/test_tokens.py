@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from sipshop.console.tokens import TokenCache, hash_token, identify, new_token
+from sipshop.console.tokens import hash_token, identify, new_token
 from sipshop.store import Token
 from tests.console.memory import OPENED_AT_MS, token_of
 
@@ -44,43 +44,3 @@ def test_a_token_speaks_for_its_tenant_and_its_author_does_not_give_it_away() ->
 )
 def test_a_token_has_an_end(token: Token, opens: bool) -> None:
     assert (identify("abc", {token.sha256: token}.get, OPENED_AT_MS) is not None) is opens
-
-
-class Book:
-    """A `TokenLookup` that knows every token, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def __call__(self, sha256: str) -> Token:
-        self.asked.append(sha256)
-        return replace(ABC, sha256=sha256)
-
-
-@pytest.fixture
-def book() -> Book:
-    return Book()
-
-
-def test_what_was_found_is_not_asked_again(book: Book) -> None:
-    cache = TokenCache(book)
-    assert cache("one") == cache("one") == replace(ABC, sha256="one")
-    assert book.asked == ["one"]
-    cache.forget()
-    cache("one")
-    assert book.asked == ["one", "one"]
-
-
-def test_what_was_not_found_is_asked_again() -> None:
-    known: dict[str, Token] = {}
-    cache = TokenCache(known.get)
-    assert cache("one") is None
-    known["one"] = ABC
-    assert cache("one") == ABC
-
-
-def test_the_longest_unused_is_forgotten_first(book: Book) -> None:
-    cache = TokenCache(book, size=2)
-    for sha256 in ("one", "two", "one", "three", "one", "two"):
-        cache(sha256)
-    assert book.asked == ["one", "two", "three", "two"]

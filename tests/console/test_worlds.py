@@ -114,8 +114,8 @@ def test_only_a_provider_sees_what_everybody_pays(desk: MemoryDesk) -> None:
 
 def test_people_trunks_and_decks_are_listed(client: Caller) -> None:
     assert client.get("/api/v1/operators").json()["operators"] == [
-        {"name": "ana", "role": "operator", "party": "olga", "shop": "center"},
-        {"name": "otto", "role": "owner", "party": "olga", "shop": None},
+        {"name": "ana", "role": "operator", "party": "olga", "shop": "center", "suspended": False},
+        {"name": "otto", "role": "owner", "party": "olga", "shop": None, "suspended": False},
     ]
     demo, spare = client.get("/api/v1/trunks").json()["trunks"]
     assert (demo["trunk"], demo["max_calls"], demo["live_calls"], demo["disabled"]) == ("demo", 30, 0, False)

@@ -81,7 +81,7 @@ async def a_day(store: Store) -> None:
             author="start",
             at_ms=NOON_MS,
         ),
-        PartySuspended(tenant=TENANT, party="rhea", suspended=True, author="root", at_ms=NOON_MS + 11),
+        PartySuspended(tenant=TENANT, party="rhea", suspended=True, by=TENANT, author="root", at_ms=NOON_MS + 11),
         CallAnswered(TENANT, "c9", live_call("c9", state="answered", granted_ms=60_000)),
         CallRelayed(TENANT, "c9", NOON_MS + 800, 100),
         Heartbeat("run-1", 5_000, NOON_MS + 4_900),

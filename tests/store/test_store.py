@@ -220,15 +220,17 @@ def _behind_the_same_address(other: World) -> World:
     [
         pytest.param(
             _of_the_same_realm,
-            "umbrella cannot be loaded: booth booth1 in realm corner.acme.example is acme's already; booth booth2",
+            "umbrella cannot be loaded: booth booth1 in realm corner.acme.example is another provider's already; booth",
             id="a user in a realm",
         ),
         pytest.param(
             _of_the_same_realm_with_another_digest,
-            "realm corner.acme.example has another list of digest algorithms with acme",
+            "realm corner.acme.example has another list of digest algorithms with another provider",
             id="the challenges of a realm",
         ),
-        pytest.param(_behind_the_same_address, "address 192.0.2.7 lets in booth gate of acme already", id="an address"),
+        pytest.param(
+            _behind_the_same_address, "address 192.0.2.7 lets in a booth of another provider already", id="an address"
+        ),
     ],
 )
 def test_no_phone_can_be_taken_for_another_tenants(tmp_path: Path, change: Callable[[World], World], text: str) -> None:
@@ -350,7 +352,7 @@ def test_booths_are_as_last_acknowledged(tmp_path: Path) -> None:
             OPENED,
             gate,
             LOCKED,
-            PartySuspended(tenant=TENANT, party="zoe", suspended=True, author="root", at_ms=NOON_MS),
+            PartySuspended(tenant=TENANT, party="zoe", suspended=True, by=TENANT, author="root", at_ms=NOON_MS),
         ):
             await store.commit(write)
 

@@ -41,6 +41,7 @@ METHODS_OF_NOBODY: Final = {
     "disk": "one file for all tenants",
     "dead_calls": "the start, for all tenants",
     "token": "the token tells the tenant",
+    "valid_tokens": "the start, for all tenants",
 }
 
 WRITES: Final = [

@@ -57,7 +57,7 @@ LOCKED = SessionLocked(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS +
 PAID = SessionPaid(
     tenant=TENANT, booth=BOOTH, version=1, tendered=Money(5_000_000, "EUR"), author="ana", at_ms=NOON_MS + 9
 )
-SUSPENDED = PartySuspended(tenant=TENANT, party="zoe", suspended=True, author="root", at_ms=NOON_MS)
+SUSPENDED = PartySuspended(tenant=TENANT, party="zoe", suspended=True, by=TENANT, author="root", at_ms=NOON_MS)
 
 
 @pytest.fixture(name="connection")

@@ -21,7 +21,7 @@ from sipshop.sip.flow import Address
 from sipshop.sip.leg import Content, IncomingLeg, OutgoingLeg, State
 from sipshop.sip.message import Request
 from sipshop.sip.useragent import Output
-from sipshop.store import AccountState, CallSettled, LiveCall, Store, StoreError, Unwritable, queries, rows
+from sipshop.store import AccountState, CallSettled, LiveCall, Store, StoreError, Token, Unwritable, queries, rows
 from sipshop.store.connect import connect_writer
 from sipshop.store.journal import Done, Write
 from sipshop.store.worlds import load_world, read_history, read_world
@@ -145,6 +145,12 @@ class MemoryStore:
 
     def open_sessions(self) -> list[BoothSession]:
         return [rows.booth_session(row) for row in self._read(queries.OPEN_SESSIONS)]
+
+    def valid_tokens(self) -> list[Token]:
+        return [rows.token(row) for row in self._read(queries.VALID_TOKENS)]
+
+    async def tokens(self, tenant: str) -> list[Token]:
+        return [rows.token(row) for row in self._read(queries.TOKENS, tenant=tenant)]
 
     async def has_moved(self, tenant: str, key: str) -> bool:
         return bool(self._read(queries.TRANSFER, tenant=tenant, key=key))

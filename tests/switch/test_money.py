@@ -395,14 +395,14 @@ def test_a_number_that_one_level_does_not_sell(house: House, number: str, status
 @pytest.mark.parametrize("name", ["Ann", "Rhea", "Tel"])
 def test_suspension_cascades_and_running_calls_finish_or_end_by_choice(house: House, name: str) -> None:
     first = talk(house, GERMANY)
-    at_once(house.switch.desk.suspend(TENANT, name, "ana"))
+    at_once(house.switch.desk.suspend(TENANT, name, "ana", by=TENANT))
     assert refusal(house, talk(house, GERMANY)) == 403
     assert house.phone.story(first).endswith("Answered")
     assert party(house, "Ann").suspended_by == name
-    at_once(house.switch.desk.suspend(TENANT, name, "ana", cut=True))
+    at_once(house.switch.desk.suspend(TENANT, name, "ana", by=TENANT, cut=True))
     house.advance()
     assert isinstance(house.phone.last(first), HungUp)
-    at_once(house.switch.desk.resume(TENANT, name, "ana"))
+    at_once(house.switch.desk.resume(TENANT, name, "ana", by=TENANT))
     assert refusal(house, talk(house, GERMANY)) is None
 
 
@@ -599,7 +599,7 @@ def test_two_providers_are_blind_to_each_other() -> None:
     desk = house.switch.desk
     assert desk.party("Tel", "Ann").balance_micros == 1_000_000
     assert desk.party("Other", "Ann").balance_micros == 2_000_000
-    at_once(desk.suspend("Other", "Ann", "eve"))
+    at_once(desk.suspend("Other", "Ann", "eve", by="Other"))
     talk(house)
     house.advance(20.0)
     assert desk.party("Other", "Ann") == replace(desk.party("Other", "Ann"), balance_micros=2_000_000, live_calls=0)

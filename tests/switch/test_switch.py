@@ -175,11 +175,11 @@ def test_options_are_answered_without_a_challenge(play: Callable[..., None]) -> 
 
 
 async def suspend(house: DiskHouse) -> None:
-    await house.switch.desk.suspend(TENANT, "Ann", "ana")
+    await house.switch.desk.suspend(TENANT, "Ann", "ana", by=TENANT)
 
 
 async def suspend_all(house: DiskHouse) -> None:
-    await house.switch.desk.suspend(TENANT, "Tel", "ana")
+    await house.switch.desk.suspend(TENANT, "Tel", "ana", by=TENANT)
 
 
 async def lock(house: DiskHouse) -> None:
@@ -440,7 +440,7 @@ def test_suspension_ends_no_call_and_is_lifted_again(play: Callable[..., None]) 
         assert leg.state is State.CONFIRMED
         house.phone.hang_up(leg)
         await house.run()
-        await house.switch.desk.resume(TENANT, "Ann", "ana")
+        await house.switch.desk.resume(TENANT, "Ann", "ana", by=TENANT)
         await house.talk()
 
     play(scene)
@@ -460,7 +460,7 @@ def test_commands_for_what_is_not_there(play: Callable[..., None]) -> None:
             with pytest.raises(UnknownBooth):
                 await command()
         with pytest.raises(UnknownParty):
-            await switch.desk.suspend(TENANT, "nobody", "ana")
+            await switch.desk.suspend(TENANT, "nobody", "ana", by=TENANT)
         assert switch.desk.booths("other") == []
 
     play(scene)

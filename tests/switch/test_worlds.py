@@ -230,7 +230,7 @@ def test_a_suspended_party_and_a_disabled_trunk_are_out_of_use_at_once(house: Ho
 
 
 def test_a_suspension_by_hand_outlives_a_swap(house: House) -> None:
-    at_once(house.switch.desk.suspend(TENANT, "Ann", "ana"))
+    at_once(house.switch.desk.suspend(TENANT, "Ann", "ana", by=TENANT))
     apply(house, changed(DEARER))
     assert house.switch.desk.party(TENANT, "Ann").suspended
 
@@ -253,7 +253,7 @@ def test_what_became_another_meanwhile_is_not_overwritten(house: House) -> None:
     before = stored(house)
     history = read_history(house.memory.connection, TENANT)
     plan = plan_world(changed(DEARER), "world.yaml", before, history=history, prune=False)
-    at_once(house.switch.desk.suspend(TENANT, "Ann", "ana"))
+    at_once(house.switch.desk.suspend(TENANT, "Ann", "ana", by=TENANT))
     with pytest.raises(WorldChanged, match="apply it again"):
         at_once(house.memory.commit(WorldApplied(plan=plan, history=None, author="ana", at_ms=NOON_MS)))
 
