@@ -40,7 +40,16 @@ from sipshop.store.schema import (
     alembic_version,
     schema_statements,
 )
-from sipshop.store.worlds import load_world, read_history, read_world
+from sipshop.store.worlds import (
+    RATES_AT_ONCE,
+    DeckStaged,
+    DeckUnstaged,
+    WorldApplied,
+    load_world,
+    read_history,
+    read_world,
+    staged_decks,
+)
 from sipshop.store.writes import (
     NOTE,
     ProcessStarted,
@@ -341,17 +350,31 @@ class Store:
 
     # The world.
 
-    async def world(self, tenant: str) -> World:
-        """Return a tenant's world as it is now, but for the booths that are open."""
-        return (await self.plan_world(tenant, _unchanged))[0].after
+    async def with_world(self, world: World, use: Callable[[World, History], Result]) -> Result:
+        """Return what `use` makes, on a thread of its own, of a world as it is on the disk, and of its history.
 
-    async def plan_world(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
-        """Have a change of a tenant's world planned, on a thread of its own, and return it with the history it is for.
-
-        Raises whatever `plan` raises.
+        `world` is that world as its reader has it: its decks are taken from there, the rest is read again; the booths
+        that are open are not told. Raises whatever `use` raises.
         """
         await self._caught_up()
-        return await asyncio.to_thread(self._planned, tenant, plan)
+        return await asyncio.to_thread(self._used, world, use)
+
+    async def apply_world(self, plan: Plan, history: History | None, *, author: str, at_ms: int) -> list[BoothSession]:
+        """Make a world another one, all of it or nothing, as `WorldApplied` says; long decks are written before it.
+
+        Raises:
+            StoreError, BillingError: whatever that was refused with.
+        """
+        tenant, staged = plan.after.tenant, staged_decks(plan)
+        try:
+            for deck in staged:
+                for first in range(0, len(deck.rates), RATES_AT_ONCE):
+                    await self.commit(DeckStaged(tenant=tenant, deck=deck, first=first))
+            return await self.commit(WorldApplied(plan=plan, history=history, author=author, at_ms=at_ms))
+        except BaseException:
+            for deck in staged:
+                self.submit(DeckUnstaged(tenant=tenant, deck=deck))
+            raise
 
     # The disk.
 
@@ -377,14 +400,15 @@ class Store:
 
     # Helpers.
 
-    def _planned(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
+    def _used(self, world: World, use: Callable[[World, History], Result]) -> Result:
         try:
             with closing(connect_reader(self.path)) as connection:
                 connection.execute("BEGIN")
-                world, history = read_world(connection, tenant), read_history(connection, tenant)
+                found = read_world(connection, world.tenant, known_decks=world.decks)
+                history = read_history(connection, world.tenant)
         except sqlite3.Error as error:
             raise Unusable(self.path, str(error)) from error
-        return plan(world, history), history
+        return use(found, history)
 
     def _read(self, query: Statement, values: Mapping[str, Any] = {}) -> list[sqlite3.Row]:
         try:
@@ -454,10 +478,6 @@ class _Nothing:
 
     def apply(self, connection: sqlite3.Connection) -> None:
         """Do nothing."""
-
-
-def _unchanged(world: World, _history: History) -> Plan:
-    return Plan(before=world, after=world, changes=(), postings=(), absent=())
 
 
 def _resolve(outcome: asyncio.Future[Any], result: object) -> None:

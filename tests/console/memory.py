@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import httpx
 import uvicorn
@@ -48,7 +48,7 @@ from sipshop.console.events import Hub
 from sipshop.console.tokens import hash_token
 from sipshop.metrics import Metrics
 from sipshop.sip.timers import Timers
-from sipshop.store import AccountState, CdrPlace, Store, Token, WorldApplied
+from sipshop.store import AccountState, CdrPlace, Store, Token
 from sipshop.store.audit import Violation
 from sipshop.store.errors import NothingToPay, UnknownPlace
 from sipshop.switch import (
@@ -73,6 +73,8 @@ TENANT = "acme"
 TOKEN = "sipshop_the-token-of-acme"
 STRANGER = "sipshop_the-token-of-another-provider"
 OPENED_AT_MS = 1_767_225_599_007
+
+Made = TypeVar("Made")
 
 
 def token_of(token: str, *, tenant: str = TENANT, party: str, role: str, shop: str | None = None) -> Token:
@@ -178,17 +180,15 @@ class MemoryWorlds(Worlds):
         )
         self.failure: Exception | None = None
 
-    async def world(self, tenant: str) -> World:
-        assert tenant == TENANT
-        return self.stored
+    async def with_world(self, world: World, use: Callable[[World, History], Made]) -> Made:
+        assert world.tenant == TENANT
+        return use(self.stored, History())
 
-    async def plan_world(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
-        return plan(await self.world(tenant), History()), History()
-
-    async def commit(self, write: WorldApplied) -> list[BoothSession]:
+    async def apply_world(self, plan: Plan, _history: History, *, author: str, at_ms: int) -> list[BoothSession]:
+        assert (bool(author), at_ms) == (True, OPENED_AT_MS)
         if self.failure is not None:
             raise self.failure
-        self.stored = write.plan.after
+        self.stored = plan.after
         return []
 
 

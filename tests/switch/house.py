@@ -24,7 +24,7 @@ from sipshop.sip.useragent import Output
 from sipshop.store import AccountState, CallSettled, LiveCall, Store, StoreError, Unwritable, queries, rows
 from sipshop.store.connect import connect_writer
 from sipshop.store.journal import Done, Write
-from sipshop.store.worlds import load_world, read_history, read_world
+from sipshop.store.worlds import WorldApplied, load_world, read_history, read_world
 from sipshop.switch import Directory, Options, Switch
 from sipshop.world import History, Plan, World, parse_world
 from tests.sip.peers import FORGETTING_S, OFFER, Network, Peer, Phone, Recorder
@@ -160,12 +160,16 @@ class MemoryStore:
         found = self._read(queries.DEAD_CALLS, process=process)
         return [(rows.live_call(row), row["mono_ms"]) for row in found]
 
-    async def world(self, tenant: str) -> World:
+    def world(self, tenant: str) -> World:
+        """A tenant's world as it is in the database."""
         return read_world(self.connection, tenant)
 
-    async def plan_world(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
-        history = read_history(self.connection, tenant)
-        return plan(await self.world(tenant), history), history
+    async def with_world(self, world: World, use: Callable[[World, History], Result]) -> Result:
+        assert world.decks == self.world(world.tenant).decks
+        return use(self.world(world.tenant), read_history(self.connection, world.tenant))
+
+    async def apply_world(self, plan: Plan, history: History | None, *, author: str, at_ms: int) -> list[BoothSession]:
+        return await self.commit(WorldApplied(plan=plan, history=history, author=author, at_ms=at_ms))
 
     def version(self, session_id: int) -> int:
         """The version of a booth session's bill."""
