@@ -550,7 +550,7 @@ class MemoryDesk:
 def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> FastAPI:
     """The API over a desk in memory, with the tokens above and the real metrics."""
     metrics = Metrics(version="1.2.3")
-    metrics.expect(shops=["center"], carriers=["demo"])
+    metrics.expect(TENANT, shops=["center"], trunks=["demo"])
     return make_api(
         desk, metrics, desk.token, hub or Hub(), idle_tracer(), version="1.2.3", utc_ms=lambda: OPENED_AT_MS
     )
