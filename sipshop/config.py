@@ -8,7 +8,8 @@ stays four digits, `0.12` never becomes a float, and `no` may be a name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -18,8 +19,13 @@ import yaml
 
 MAX_BYTES: Final = 10_000_000
 MAX_DEPTH: Final = 16
+#: A file of that size which says something has half as many; more are written to keep us busy.
+MAX_VALUES: Final = 2_000_000
 #: So many problems are told of one file; of the rest only how many there are.
 MOST_TOLD: Final = 1000
+
+#: With so many names in all is compared what was perhaps meant: it takes a second.
+_MOST_COMPARED: Final = 100_000
 
 # libyaml is about ten times faster, and not in every build of PyYAML.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -52,26 +58,35 @@ class Problem:
 class Problems:
     """The problems of one file, collected while it is read so that they can all be told at once."""
 
-    __slots__ = ("_found", "file")
+    __slots__ = ("_compared", "_found", "_more", "file")
 
     def __init__(self, file: str) -> None:
         self.file = file
         self._found: list[Problem] = []
+        self._more = 0
+        self._compared = 0
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
     def add(self, line: int, field: str, message: str) -> None:
         """Note a problem."""
-        self._found.append(Problem(self.file, line, field, message))
+        if len(self._found) < MOST_TOLD:
+            self._found.append(Problem(self.file, line, field, message))
+        else:
+            self._more += 1
 
     def in_order(self) -> tuple[Problem, ...]:
         """Return the problems by line, `MOST_TOLD` of them at most and after these how many more there are."""
         found = sorted(self._found, key=lambda problem: problem.line)
-        more = len(found) - MOST_TOLD
-        if more > 0:
-            found[MOST_TOLD:] = [Problem(self.file, 0, "", f"{more} problems more are not told: mend these first")]
+        if self._more:
+            found.append(Problem(self.file, 0, "", f"{self._more} problems more are not told: mend these first"))
         return tuple(found)
+
+    def nearest(self, written: str, known: Collection[str]) -> str:
+        """Return what `nearest` does, or an empty text where too many were asked for already."""
+        self._compared += len(known)
+        return nearest(written, known) if self._compared <= _MOST_COMPARED else ""
 
 
 class Scalar(NamedTuple):
@@ -270,8 +285,12 @@ class Section:
         """Refuse every key that was not asked for, with the nearest one that was."""
         for key in self._table.values:
             if key not in self._asked and key not in self._refused:
-                known = nearest(key, self._asked) or f"; known here: {', '.join(self._asked)}"
+                known = self.nearest(key, self._asked) or f"; known here: {', '.join(self._asked)}"
                 self.fault(key, f"unknown key{known}")
+
+    def nearest(self, written: str, known: Collection[str]) -> str:
+        """Return what `nearest` does, or an empty text where too many were asked for already."""
+        return self._problems.nearest(written, known)
 
     def _note(self, line: int, key: str, message: str) -> None:
         self.sound = False
@@ -337,6 +356,22 @@ def read_yaml(text: str, problems: Problems) -> Section | None:
     return Section(table, "", problems)
 
 
+def top_keys(text: str) -> Iterator[str]:
+    """Yield the keys of the table that a file consists of as they come; no more of one that cannot be read."""
+    depth, is_key = 0, True
+    with suppress(_Unreadable):
+        for event in _events(text):
+            if isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            elif depth == 1 and isinstance(event, yaml.NodeEvent):
+                if is_key and isinstance(event, yaml.ScalarEvent):
+                    yield event.value
+                is_key = not is_key
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            if depth > MAX_DEPTH:  # libyaml takes the longer for an event the deeper it is
+                return
+
+
 def shown(text: str) -> str:
     """Quote a text for people: ASCII, controls escaped, cut to a length that a line bears."""
     return ascii(text) if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]!a}..."
@@ -376,7 +411,10 @@ def _read(text: str, problems: Problems) -> Table:
 def _events(text: str) -> Iterator[yaml.Event]:
     """Yield the parser's events: nodes are built here and not by PyYAML, which follows aliases and keeps duplicates."""
     try:
-        yield from yaml.parse(text, Loader=_LOADER)
+        for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+            if count > MAX_VALUES:
+                raise _Unreadable(1, f"has more than {MAX_VALUES} values")
+            yield event
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = ", ".join(part for part in (error.context, error.problem) if part)

@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar
 import aiosqlite
 from sqlalchemy.dialects.sqlite import insert
 
+from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
 from sipshop.proxy.routing import Trunk
@@ -350,22 +351,27 @@ class Store:
 
     # The world.
 
-    async def with_world(self, world: World, use: Callable[[World, History], Result]) -> Result:
+    async def with_world(
+        self, tenant: str, decks: Sequence[RateDeck], use: Callable[[World, History], Result]
+    ) -> Result:
         """Return what `use` makes, on a thread of its own, of a world as it is on the disk, and of its history.
 
-        `world` is that world as its reader has it: its decks are taken from there, the rest is read again; the booths
-        that are open are not told. Raises whatever `use` raises.
+        `decks` are its decks as the reader has them, who alone changes them: the rest is read, but for the booths that
+        are open. Raises whatever `use` raises.
         """
         await self._caught_up()
-        return await asyncio.to_thread(self._used, world, use)
+        return await asyncio.to_thread(self._used, tenant, decks, use)
 
-    async def apply_world(self, plan: Plan, history: History | None, *, author: str, at_ms: int) -> list[BoothSession]:
+    async def apply_world(
+        self, tenant: str, plan: Plan, history: History | None, *, author: str, at_ms: int
+    ) -> list[BoothSession]:
         """Make a world another one, all of it or nothing, as `WorldApplied` says; long decks are written before it.
 
         Raises:
             StoreError, BillingError: whatever that was refused with.
         """
-        tenant, staged = plan.after.tenant, staged_decks(plan)
+        assert plan.after.tenant == tenant, "a plan is a tenant's"
+        staged = staged_decks(plan)
         try:
             for deck in staged:
                 for first in range(0, len(deck.rates), RATES_AT_ONCE):
@@ -400,15 +406,15 @@ class Store:
 
     # Helpers.
 
-    def _used(self, world: World, use: Callable[[World, History], Result]) -> Result:
+    def _used(self, tenant: str, decks: Sequence[RateDeck], use: Callable[[World, History], Result]) -> Result:
         try:
             with closing(connect_reader(self.path)) as connection:
                 connection.execute("BEGIN")
-                found = read_world(connection, world.tenant, known_decks=world.decks)
-                history = read_history(connection, world.tenant)
+                world = read_world(connection, tenant, known_decks=decks)
+                history = read_history(connection, tenant)
         except sqlite3.Error as error:
             raise Unusable(self.path, str(error)) from error
-        return use(found, history)
+        return use(world, history)
 
     def _read(self, query: Statement, values: Mapping[str, Any] = {}) -> list[sqlite3.Row]:
         try:

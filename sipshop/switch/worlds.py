@@ -106,7 +106,7 @@ class Worlds:
             busy = replace(history, booths=history.booths | booths, shops=history.shops | shops)
             return plan_world(text, filename, world, history=busy, prune=prune), history
 
-        plan, history = await self._store.with_world(self._directory.world(tenant), planned)
+        plan, history = await self._store.with_world(tenant, self._directory.world(tenant).decks, planned)
         if not dry_run and plan.changes:
             await self._do(plan, history if prune else None, author)
         return plan
@@ -117,7 +117,7 @@ class Worlds:
         unlimit = self._limit(plan)
         reopen = self._close(disabled)
         try:
-            sessions = await self._store.apply_world(plan, history, author=author, at_ms=self._utc_ms())
+            sessions = await self._store.apply_world(tenant, plan, history, author=author, at_ms=self._utc_ms())
         except Exception:
             unlimit()
             reopen()
@@ -159,7 +159,8 @@ class Worlds:
         """The text of a tenant's world, passwords masked: applied, it changes nothing."""
         async with self._changing:
             with _uncollected():
-                return await self._store.with_world(self._directory.world(tenant), lambda world, _: export_world(world))
+                decks = self._directory.world(tenant).decks
+                return await self._store.with_world(tenant, decks, lambda world, _: export_world(world))
 
     def operators(self, tenant: str) -> tuple[Operator, ...]:
         """The people of a tenant's parties."""

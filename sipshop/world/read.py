@@ -34,7 +34,6 @@ from sipshop.world.model import MASK, Opening, Operator, Role, World, WorldError
 
 _NAME_LENGTH: Final = 64
 _MAX_RANGE: Final = 10_000
-_MOST_SUGGESTED: Final = 100
 _MAX_MARGIN_PPM: Final = 10_000_000
 _PARTS_PER_PERCENT: Final = 10_000  # millionths
 # What the decks, rates and trunks of a later version will say: named, so that nobody believes them to be in force.
@@ -116,24 +115,12 @@ class _Known:
         self.booths = {booth.name: booth for booth in world.booths} if world is not None else {}
 
 
-class _Suggestions:
-    """The nearest known word to each wrong one, for as many as somebody reads: to look for it takes its time."""
-
-    def __init__(self) -> None:
-        self._left = _MOST_SUGGESTED
-
-    def __call__(self, written: str, known: Iterable[str]) -> str:
-        self._left -= 1
-        return nearest(written, known) if self._left >= 0 else ""
-
-
 class _Names:
     """The names of one kind of thing in the file: each is given once, and only given ones are referred to."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._lines: dict[str, int] = {}
-        self._suggest = _Suggestions()
 
     def give(self, section: Section, key: str, name: str) -> None:
         if not name and not section.sound:
@@ -145,7 +132,7 @@ class _Names:
 
     def refer(self, section: Section, key: str, name: str) -> None:
         if name and name not in self._lines:
-            section.fault(key, f"there is no {self._what} named {shown(name)}{self._suggest(name, self._lines)}")
+            section.fault(key, f"there is no {self._what} named {shown(name)}{section.nearest(name, self._lines)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +225,6 @@ class _Parties:
     openings: list[Opening] = field(default_factory=list)
     names: _Names = field(default_factory=lambda: _Names("party"))
     by_kind: dict[Kind, dict[str, Party]] = field(default_factory=lambda: {kind: {} for kind in Kind})
-    suggest: _Suggestions = field(default_factory=_Suggestions)
     sections: dict[str, Section] = field(default_factory=dict)
 
     def read(self, top: Section, guard: LossGuard) -> None:
@@ -330,7 +316,7 @@ class _Parties:
     def _refer(self, section: Section, key: str, name: str, kind: Kind) -> Party | None:
         known = self.by_kind[kind]
         if name and name not in known:
-            section.fault(key, f"there is no {kind} named {shown(name)}{self.suggest(name, known)}")
+            section.fault(key, f"there is no {kind} named {shown(name)}{section.nearest(name, known)}")
         return known.get(name)
 
     def _check_currencies(self) -> None:

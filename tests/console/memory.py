@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import socket
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar, cast
@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sipshop.billing.cdr import utc_text
+from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import (
     POSTPAID,
     Bill,
@@ -180,11 +181,14 @@ class MemoryWorlds(Worlds):
         )
         self.failure: Exception | None = None
 
-    async def with_world(self, world: World, use: Callable[[World, History], Made]) -> Made:
-        assert world.tenant == TENANT
+    async def with_world(self, tenant: str, decks: Sequence[RateDeck], use: Callable[[World, History], Made]) -> Made:
+        assert (tenant, decks) == (TENANT, self.stored.decks)
         return use(self.stored, History())
 
-    async def apply_world(self, plan: Plan, _history: History, *, author: str, at_ms: int) -> list[BoothSession]:
+    async def apply_world(
+        self, tenant: str, plan: Plan, _history: History, *, author: str, at_ms: int
+    ) -> list[BoothSession]:
+        assert tenant == plan.after.tenant
         assert (bool(author), at_ms) == (True, OPENED_AT_MS)
         if self.failure is not None:
             raise self.failure

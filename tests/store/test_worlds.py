@@ -33,8 +33,8 @@ async def applied(store: Store, text: str, *, prune: bool = False) -> Plan:
     def planned(before: World, history: History) -> tuple[Plan, History]:
         return plan_world(text, "world.yaml", before, history=history, prune=prune), history
 
-    plan, history = await store.with_world(stored(store), planned)
-    await store.apply_world(plan, history if prune else None, author="ana", at_ms=NOON_MS + 1)
+    plan, history = await store.with_world(TENANT, stored(store).decks, planned)
+    await store.apply_world(TENANT, plan, history if prune else None, author="ana", at_ms=NOON_MS + 1)
     return plan
 
 

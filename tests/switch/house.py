@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from sipshop.billing.cdr import Cdr
+from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import BoothSession
 from sipshop.facts import Fact, RequestRefused
 from sipshop.sip.digest import answer
@@ -164,11 +165,16 @@ class MemoryStore:
         """A tenant's world as it is in the database."""
         return read_world(self.connection, tenant)
 
-    async def with_world(self, world: World, use: Callable[[World, History], Result]) -> Result:
-        assert world.decks == self.world(world.tenant).decks
-        return use(self.world(world.tenant), read_history(self.connection, world.tenant))
+    async def with_world(
+        self, tenant: str, decks: Sequence[RateDeck], use: Callable[[World, History], Result]
+    ) -> Result:
+        assert decks == self.world(tenant).decks
+        return use(self.world(tenant), read_history(self.connection, tenant))
 
-    async def apply_world(self, plan: Plan, history: History | None, *, author: str, at_ms: int) -> list[BoothSession]:
+    async def apply_world(
+        self, tenant: str, plan: Plan, history: History | None, *, author: str, at_ms: int
+    ) -> list[BoothSession]:
+        assert tenant == plan.after.tenant
         return await self.commit(WorldApplied(plan=plan, history=history, author=author, at_ms=at_ms))
 
     def version(self, session_id: int) -> int:
