@@ -15,14 +15,13 @@ import socket
 import ssl
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import uvloop
-from starlette.types import ASGIApp
 
 from sipshop import __version__
 from sipshop.config import Problem, Problems, read_yaml
@@ -33,7 +32,7 @@ from sipshop.demo.process import NoAddress, running_carrier
 from sipshop.facts import MessageDropped
 from sipshop.greeting import banner
 from sipshop.load import load_settings, load_world, read_file
-from sipshop.logs import begin_log, log_fact
+from sipshop.logs import begin_log, forget_log, log_fact
 from sipshop.metrics import Metrics
 from sipshop.settings import (
     Address,
@@ -56,13 +55,14 @@ from sipshop.store.audit import LAWS
 from sipshop.store.retention import Retention, retain
 from sipshop.switch import DROP_REASONS, Directory, Options, Switch, refusal_series, utc_ms
 from sipshop.web import BadCertificate, Listener, expires_at_s, load_certificate, make_tls
-from sipshop.world import World, WorldErrors, parse_world
+from sipshop.world import World, WorldErrors
 
 log: Final = logging.getLogger("sipshop.app")
 
 DATABASE: Final = "sipshop.db"
 #: What decides where a listener listens, in the words of whoever started us.
 _KEYS: Final = {"SIP": "sip.listen", "HTTP": "http.listen", "metrics": "metrics.listen"}
+_HOUR_S: Final = 3600.0
 _OPTIONS: Final = {"SIP": "--listen", "HTTP": "--http"}
 
 
@@ -133,6 +133,7 @@ class _House:
         self._file = file
         self._demo = demo
         self._retimed = asyncio.Event()  # set when the time between two audits has changed
+        self._process = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._metrics = Metrics(version=__version__, refusals=refusal_series(), drop_reasons=DROP_REASONS, laws=LAWS)
         self._tls: ssl.SSLContext | None = None
         try:
@@ -143,90 +144,32 @@ class _House:
             raise StartError(f"http.certificate: {error}") from error
 
     async def run(self) -> None:
-        process = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._check_worlds()
+        """Start, serve until a signal, and stop; raises StartError, StoreError and what a file is refused with."""
+        worlds = self._read_worlds()
         store = Store.open(
             Path(self.settings.database.path),
-            process=process,
+            process=self._process,
             on_commit=self._metrics.committed,
             on_health=_log_health,
         )
         try:
-            await self._run(store, process)
+            self._fill(store, worlds)
+            await self._serve(store)
         finally:
             store.close()
 
-    async def _run(self, store: Store, process: str) -> None:
+    async def _serve(self, store: Store) -> None:
+        """Make the rooms, open the doors, and shut them again when we are told to stop."""
         loop = asyncio.get_running_loop()
-        settings = self.settings
-        texts = self._fill(store)
-        first = self._first_provider(store, texts)
-        worlds = sorted(store.worlds(), key=lambda world: (world.tenant != first, world.tenant))
-        if not worlds:
-            raise StartError(
-                f"the database {store.path} has no world: name one in `worlds` of {self._file}"
-                if not settings.worlds
-                else f"the database {store.path} has no world and cannot be written: mend the disk and start again"
-            )
-        token_files = [self._issue_token(store, world, is_first=world is worlds[0]) for world in worlds]
-        directory = Directory(worlds, default_realm=settings.sip.realm)
-        for world in worlds:
-            self._expect(world)
-        random = _RandomBytes()
-        events = Hub()
-        agent = UserAgent(
-            timers=Timers(),
-            token=lambda: random(8).hex(),
-            pick=secrets.randbelow,
-            advertise=settings.advertised,
-            product=f"sipshop/{__version__}",
-            ours=lambda call_id, tag: switch.is_ours(call_id, tag),  # noqa: PLW0108  # made below
-        )
-        switch = Switch(
-            directory=directory,
-            store=store,
-            agent=agent,
-            options=_options(settings, process),
-            random=random,
-            on_fact=[self._metrics.count, log_fact, events.publish],
-            on_lag=self._metrics.lagged,
-            on_world=self._expect,
-        )
-        self._metrics.watch(
-            tables=switch.tables,
-            journal_pending=lambda: store.pending,
-            # /metrics asks nobody who he is, and what a party has is not everybody's business
-            money=switch.desk.money if _is_monitored_from_here(settings) else tuple,
-            disk=store.disk,
-        )
         loop.set_exception_handler(self._on_bug)
-        endpoint = Endpoint(loop, agent, switch.handle, limits=_tcp_limits(settings))
-
-        def reload() -> Reloaded:
-            if self._file is None:
-                return nothing_to_reload()
-            done = self._reload(self._file)
-            switch.change(_options(self.settings, process))
-            return done
-
-        def on_hangup() -> None:
-            with suppress(SettingsErrors):  # it was logged
-                reload()
-
-        listeners = self._listen_http(
-            make_api(
-                switch.desk,
-                self._metrics,
-                events,
-                switch.tracer,
-                version=__version__,
-                reload=reload,
-                host=worlds[0].tenant,
-                hidden_digits=lambda: self.settings.retention.hidden_digits,
-                has_monitoring=settings.metrics.listen is None,
-            ),
-            make_monitoring(switch.desk, self._metrics, version=__version__),
-        )
+        worlds = self._worlds(store)
+        token_files = [self._issue_token(store, world, is_first=world is worlds[0]) for world in worlds]
+        directory = Directory(worlds, default_realm=self.settings.sip.realm)
+        events = Hub()
+        switch, agent = self._make_switch(store, directory, events)
+        self._measure(store, switch, worlds)
+        endpoint = Endpoint(loop, agent, switch.handle, limits=_tcp_limits(self.settings))
+        listeners = self._listen_http(switch, events, worlds[0].tenant)
         await self._listen(endpoint)
         with self._carrier(loop):
             store.start(loop)
@@ -234,65 +177,129 @@ class _House:
             await endpoint.serve()
             for listener in listeners:
                 listener.start()
-            auditing = asyncio.ensure_future(self._audit(store.path))
-            retaining = asyncio.ensure_future(
-                retain(store, lambda: [world.tenant for world in worlds], lambda: _retention(self.settings), utc_ms)
-            )
-            stop = asyncio.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, stop.set)
-            if self._file is not None:  # a demo ends with its terminal
-                loop.add_signal_handler(signal.SIGHUP, on_hangup)
+            chores = [asyncio.ensure_future(chore) for chore in self._chores(store, [world.tenant for world in worlds])]
+            stop = self._hear_signals(loop, switch)
             _quiet_collector()
-            self._greet(directory, texts, token_files[0])
+            self._greet(directory, token_files[0])
             try:
                 await stop.wait()
                 _tell_systemd("STOPPING=1")
                 await switch.drain(self.settings.limits.drain_s)
             finally:
-                auditing.cancel()
-                retaining.cancel()
+                for chore in chores:
+                    chore.cancel()
                 events.close()
                 for listener in listeners:
                     await listener.stop()
                 endpoint.close()
 
-    def _expect(self, world: World) -> None:
-        """Have the series of a world's shops, trunks and parties, before anything happens there."""
-        trunks = [trunk.name for trunk in world.trunks]
-        self._metrics.expect(
-            shops=[shop.name for shop in world.shops],
-            carriers=trunks,
-            trunks=[(world.tenant, trunk) for trunk in trunks],
-            parties=[*(party.name for party in world.parties), *trunks],
-        )
+    # What is there.
 
-    def _check_worlds(self) -> None:
+    def _read_worlds(self) -> list[World]:
         """Read the worlds before there is a database: a mistake in one leaves no empty one behind."""
-        if not Path(self.settings.database.path).exists():
-            for path in self.settings.worlds:
-                load_world(Path(path))
-
-    def _fill(self, store: Store) -> list[str]:
-        """Load the worlds into an empty database; the texts of their files, which are read only where they count."""
-        if self._demo is None and not store.is_empty():
+        if Path(self.settings.database.path).exists():
             return []
-        paths = [Path(path) for path in self.settings.worlds]
-        texts = [read_file(path) for path in paths]
-        if store.is_empty():
-            for path, text in zip(paths, texts, strict=True):
-                store.load(parse_world(text, str(path)), at_ms=utc_ms())
-        return texts
+        return [load_world(Path(path)) for path in self.settings.worlds]
 
-    def _first_provider(self, store: Store, texts: list[str]) -> str:
+    def _fill(self, store: Store, worlds: list[World]) -> None:
+        """Load the worlds into an empty database: those that were read, or else those of the files."""
+        if store.is_empty():
+            for world in worlds or map(load_world, map(Path, self.settings.worlds)):
+                store.load(world, at_ms=utc_ms())
+
+    def _worlds(self, store: Store) -> list[World]:
+        """The worlds of the database; first of the provider whose token is in the first file."""
+        first = self._first_provider(store)
+        worlds = sorted(store.worlds(), key=lambda world: (world.tenant != first, world.tenant))
+        if not worlds:
+            raise StartError(
+                f"the database {store.path} has no world: name one in `worlds` of {self._file}"
+                if not self.settings.worlds
+                else f"the database {store.path} has no world and cannot be written: mend the disk and start again"
+            )
+        return worlds
+
+    def _first_provider(self, store: Store) -> str:
         """Whose token is in the first file: his who has it already, or the provider of the first world."""
         with suppress(OSError, UnicodeDecodeError):
             owner = store.token(hash_token(Path(self.settings.http.token_file).read_text("ascii").strip()))
             if owner is not None:
                 return owner.tenant
-        return _provider(texts[0]) if texts else ""
+        with suppress(SettingsErrors):  # a file is not needed once there is a database
+            return _provider(self._first_text())
+        return ""
 
-    def _greet(self, directory: Directory, texts: list[str], token_file: Path) -> None:
+    def _first_text(self) -> str:
+        """The text of the first world's file, empty where none is named."""
+        return read_file(Path(self.settings.worlds[0])) if self.settings.worlds else ""
+
+    # The rooms.
+
+    def _make_switch(self, store: Store, directory: Directory, events: Hub) -> tuple[Switch, UserAgent]:
+        """The switch and the user agent that it speaks by, which has to know the switch's legs."""
+        random = _RandomBytes()
+        agent = UserAgent(
+            timers=Timers(),
+            token=lambda: random(8).hex(),
+            pick=secrets.randbelow,
+            advertise=self.settings.advertised,
+            product=f"sipshop/{__version__}",
+            ours=lambda call_id, tag: switch.is_ours(call_id, tag),  # noqa: PLW0108  # made below
+        )
+        switch = Switch(
+            directory=directory,
+            store=store,
+            agent=agent,
+            options=_options(self.settings, self._process),
+            random=random,
+            on_fact=[self._metrics.count, log_fact, events.publish],
+            on_lag=self._metrics.lagged,
+            on_world=self._expect,
+        )
+        return switch, agent
+
+    def _measure(self, store: Store, switch: Switch, worlds: list[World]) -> None:
+        """Have the metrics ask the rooms at each scrape."""
+        for world in worlds:
+            self._expect(world)
+        self._metrics.watch(
+            tables=switch.tables,
+            journal_pending=lambda: store.pending,
+            # /metrics asks nobody who he is, and what a party has is not everybody's business
+            money=switch.desk.money if _is_monitored_from_here(self.settings) else tuple,
+            disk=store.disk,
+        )
+
+    def _chores(self, store: Store, tenants: list[str]) -> Iterator[Coroutine[Any, Any, None]]:
+        """What is done again and again while we run."""
+        yield self._audit(store.path)
+        yield retain(store, lambda: tenants, lambda: _retention(self.settings), utc_ms)
+        yield _forget_log()
+
+    def _hear_signals(self, loop: asyncio.AbstractEventLoop, switch: Switch) -> asyncio.Event:
+        """Have a SIGHUP reload the configuration; what SIGINT and SIGTERM set. A demo ends with its terminal."""
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+
+        def on_hangup() -> None:
+            with suppress(SettingsErrors):  # it was logged
+                self._reload(switch)
+
+        if self._file is not None:
+            loop.add_signal_handler(signal.SIGHUP, on_hangup)
+        return stop
+
+    def _expect(self, world: World) -> None:
+        """Have the series of a world's shops, trunks and parties, before anything happens there."""
+        self._metrics.expect(
+            world.tenant,
+            shops=[shop.name for shop in world.shops],
+            trunks=[trunk.name for trunk in world.trunks],
+            parties=[party.name for party in world.parties],
+        )
+
+    def _greet(self, directory: Directory, token_file: Path) -> None:
         """Say that we are up, to whoever started us."""
         settings = self.settings
         if self._demo is None:
@@ -306,26 +313,30 @@ class _House:
             )
         else:
             carrier = self._demo.carrier_listen if self._demo.carrier else None
-            sys.stdout.write(
-                banner(settings, directory, world_text=texts[0], token_file=str(token_file), carrier=carrier)
-            )
+            text = self._first_text()
+            sys.stdout.write(banner(settings, directory, world_text=text, token_file=str(token_file), carrier=carrier))
             sys.stdout.flush()
         _tell_systemd("READY=1")
 
-    def _reload(self, file: Path) -> Reloaded:
+    # What changes while we run.
+
+    def _reload(self, switch: Switch) -> Reloaded:
         """Read the configuration again and take what can change while we run; nothing of a file with an error.
 
         Raises:
             SettingsErrors: the file, or one that it names, cannot be used.
         """
+        if self._file is None:
+            return nothing_to_reload()
         try:
-            holds, done = self._reread(file)
+            holds, done = self._reread(self._file)
         except SettingsErrors as errors:
             for problem in errors.errors:
                 log.error("the configuration is not reloaded: %s", problem)  # noqa: TRY400  # what people wrote
             raise
         self.settings = holds
         self._retimed.set()
+        switch.change(_options(holds, self._process))
         for change in done.changed:
             log.info("reloaded: %s", change)
         for change in done.restart:
@@ -387,6 +398,8 @@ class _House:
             log.error("audit: %s: %s: %s", violation["law"], violation["subject"], printable(violation["text"]))
         self._metrics.audited({law: found[law] for law in LAWS}, utc_ms() / 1000)
 
+    # The doors.
+
     async def _listen(self, endpoint: Endpoint) -> None:
         host, port = self.settings.sip.listen
         try:
@@ -394,15 +407,26 @@ class _House:
         except OSError as error:
             raise self._cannot_listen(error, "SIP", (host, port)) from error
 
-    def _listen_http(self, api: ASGIApp, monitoring: ASGIApp) -> list[Listener]:
+    def _listen_http(self, switch: Switch, events: Hub, host: str) -> list[Listener]:
         http, metrics = self.settings.http, self.settings.metrics
+        api = make_api(
+            switch.desk,
+            self._metrics,
+            events,
+            switch.tracer,
+            version=__version__,
+            reload=lambda: self._reload(switch),
+            host=host,
+            hidden_digits=lambda: self.settings.retention.hidden_digits,
+            has_monitoring=metrics.listen is None,
+        )
         listeners = []
         try:
             what, address = "HTTP", http.listen
             listeners.append(Listener(api, address, tls=self._tls, proxies=http.trusted_proxies))
             if metrics.listen is not None:
                 what, address = "metrics", metrics.listen
-                listeners.append(Listener(monitoring, address))
+                listeners.append(Listener(make_monitoring(switch.desk, self._metrics, version=__version__), address))
         except OSError as error:
             raise self._cannot_listen(error, what, address) from error
         return listeners
@@ -513,6 +537,13 @@ def _retention(settings: Settings) -> Retention:
         unanswered_days=kept.unanswered_days or None,
         desk_log_days=kept.desk_log_days or None,
     )
+
+
+async def _forget_log() -> None:
+    """Remove what the log need not keep, once an hour."""
+    while True:
+        forget_log(utc_ms() / 1000)
+        await asyncio.sleep(_HOUR_S)
 
 
 def _provider(world_text: str) -> str:

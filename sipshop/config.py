@@ -8,16 +8,24 @@ stays four digits, `0.12` never becomes a float, and `no` may be a name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import yaml
 
 MAX_BYTES: Final = 10_000_000
 MAX_DEPTH: Final = 16
+#: A file of that size which says something has half as many; more are written to keep us busy.
+MAX_VALUES: Final = 2_000_000
+#: So many problems are told of one file; of the rest only how many there are.
+MOST_TOLD: Final = 1000
+
+#: With so many names in all is compared what was perhaps meant: it takes a second.
+_MOST_COMPARED: Final = 100_000
 
 # libyaml is about ten times faster, and not in every build of PyYAML.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -50,27 +58,42 @@ class Problem:
 class Problems:
     """The problems of one file, collected while it is read so that they can all be told at once."""
 
-    __slots__ = ("_found", "file")
+    __slots__ = ("_compared", "_found", "_more", "file")
 
     def __init__(self, file: str) -> None:
         self.file = file
         self._found: list[Problem] = []
+        self._more = 0
+        self._compared = 0
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
     def add(self, line: int, field: str, message: str) -> None:
         """Note a problem."""
-        self._found.append(Problem(self.file, line, field, message))
+        if len(self._found) < MOST_TOLD:
+            self._found.append(Problem(self.file, line, field, message))
+        else:
+            self._more += 1
 
     def in_order(self) -> tuple[Problem, ...]:
-        """Return the problems by line."""
-        return tuple(sorted(self._found, key=lambda problem: problem.line))
+        """Return the problems by line, `MOST_TOLD` of them at most and after these how many more there are."""
+        found = sorted(self._found, key=lambda problem: problem.line)
+        if self._more:
+            found.append(Problem(self.file, 0, "", f"{self._more} problems more are not told: mend these first"))
+        return tuple(found)
+
+    def nearest(self, written: str, known: Collection[str]) -> str:
+        """Return what `nearest` does, or an empty text where too many were asked for already."""
+        self._compared += len(known)
+        return nearest(written, known) if self._compared <= _MOST_COMPARED else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """A value as it is written; `plain` is False in quotes, where a text is always just a text."""
+class Scalar(NamedTuple):
+    """A value as it is written; `plain` is False in quotes, where a text is always just a text.
+
+    A tuple, because a file may have a million of them.
+    """
 
     line: int
     text: str
@@ -87,7 +110,7 @@ class Sequence:
     """A list."""
 
     line: int
-    items: tuple[Node, ...]
+    items: list[Node]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +123,8 @@ class Table:
 
 
 Node = Scalar | Sequence | Table
+
+_READ: Final = Scalar(0, "", plain=True)  # stands where something was that nobody reads again
 
 
 class Section:
@@ -223,15 +248,20 @@ class Section:
         empty = Table(self.line, {}, {})
         return self.section(key, required=False) or Section(empty, self._path(key), self._problems)
 
-    def sections(self, key: str, *, required: bool = True) -> list[Section]:
-        """Return the list of tables under a key."""
-        found: list[Section] = []
-        for index, item in enumerate(self._items(key, required=required) or ()):
+    def sections(self, key: str, *, required: bool = True) -> Iterator[Section]:
+        """Yield the tables of the list under a key, once.
+
+        Each is forgotten when it is read: a large file gives its memory back bit by bit, and not all of it in one
+        breath for which every thread has to wait.
+        """
+        items = self._items(key, required=required) or []
+        path = self._path(key)
+        for index, item in enumerate(items):
+            items[index] = _READ
             if isinstance(item, Table):
-                found.append(Section(item, f"{self._path(key)}[{index}]", self._problems))
+                yield Section(item, f"{path}[{index}]", self._problems)
             else:
                 self._note(item.line, f"{key}[{index}]", "must be a table of keys and values")
-        return found
 
     def has(self, key: str) -> bool:
         """Whether a key, known from now on, stands here."""
@@ -255,8 +285,12 @@ class Section:
         """Refuse every key that was not asked for, with the nearest one that was."""
         for key in self._table.values:
             if key not in self._asked and key not in self._refused:
-                known = nearest(key, self._asked) or f"; known here: {', '.join(self._asked)}"
+                known = self.nearest(key, self._asked) or f"; known here: {', '.join(self._asked)}"
                 self.fault(key, f"unknown key{known}")
+
+    def nearest(self, written: str, known: Collection[str]) -> str:
+        """Return what `nearest` does, or an empty text where too many were asked for already."""
+        return self._problems.nearest(written, known)
 
     def _note(self, line: int, key: str, message: str) -> None:
         self.sound = False
@@ -285,13 +319,13 @@ class Section:
         self.fault(key, "must be a single value")
         return None
 
-    def _items(self, key: str, *, required: bool) -> tuple[Node, ...] | None:
+    def _items(self, key: str, *, required: bool) -> list[Node] | None:
         node = self._get(key, required=required)
         if node is None:
             return None
         if not isinstance(node, Sequence):
             self.fault(key, "must be a list")
-            return ()
+            return []
         return node.items
 
     def _checked(self, key: str, written: Scalar, check: Callable[[str], str] | None) -> str:
@@ -322,6 +356,22 @@ def read_yaml(text: str, problems: Problems) -> Section | None:
     return Section(table, "", problems)
 
 
+def top_keys(text: str) -> Iterator[str]:
+    """Yield the keys of the table that a file consists of as they come; no more of one that cannot be read."""
+    depth, is_key = 0, True
+    with suppress(_Unreadable):
+        for event in _events(text):
+            if isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            elif depth == 1 and isinstance(event, yaml.NodeEvent):
+                if is_key and isinstance(event, yaml.ScalarEvent):
+                    yield event.value
+                is_key = not is_key
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            if depth > MAX_DEPTH:  # libyaml takes the longer for an event the deeper it is
+                return
+
+
 def shown(text: str) -> str:
     """Quote a text for people: ASCII, controls escaped, cut to a length that a line bears."""
     return ascii(text) if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]!a}..."
@@ -346,10 +396,11 @@ def _read(text: str, problems: Problems) -> Table:
             raise _Unreadable(1, "is empty")
         if isinstance(event, yaml.DocumentStartEvent):
             break
-    node = _build(next(events), events, problems, depth=0)
+    node = _build(next(events), events, problems, 0)
     for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
-            raise _Unreadable(_line(event), "a second document begins; there must be one")
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise _Unreadable(line, "a second document begins; there must be one")
     if isinstance(node, Table):
         return node
     if isinstance(node, Scalar) and node.is_null:
@@ -360,7 +411,10 @@ def _read(text: str, problems: Problems) -> Table:
 def _events(text: str) -> Iterator[yaml.Event]:
     """Yield the parser's events: nodes are built here and not by PyYAML, which follows aliases and keeps duplicates."""
     try:
-        yield from yaml.parse(text, Loader=_LOADER)
+        for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+            if count > MAX_VALUES:
+                raise _Unreadable(1, f"has more than {MAX_VALUES} values")
+            yield event
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = ", ".join(part for part in (error.context, error.problem) if part)
@@ -370,34 +424,32 @@ def _events(text: str) -> Iterator[yaml.Event]:
         raise _Unreadable(line, f"is not YAML: {error.reason}") from error
 
 
-def _build(event: yaml.Event, events: Iterator[yaml.Event], problems: Problems, *, depth: int) -> Node:
-    line = _line(event)
-    if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+def _build(event: Any, events: Iterator[yaml.Event], problems: Problems, depth: int) -> Node:
+    """Build the node that begins with an event, which PyYAML gives no types; the one place that a large file is in."""
+    line: int = event.start_mark.line + 1
+    kind = type(event)
+    if kind is yaml.AliasEvent or event.anchor is not None:
         raise _Unreadable(line, "anchors (&) and aliases (*) are not read here: write the value out, or quote it")
-    if getattr(event, "tag", None) is not None:
+    if event.tag is not None:
         raise _Unreadable(line, "tags (!) are not read here: write the plain value, or quote it")
     if depth > MAX_DEPTH:
         raise _Unreadable(line, f"is nested more than {MAX_DEPTH} deep")
-    if isinstance(event, yaml.ScalarEvent):
-        return Scalar(line, event.value, plain=not event.style)
-    if isinstance(event, yaml.SequenceStartEvent):
+    if kind is yaml.ScalarEvent:
+        return Scalar(line, event.value, not event.style)
+    if kind is yaml.SequenceStartEvent:
         items: list[Node] = []
-        while not isinstance(event := next(events), yaml.SequenceEndEvent):
-            items.append(_build(event, events, problems, depth=depth + 1))
-        return Sequence(line, tuple(items))
+        while type(event := next(events)) is not yaml.SequenceEndEvent:
+            items.append(_build(event, events, problems, depth + 1))
+        return Sequence(line, items)
     values: dict[str, Node] = {}
     lines: dict[str, int] = {}
-    while not isinstance(event := next(events), yaml.MappingEndEvent):
-        key = _build(event, events, problems, depth=depth + 1)
-        value = _build(next(events), events, problems, depth=depth + 1)
-        if not isinstance(key, Scalar):
+    while type(event := next(events)) is not yaml.MappingEndEvent:
+        key = _build(event, events, problems, depth + 1)
+        value = _build(next(events), events, problems, depth + 1)
+        if type(key) is not Scalar:
             problems.add(key.line, "", "a key must be a single value")
         elif key.text in values:
             problems.add(key.line, "", f"key {shown(key.text)} is already at line {lines[key.text]}")
         else:
             values[key.text], lines[key.text] = value, key.line
     return Table(line, values, lines)
-
-
-def _line(event: yaml.Event) -> int:
-    return event.start_mark.line + 1 if event.start_mark else 0

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from sipshop.config import MAX_BYTES, Problem, Problems, read_yaml
+from sipshop.config import MAX_BYTES, Problem, top_keys
 from sipshop.settings import Settings, SettingsErrors, parse_settings
 from sipshop.web import BadCertificate, make_tls
 from sipshop.world import World, WorldErrors, parse_world
@@ -90,5 +90,4 @@ def read_file(path: Path) -> str:
 
 def _is_world(text: str) -> bool:
     """Whether a text is meant as a world: only those name a provider or shops."""
-    top = read_yaml(text, Problems(""))
-    return top is not None and (top.has("provider") or top.has("shops"))
+    return any(key in {"provider", "shops"} for key in top_keys(text))

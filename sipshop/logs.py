@@ -1,14 +1,18 @@
 """The log: one line for each thing that happened, as text or as JSON, with the call that it is about (IO).
 
-What phones and strangers wrote comes out escaped: no name and no number begins a line of its own or steers a terminal.
+What phones and strangers wrote comes out escaped: no name begins a line of its own or steers a terminal. A number that
+a customer called is in no line: who wants it asks for the CDR of the `call`, where it is masked in time.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any, Final
 
 from sipshop.facts import (
@@ -31,6 +35,7 @@ SUBJECTS: Final = ("call", "tenant", "shop", "booth", "trunk", "client")
 log: Final = logging.getLogger("sipshop.calls")
 
 _MEGABYTE: Final = 1_000_000
+_DAY_S: Final = 86_400
 
 
 class TextLines(logging.Formatter):
@@ -69,13 +74,7 @@ def begin_log(settings: LogSettings) -> None:
     """
     handler: logging.Handler = logging.StreamHandler()
     if settings.file is not None:
-        handler = RotatingFileHandler(
-            settings.file,
-            maxBytes=settings.file_mb * _MEGABYTE,
-            backupCount=settings.files - 1,
-            encoding="utf-8",
-            errors="backslashreplace",
-        )
+        handler = _Files(settings, settings.file)
     handler.setFormatter(JsonLines() if settings.format is LogFormat.JSON else TextLines())
     root = logging.getLogger()
     before = [each for each in root.handlers if each.get_name() == __name__]
@@ -85,6 +84,63 @@ def begin_log(settings: LogSettings) -> None:
         root.removeHandler(each)
         each.close()
     logging.getLogger("sipshop").setLevel(settings.level.upper())
+
+
+def forget_log(now_s: float) -> None:
+    """Remove what the log need not keep at this instant (since the Unix epoch), if it is written to files.
+
+    It is done for each new file too; this is for a log in which nothing happens.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Files):
+            handler.forget(now_s)
+
+
+class _Files(RotatingFileHandler):
+    """A file and those before it: another is begun where one is full, and each day where days are counted."""
+
+    def __init__(self, settings: LogSettings, file: str) -> None:
+        super().__init__(
+            file,
+            maxBytes=settings.file_mb * _MEGABYTE,
+            backupCount=settings.files - 1,
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
+        self._days = settings.days
+        found = Path(file).stat()
+        self._day = found.st_mtime // _DAY_S if found.st_size else math.inf  # of the last line; an empty file has none
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802  # a name of the standard library
+        """Say whether a line begins another file."""
+        is_of_another_day = bool(self._days) and record.created // _DAY_S > self._day
+        return is_of_another_day or bool(super().shouldRollover(record))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, and remove what is too old by then if it begins a file."""
+        super().emit(record)
+        day = record.created // _DAY_S
+        if day != self._day:
+            self._day = day
+            self.forget(record.created)
+
+    def forget(self, now_s: float) -> None:
+        """Remove the files whose last line is too old; the one that is written to begins anew if its own is."""
+        if not self._days:
+            return
+        before_s = now_s - self._days * _DAY_S
+        self.acquire()
+        try:
+            if self._day * _DAY_S + _DAY_S <= before_s:
+                self.doRollover()
+                self._day = math.inf
+            for number in range(1, self.backupCount + 1):
+                path = Path(f"{self.baseFilename}.{number}")
+                with suppress(OSError):  # it is not there, or somebody else has removed it
+                    if path.stat().st_mtime <= before_s:
+                        path.unlink()
+        finally:
+            self.release()
 
 
 def log_fact(fact: Fact) -> None:

@@ -75,17 +75,22 @@ class Metrics:
         # Without it every counter has a second gauge beside it. prometheus-client gives it no types.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
-        self._live: dict[str, str] = {}  # the shop of every live call, by call id
+        self._live: dict[str, tuple[str, str]] = {}  # tenant and shop of every live call, by call id
         self._bindings: dict[tuple[str, str, str], int] = {}  # of every registered booth
 
         self._calls_active = _Children(
-            Gauge("sipshop_calls_active", "Calls that are alive, from the INVITE on.", ("shop",), registry=registry)
+            Gauge(
+                "sipshop_calls_active",
+                "Calls that are alive, from the INVITE on.",
+                ("tenant", "shop"),
+                registry=registry,
+            )
         )
         self._registrations = _Children(
             Gauge(
                 "sipshop_registrations",
                 "Bindings of phones (RFC 3261 section 10); a booth with two phones counts twice.",
-                ("shop",),
+                ("tenant", "shop"),
                 registry=registry,
             )
         )
@@ -93,7 +98,7 @@ class Metrics:
             Counter(
                 "sipshop_calls",
                 f'Calls that are over, by result and by the trunk that took them; carrier="{NO_CARRIER}": none was.',
-                ("result", "carrier"),
+                ("tenant", "result", "carrier"),
                 registry=registry,
             )
         )
@@ -134,7 +139,7 @@ class Metrics:
             Counter(
                 "sipshop_losses",
                 "Calls that were made although a party loses on them, by party or by the trunk for the provider.",
-                ("party",),
+                ("tenant", "party"),
                 registry=registry,
             )
         )
@@ -199,34 +204,26 @@ class Metrics:
             self._dropped[reason,]
         for law in laws:
             self._violations[law,]
-        self.expect()
 
     def expect(
-        self,
-        *,
-        shops: Iterable[str] = (),
-        carriers: Iterable[str] = (),
-        trunks: Iterable[tuple[str, str]] = (),
-        parties: Iterable[str] = (),
+        self, tenant: str, *, shops: Iterable[str] = (), trunks: Iterable[str] = (), parties: Iterable[str] = ()
     ) -> None:
-        """Make the series of these shops, trunks and parties exist; again for a world that has grown.
-
-        `carriers` are the trunks by their names, `trunks` by tenant and name.
-        """
-        for party in parties:
-            self._losses[party,]
-        for trunk in trunks:
-            if trunk not in self._failures:
-                self._failures[trunk] = 0
-                self._trunk_up[trunk].set(1)
+        """Make the series of a tenant's shops, trunks and parties exist; again for a world that has grown."""
+        names = tuple(trunks)
+        for loser in (*parties, *names):
+            self._losses[tenant, loser]
+        for trunk in names:
+            if (tenant, trunk) not in self._failures:
+                self._failures[tenant, trunk] = 0
+                self._trunk_up[tenant, trunk].set(1)
             for outcome in TRUNK_OUTCOMES:
-                self._tried[*trunk, outcome]
+                self._tried[tenant, trunk, outcome]
         for shop in shops:
-            self._calls_active[shop,]
-            self._registrations[shop,]
-        for carrier in (NO_CARRIER, *carriers):
+            self._calls_active[tenant, shop]
+            self._registrations[tenant, shop]
+        for carrier in (NO_CARRIER, *names):
             for result in Result:
-                self._calls[result.value, carrier]
+                self._calls[tenant, result.value, carrier]
 
     def watch(
         self,
@@ -250,8 +247,8 @@ class Metrics:
         match fact:
             case CallAttempted():
                 if fact.call_id not in self._live:
-                    self._live[fact.call_id] = fact.shop
-                    self._calls_active[fact.shop,].inc()
+                    self._live[fact.call_id] = fact.tenant, fact.shop
+                    self._calls_active[fact.tenant, fact.shop].inc()
             case CallRang():
                 self._setup["180",].observe(fact.after_ms / 1e3)
             case CallAnswered():
@@ -261,8 +258,8 @@ class Metrics:
                 # A call that a former process left behind ends here without ever having been live here.
                 shop = self._live.pop(fact.call_id, None)
                 if shop is not None:
-                    self._calls_active[shop,].dec()
-                self._calls[fact.result, fact.trunk or NO_CARRIER].inc()
+                    self._calls_active[shop].dec()
+                self._calls[fact.tenant, fact.result, fact.trunk or NO_CARRIER].inc()
             case TrunkTried():
                 self._note_attempt(fact)
             case RegistrationChanged():
@@ -272,7 +269,7 @@ class Metrics:
             case MessageDropped():
                 self._dropped[fact.reason,].inc()
             case LossSeen():
-                self._losses[fact.party,].inc()
+                self._losses[fact.tenant, fact.party].inc()
 
     def committed(self, seconds: float, writes: int) -> None:
         """One group commit of the journal took `seconds` and held `writes` writes."""
@@ -314,7 +311,7 @@ class Metrics:
         before = self._bindings.pop(booth, 0)
         if fact.bindings:
             self._bindings[booth] = fact.bindings
-        self._registrations[fact.shop,].inc(fact.bindings - before)
+        self._registrations[fact.tenant, fact.shop].inc(fact.bindings - before)
 
 
 class _Children(dict[tuple[str, ...], _Wrapper], Generic[_Wrapper]):

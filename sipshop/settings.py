@@ -109,13 +109,17 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
-    """What is written down, and where: to `file`, of which `files` of `file_mb` are kept, or to stderr if None."""
+    """What is written down, and where: to `file`, of which `files` of `file_mb` are kept, or to stderr if None.
+
+    With `days` a file is begun each day too, and goes so many days after its last line; 0 keeps them by size alone.
+    """
 
     format: LogFormat = LogFormat.TEXT
     level: LogLevel = LogLevel.INFO
     file: str | None = None
     file_mb: int = 100
     files: int = 10
+    days: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,10 +419,13 @@ def _logs(section: Section) -> LogSettings:
         file=section.text("file", "", check=_path) or None,
         file_mb=section.integer("file_mb", default.file_mb, low=1, high=10_000),
         files=section.integer("files", default.files, low=2, high=1000),
+        days=section.integer("days", default.days, low=0, high=900),
     )
-    for key in ("file_mb", "files"):
+    for key in ("file_mb", "files", "days"):
         if section.has(key) and not section.has("file"):
             section.fault(key, "needs logs.file beside it: stderr is kept by whoever reads it")
+    if settings.days and settings.days + 2 > settings.files:  # yesterday's is a day old tonight, and there is today's
+        section.fault("files", f"must be at least {settings.days + 2} for {settings.days} days: each begins a file")
     section.end()
     return settings
 

@@ -56,7 +56,7 @@ def test_a_key_that_is_not_there_takes_its_default() -> None:
     assert section.flag("a", default=True) is True
     assert section.choice("a", Colour, Colour.BLUE) is Colour.BLUE
     assert section.section("a", required=False) is None
-    assert section.sections("a", required=False) == []
+    assert list(section.sections("a", required=False)) == []
     assert not problems
 
 

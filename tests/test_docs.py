@@ -140,7 +140,7 @@ def signature(family: Metric) -> tuple[str, str]:
 def test_every_metric_is_explained_and_no_other() -> None:
     metrics = Metrics(version="1", refusals=refusal_series(), drop_reasons=DROP_REASONS, laws=LAWS)
     metrics.count(LossSeen(tenant="t", party="ann", call_id="c"))
-    metrics.expect(shops=["corner"], carriers=["demo"], trunks=[("t", "demo")])
+    metrics.expect("t", shops=["corner"], trunks=["demo"])
     money = PartyMoney(
         tenant="t",
         party="ann",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
@@ -23,7 +25,7 @@ from sipshop.facts import (
     RegistrationChanged,
     RequestRefused,
 )
-from sipshop.logs import JsonLines, TextLines, begin_log, log_fact
+from sipshop.logs import JsonLines, TextLines, begin_log, forget_log, log_fact
 from sipshop.settings import LogFormat, LogLevel, LogSettings
 
 ENDED = CallEnded(
@@ -181,3 +183,55 @@ def test_old_files_go_when_there_are_enough(logged: Path) -> None:
     for _ in range(6):
         logging.getLogger("sipshop.x").info("x" * 400_000)
     assert sorted(path.name for path in logged.parent.iterdir()) == ["sipshop.log", "sipshop.log.1"]
+
+
+DAY_S = 86_400.0
+MIDNIGHT_S = 20_000 * DAY_S
+
+
+def told(text: str, at_s: float) -> None:
+    """Log a line as if it happened at an instant, and age the file accordingly."""
+    line = record(text)
+    line.created = at_s
+    logging.getLogger().handle(line)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, RotatingFileHandler):
+            os.utime(handler.baseFilename, (at_s, at_s))
+
+
+def kept(logged: Path) -> dict[str, str]:
+    """The messages of each file of the log."""
+    files = sorted(logged.parent.iterdir())
+    return {path.name: "".join(line.rpartition(": ")[2] for line in lines_of(path)) for path in files}
+
+
+def test_with_days_a_file_is_begun_each_day_and_goes_in_time(logged: Path) -> None:
+    begin_log(LogSettings(file=str(logged), days=2))
+    for day, text in enumerate("abcd"):
+        told(text, MIDNIGHT_S + day * DAY_S)
+        told(text, MIDNIGHT_S + (day + 1) * DAY_S - 1)
+    assert kept(logged) == {"sipshop.log": "dd", "sipshop.log.1": "cc", "sipshop.log.2": "bb"}
+
+
+def test_a_restart_goes_on_with_the_file_of_its_day(logged: Path) -> None:
+    for at_s, text in ((MIDNIGHT_S, "a"), (MIDNIGHT_S + 60, "b"), (MIDNIGHT_S + DAY_S, "c")):
+        begin_log(LogSettings(file=str(logged), days=2))
+        told(text, at_s)
+    assert kept(logged) == {"sipshop.log": "c", "sipshop.log.1": "ab"}
+
+
+def test_a_log_in_which_nothing_happens_goes_too(logged: Path) -> None:
+    begin_log(LogSettings(file=str(logged), days=2))
+    told("a", MIDNIGHT_S)
+    forget_log(MIDNIGHT_S + 3 * DAY_S - 1)
+    assert kept(logged) == {"sipshop.log": "a"}
+    forget_log(MIDNIGHT_S + 3 * DAY_S)
+    assert kept(logged) == {"sipshop.log": ""}
+
+
+def test_without_days_nothing_goes_for_its_age(logged: Path) -> None:
+    begin_log(LogSettings(file=str(logged)))
+    told("a", MIDNIGHT_S)
+    told("b", MIDNIGHT_S + 900 * DAY_S)
+    forget_log(MIDNIGHT_S + 9000 * DAY_S)
+    assert kept(logged) == {"sipshop.log": "ab"}

@@ -86,7 +86,7 @@ metrics: {listen: 192.0.2.7:9100}
 database: {path: x.db, audit_every_s: 0}
 limits: {max_calls: 5, max_call_s: 600, slice_s: 30, overload_lag_ms: 200, drain_s: 3}
 retention: {numbers_days: 7, hidden_digits: 2, unanswered_days: 0, desk_log_days: 30}
-logs: {format: json, level: warning, file: x.log, file_mb: 5, files: 3}
+logs: {format: json, level: warning, file: x.log, file_mb: 5, files: 3, days: 1}
 """.replace('"2001:db8::7"', '"[2001:db8::7]"')
     )
     assert settings == Settings(
@@ -115,7 +115,7 @@ logs: {format: json, level: warning, file: x.log, file_mb: 5, files: 3}
         database=DatabaseSettings(path="x.db", audit_every_s=0),
         limits=LimitSettings(max_calls=5, max_call_s=600, slice_s=30, overload_lag_ms=200, drain_s=3),
         retention=RetentionSettings(numbers_days=7, hidden_digits=2, unanswered_days=0, desk_log_days=30),
-        logs=LogSettings(format=LogFormat.JSON, level=LogLevel.WARNING, file="x.log", file_mb=5, files=3),
+        logs=LogSettings(format=LogFormat.JSON, level=LogLevel.WARNING, file="x.log", file_mb=5, files=3, days=1),
         worlds=("a.yaml", "b.yaml"),
     )
     assert set(paths(settings)) == set(paths(Settings()))
@@ -240,6 +240,10 @@ BROKEN = [
     pytest.param("logs: {level: warn}\n", "not 'warn'; did you mean warning?", id="a level nearly right"),
     pytest.param("logs: {files: 5}\n", "logs.files: needs logs.file beside it", id="files without a file"),
     pytest.param("logs: {file: x, files: 1}\n", "logs.files: must be a whole number from 2 to 1000", id="one file"),
+    pytest.param("logs: {days: 5}\n", "logs.days: needs logs.file beside it", id="days without a file"),
+    pytest.param(
+        "logs: {file: x, days: 30}\n", "logs.files: must be at least 32 for 30 days: each begins", id="too few files"
+    ),
     pytest.param("worlds: conf/demo.yaml\n", "worlds: must be a list", id="worlds not as a list"),
     pytest.param("worlds: [a, a]\n", "worlds: names a file twice", id="a world twice"),
     pytest.param("worlds: [{a: b}]\n", "worlds[0]: must be a text", id="a world that is a table"),

@@ -134,7 +134,12 @@ DASHBOARDS: Final[dict[str, tuple[Panel, ...]]] = {
             "Calls by carrier",
             "Of the trunk that answered or was tried last.",
             "ops",
-            (("sum by (carrier, result) (rate(sipshop_calls_total[5m]))", "{{carrier}} {{result}}"),),
+            (
+                (
+                    "sum by (tenant, carrier, result) (rate(sipshop_calls_total[5m]))",
+                    "{{tenant}} {{carrier}} {{result}}",
+                ),
+            ),
         ),
         Panel(
             "From INVITE to ringing and answer",
@@ -146,7 +151,7 @@ DASHBOARDS: Final[dict[str, tuple[Panel, ...]]] = {
             "Sold at a loss",
             "Calls on which a party, or the provider by a trunk, lost.",
             "short",
-            (("increase(sipshop_losses_total[1h])", "{{party}}"),),
+            (("increase(sipshop_losses_total[1h])", "{{tenant}} {{party}}"),),
         ),
         Panel(
             "Full",
@@ -167,8 +172,8 @@ DASHBOARDS: Final[dict[str, tuple[Panel, ...]]] = {
         ),
     ),
     "shops": (
-        Panel("Live calls", "By shop.", "short", (("sipshop_calls_active", "{{shop}}"),)),
-        Panel("Phones", "Bindings that are registered.", "short", (("sipshop_registrations", "{{shop}}"),)),
+        Panel("Live calls", "By shop.", "short", (("sipshop_calls_active", "{{tenant}} {{shop}}"),)),
+        Panel("Phones", "Bindings that are registered.", "short", (("sipshop_registrations", "{{tenant}} {{shop}}"),)),
         Panel(
             "Shops without a phone",
             "Those with booths that authenticate by address never have one.",

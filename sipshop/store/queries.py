@@ -349,10 +349,11 @@ TRUNKS: Final = _world(trunks)
 ROUTES: Final = _world(routes)
 OPERATORS: Final = _world(operators)
 
-# A deck has every version that it ever had; the latest is in force.
+# A deck has every version that it ever had; the latest is in force, but for one without a place, whose rates are still
+# being written.
 _LATEST: Final = (
     select(decks.c.tenant, decks.c.name, func.max(decks.c.version).label("version"))
-    .where(decks.c.tenant == bindparam("tenant"))
+    .where(decks.c.tenant == bindparam("tenant"), decks.c.position >= 0)
     .group_by(decks.c.tenant, decks.c.name)
     .subquery("latest")
 )

@@ -606,11 +606,19 @@ def deck(row: Row, rates: Iterable[Rate]) -> RateDeck:
 
 def rate_values(tenant: str, deck: RateDeck, rate: Rate) -> Values:
     """Return the row of a rate."""
-    return (
-        {"tenant": tenant, "deck": deck.name, "version": deck.version}
-        | asdict(rate)
-        | {"forbidden": int(rate.forbidden)}
-    )
+    return {
+        "tenant": tenant,
+        "deck": deck.name,
+        "version": deck.version,
+        "prefix": rate.prefix,
+        "destination": rate.destination,
+        "connect_fee_nanos": rate.connect_fee_nanos,
+        "first_s": rate.first_s,
+        "first_price_nanos": rate.first_price_nanos,
+        "next_s": rate.next_s,
+        "next_price_nanos": rate.next_price_nanos,
+        "forbidden": int(rate.forbidden),
+    }
 
 
 def rate(row: Row) -> Rate:

@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar
 import aiosqlite
 from sqlalchemy.dialects.sqlite import insert
 
+from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
 from sipshop.proxy.routing import Trunk
@@ -40,7 +41,17 @@ from sipshop.store.schema import (
     alembic_version,
     schema_statements,
 )
-from sipshop.store.worlds import load_world, read_history, read_world
+from sipshop.store.worlds import (
+    RATES_AT_ONCE,
+    Applied,
+    DeckStaged,
+    DeckUnstaged,
+    WorldApplied,
+    load_world,
+    read_history,
+    read_world,
+    staged_decks,
+)
 from sipshop.store.writes import (
     NOTE,
     ProcessStarted,
@@ -345,17 +356,36 @@ class Store:
 
     # The world.
 
-    async def world(self, tenant: str) -> World:
-        """Return a tenant's world as it is now, but for the booths that are open."""
-        return (await self.plan_world(tenant, _unchanged))[0].after
+    async def with_world(
+        self, tenant: str, decks: Sequence[RateDeck], use: Callable[[World, History], Result]
+    ) -> Result:
+        """Return what `use` makes, on a thread of its own, of a world as it is on the disk, and of its history.
 
-    async def plan_world(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
-        """Have a change of a tenant's world planned, on a thread of its own, and return it with the history it is for.
-
-        Raises whatever `plan` raises.
+        `decks` are its decks as the reader has them, who alone changes them: the rest is read, but for the booths that
+        are open. Raises whatever `use` raises.
         """
         await self._caught_up()
-        return await asyncio.to_thread(self._planned, tenant, plan)
+        return await asyncio.to_thread(self._used, tenant, decks, use)
+
+    async def apply_world(
+        self, tenant: str, plan: Plan, history: History | None, *, author: str, at_ms: int
+    ) -> Applied:
+        """Make a world another one, all of it or nothing, as `WorldApplied` says; long decks are written before it.
+
+        Raises:
+            StoreError, BillingError: whatever that was refused with.
+        """
+        assert plan.after.tenant == tenant, "a plan is a tenant's"
+        staged = staged_decks(plan)
+        try:
+            for deck in staged:
+                for first in range(0, len(deck.rates), RATES_AT_ONCE):
+                    await self.commit(DeckStaged(tenant=tenant, deck=deck, first=first))
+            return await self.commit(WorldApplied(plan=plan, history=history, author=author, at_ms=at_ms))
+        except BaseException:
+            for deck in staged:
+                self.submit(DeckUnstaged(tenant=tenant, deck=deck))
+            raise
 
     # The disk.
 
@@ -381,14 +411,15 @@ class Store:
 
     # Helpers.
 
-    def _planned(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
+    def _used(self, tenant: str, decks: Sequence[RateDeck], use: Callable[[World, History], Result]) -> Result:
         try:
             with closing(connect_reader(self.path)) as connection:
                 connection.execute("BEGIN")
-                world, history = read_world(connection, tenant), read_history(connection, tenant)
+                world = read_world(connection, tenant, known_decks=decks)
+                history = read_history(connection, tenant)
         except sqlite3.Error as error:
             raise Unusable(self.path, str(error)) from error
-        return plan(world, history), history
+        return use(world, history)
 
     def _read(self, query: Statement, values: Mapping[str, Any] = {}) -> list[sqlite3.Row]:
         try:
@@ -458,10 +489,6 @@ class _Nothing:
 
     def apply(self, connection: sqlite3.Connection) -> None:
         """Do nothing."""
-
-
-def _unchanged(world: World, _history: History) -> Plan:
-    return Plan(before=world, after=world, changes=(), postings=(), absent=())
 
 
 def _resolve(outcome: asyncio.Future[Any], result: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
-from sqlalchemy import Table, bindparam, delete
+from sqlalchemy import Table, and_, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from sipshop.billing.deck import RateDeck
@@ -45,6 +45,12 @@ from sipshop.world import History, Opening, Plan, World
 _TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes, operators)
 
 
+#: A deck with more rates than these is written beforehand, so many at a time, so that no call waits for it.
+RATES_AT_ONCE: Final = 1_000
+#: Where a deck stands whose version is not in force yet.
+_STAGED: Final = -1
+
+
 def _put(table: Table) -> Statement:
     put = insert(table)
     rest = {column.name: put.excluded[column.name] for column in table.c if not column.primary_key}
@@ -60,11 +66,26 @@ _PUT: Final = {table.name: _put(table) for table in _TABLES}
 _REMOVE: Final = {table.name: _remove(table) for table in _TABLES}
 _KEYS: Final = {table.name: tuple(column.name for column in table.primary_key) for table in _TABLES}
 
+_the_deck = and_(
+    decks.c.tenant == bindparam("tenant"),
+    decks.c.name == bindparam("deck"),
+    decks.c.version == bindparam("version"),
+)
+_its_rates = and_(
+    rates.c.tenant == bindparam("tenant"),
+    rates.c.deck == bindparam("deck"),
+    rates.c.version == bindparam("version"),
+)
+_IS_STAGED: Final = Statement(select(decks.c.name).where(_the_deck, decks.c.position == bindparam("staged")))
+_REMOVE_DECK: Final = Statement(delete(decks).where(_the_deck))
+_REMOVE_RATES: Final = Statement(delete(rates).where(_its_rates))
+
 
 def read_world(connection: sqlite3.Connection, tenant: str, *, known_decks: Sequence[RateDeck] | None = None) -> World:
     """Return a tenant's world as it is now, but for the booths that are open.
 
-    `known_decks` are its decks where somebody has them at hand: they are by far the most of it.
+    `known_decks` are its decks where somebody has them at hand: they are by far the most of it, and nobody but the
+    process that asks changes them.
     """
     of = {"tenant": tenant}
     return World(
@@ -121,7 +142,7 @@ class WorldApplied:
     """A tenant's world becomes another one.
 
     The plan was made from the world as it was read, and from its history where something is pruned; `history` is None
-    where nothing is.
+    where nothing is. The rates of its `staged_decks` are there already.
     """
 
     waited_for: ClassVar[bool] = True
@@ -178,8 +199,6 @@ class WorldApplied:
     def _write_rows(self, connection: sqlite3.Connection) -> None:
         """Put the rows that are new or others, and then remove those that are gone, but for decks."""
         old, new = self.plan.before, self.plan.after
-        kept = {(deck.name, deck.version) for deck in old.decks}
-        fresh = replace(new, decks=tuple(deck for deck in new.decks if (deck.name, deck.version) not in kept))
         gone: list[tuple[str, list[tuple[object, ...]]]] = []
         known_rows = dict(_rows_of(old))
         for table, values in _rows_of(new):
@@ -188,8 +207,9 @@ class WorldApplied:
             _PUT[table].run_many(connection, (row for key, row in put.items() if known.get(key) != row))
             if table != decks.name:
                 gone.append((table, [key for key in known if key not in put]))
-        for values in _rates_of(fresh):
-            _INSERT[rates.name].run_many(connection, values)
+        for deck in _new_decks(self.plan):
+            if len(deck.rates) <= RATES_AT_ONCE:
+                _insert_rates(connection, deck, new.tenant, 0)
         for table, keys in reversed(gone):
             names = [f"key_{name}" for name in _KEYS[table]]
             _REMOVE[table].run_many(connection, (dict(zip(names, key, strict=True)) for key in keys))
@@ -225,6 +245,64 @@ def _opens(token: Token, plan: Plan) -> bool:
     return person is not None and not person.suspended and person == before.get(token.operator)
 
 
+def _new_decks(plan: Plan) -> list[RateDeck]:
+    """The decks of a plan whose version is a new one."""
+    kept = {(deck.name, deck.version) for deck in plan.before.decks}
+    return [deck for deck in plan.after.decks if (deck.name, deck.version) not in kept]
+
+
+def staged_decks(plan: Plan) -> list[RateDeck]:
+    """The new decks of a plan that are so long that they are written before it."""
+    return [deck for deck in _new_decks(plan) if len(deck.rates) > RATES_AT_ONCE]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeckStaged:
+    """Some rates of a deck whose version is in force only when the world is applied that has it: those from `first` on.
+
+    The first ones take the place of what an apply may have left that was not finished.
+    """
+
+    waited_for: ClassVar[bool] = True
+    tenant: str
+    deck: RateDeck
+    first: int
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Write them."""
+        if not self.first:
+            _unstage(connection, self.tenant, self.deck)
+            row = rows.deck_values(self.tenant, self.deck) | {"position": _STAGED}
+            _INSERT[decks.name].run(connection, row)
+        _insert_rates(connection, self.deck, self.tenant, self.first)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeckUnstaged:
+    """A deck that was written beforehand and is not applied after all goes; one that is in force stays."""
+
+    waited_for: ClassVar[bool] = False
+    tenant: str
+    deck: RateDeck
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Remove it."""
+        _unstage(connection, self.tenant, self.deck)
+
+
+def _unstage(connection: sqlite3.Connection, tenant: str, deck: RateDeck) -> None:
+    of = {"tenant": tenant, "deck": deck.name, "version": deck.version, "staged": _STAGED}
+    if _IS_STAGED.run(connection, of).fetchone() is not None:
+        _REMOVE_RATES.run(connection, of)
+        _REMOVE_DECK.run(connection, of)
+
+
+def _insert_rates(connection: sqlite3.Connection, deck: RateDeck, tenant: str, first: int) -> None:
+    some = enumerate(deck.rates[first : first + RATES_AT_ONCE], start=first)
+    values = (rows.rate_values(tenant, deck, rate) | {"position": position} for position, rate in some)
+    _INSERT[rates.name].run_many(connection, values)
+
+
 def load_world(connection: sqlite3.Connection, world: World, *, at_ms: int) -> None:
     """Insert a new tenant's world, inside a transaction; see `Store.load`."""
     if any(row["tenant"] == world.tenant for row in queries.TENANTS.run(connection, {})):
@@ -232,8 +310,9 @@ def load_world(connection: sqlite3.Connection, world: World, *, at_ms: int) -> N
     _check_conflicts(connection, world)
     for table, values in _rows_of(world):
         _INSERT[table].run_many(connection, values)
-    for values in _rates_of(world):
-        _INSERT[rates.name].run_many(connection, values)
+    for deck in world.decks:
+        for first in range(0, len(deck.rates), RATES_AT_ONCE):
+            _insert_rates(connection, deck, world.tenant, first)
     openings = {opening.party: opening for opening in world.openings}
     for party in world.parties:
         if party.parent is not None:
@@ -299,11 +378,6 @@ def _rows_of(world: World) -> Iterator[tuple[str, list[Values]]]:
     yield trunks.name, _numbered(map(rows.trunk_values, world.trunks))
     yield routes.name, _numbered(map(rows.route_values, world.routes))
     yield operators.name, _numbered(map(rows.operator_values, world.operators))
-
-
-def _rates_of(world: World) -> Iterator[list[Values]]:
-    for deck in world.decks:
-        yield _numbered(rows.rate_values(world.tenant, deck, rate) for rate in deck.rates)
 
 
 def _numbered(values: Iterable[Values]) -> list[Values]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,7 +16,7 @@ from sipshop.billing.quote import Answer, Quote, quoted
 from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.numbers import BadNumber, NumberRules
 from sipshop.proxy.routing import Trunk
-from sipshop.store import Store, Token, WorldApplied, opening_transfer
+from sipshop.store import Store, Token, opening_transfer
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import UnknownBooth, UnknownDeck
@@ -96,18 +97,22 @@ class Worlds:
             StoreError: nothing was written.
         """
         async with self._changing:
-            offers = [live.offer for live in self._calls if live.tenant == tenant]
-            booths = frozenset(offer.booth.name for offer in offers)
-            shops = frozenset(offer.shop.name for offer in offers)
+            with _uncollected():
+                return await self._apply(tenant, text, filename, author=author, dry_run=dry_run, prune=prune)
 
-            def planned(world: World, history: History) -> Plan:  # on a thread of its own
-                busy = replace(history, booths=history.booths | booths, shops=history.shops | shops)
-                return plan_world(text, filename, world, history=busy, prune=prune)
+    async def _apply(self, tenant: str, text: str, filename: str, *, author: str, dry_run: bool, prune: bool) -> Plan:
+        offers = [live.offer for live in self._calls if live.tenant == tenant]
+        booths = frozenset(offer.booth.name for offer in offers)
+        shops = frozenset(offer.shop.name for offer in offers)
 
-            plan, history = await self._store.plan_world(tenant, planned)
-            if not dry_run and plan.changes:
-                await self._do(plan, history if prune else None, author)
-            return plan
+        def planned(world: World, history: History) -> tuple[Plan, History]:
+            busy = replace(history, booths=history.booths | booths, shops=history.shops | shops)
+            return plan_world(text, filename, world, history=busy, prune=prune), history
+
+        plan, history = await self._store.with_world(tenant, self._directory.world(tenant).decks, planned)
+        if not dry_run and plan.changes:
+            await self._do(plan, history if prune else None, author)
+        return plan
 
     async def _do(self, plan: Plan, history: History | None, author: str) -> None:
         tenant = plan.after.tenant
@@ -115,9 +120,7 @@ class Worlds:
         unlimit = self._limit(plan)
         reopen = self._close(disabled)
         try:
-            applied = await self._store.commit(
-                WorldApplied(plan=plan, history=history, author=author, at_ms=self._utc_ms())
-            )
+            applied = await self._store.apply_world(tenant, plan, history, author=author, at_ms=self._utc_ms())
         except Exception:
             unlimit()
             reopen()
@@ -138,7 +141,8 @@ class Worlds:
     def _limit(self, plan: Plan) -> Callable[[], None]:
         """Lower and raise credit limits: from now on nobody is granted more than will be allowed."""
         tenant = plan.after.tenant
-        accounts = {opening.party: self._account(plan.before, opening.party) for opening in plan.new_limits}
+        names = _accounts(plan.before)
+        accounts = {opening.party: names[opening.party] for opening in plan.new_limits}
         return self._accounts.limit(
             tenant,
             {accounts[opening.party]: opening.credit_limit_micros for opening in plan.new_limits},
@@ -148,26 +152,23 @@ class Worlds:
             },
         )
 
-    def _account(self, world: World, party: str) -> str:
-        parent = next(each.parent for each in world.parties if each.name == party)
-        assert parent is not None, "the provider has no account"
-        return customer(party, parent)
-
     def _open_accounts(self, plan: Plan) -> None:
         ledger = self._accounts.ledger(plan.after.tenant)
+        before, after = _accounts(plan.before), _accounts(plan.after)
         for party, opening in plan.new_accounts:
-            name = self._account(plan.after, party.name)
-            ledger.open(name, opening.currency, balance=0, credit_limit=opening.credit_limit_micros)
+            ledger.open(after[party.name], opening.currency, balance=0, credit_limit=opening.credit_limit_micros)
         parties = {party.name: party for party in plan.after.parties}
         for opening in plan.postings:
             ledger.apply(opening_transfer(parties[opening.party], opening))
-        for party in plan.before.parties:
-            if party.name not in parties:
-                ledger.close(self._account(plan.before, party.name))
+        for name in before.keys() - parties.keys():
+            ledger.close(before[name])
 
     async def export(self, tenant: str) -> str:
         """The text of a tenant's world, passwords masked: applied, it changes nothing."""
-        return export_world(await self._store.world(tenant))
+        async with self._changing:
+            with _uncollected():
+                decks = self._directory.world(tenant).decks
+                return await self._store.with_world(tenant, decks, lambda world, _: export_world(world))
 
     def operators(self, tenant: str) -> tuple[Operator, ...]:
         """The people of a tenant's parties."""
@@ -258,6 +259,26 @@ class Worlds:
             talk_s=talk_s,
             most_s=self._most_s,
         )
+
+
+def _accounts(world: World) -> dict[str, str]:
+    """The account of each party with the one above it, by its name; the provider has none."""
+    return {party.name: customer(party.name, party.parent) for party in world.parties if party.parent is not None}
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector away while a world is read or written.
+
+    A text of 10 MB becomes millions of objects for a while, in no cycle, and each time the collector went through them
+    calls would stand still for up to a second.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # a world lives long: it is not gone through either, and goes without the collector
+        gc.enable()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,19 +177,15 @@ def _left(
     booths = [replace(booth, disabled=True) for booth in booths if booth.name in history.booths]
     needed = history.shops | {booth.shop for booth in booths}
     shops = [shop for shop in shops if shop.name in needed]
-    needed_parties = history.parties | {shop.owner for shop in shops}
-    for party in parties:
-        if party.name in needed_parties:
-            needed_parties |= {above.name for above in _above(party, before.parties)}
+    needed_parties = {party.name for party in parties} & (history.parties | {shop.owner for shop in shops})
+    parents = {party.name: party.parent for party in before.parties}
+    for name in tuple(needed_parties):
+        above = parents[name]
+        while above is not None and above not in needed_parties:
+            needed_parties.add(above)
+            above = parents[above]
     stopped = (replace(party, suspender=party.suspender or before.tenant) for party in parties)
     return booths, shops, [party for party in stopped if party.name in needed_parties]
-
-
-def _above(party: Party, parties: Iterable[Party]) -> Iterator[Party]:
-    by_name = {each.name: each for each in parties}
-    while party.parent is not None:
-        party = by_name[party.parent]
-        yield party
 
 
 def _versioned(before: Iterable[RateDeck], wanted: Iterable[RateDeck]) -> Iterator[RateDeck]:

@@ -6,7 +6,7 @@ Passwords are masked. Every text stands in double quotes with JSON's escapes, wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sipshop.billing.deck import Rate, RateDeck
 from sipshop.billing.guard import PPM, WARN_OF_LOSSES, LossGuard
@@ -41,7 +41,10 @@ def _lines(world: World) -> Iterator[str]:
     yield from _listed("decks", (_deck(deck) for deck in world.decks))
     yield from _list("trunks", map(_trunk, world.trunks))
     yield from _list("routes", map(_route, world.routes))
-    yield from _listed("shops", (_shop(shop, world.booths) for shop in world.shops))
+    booths: dict[str, list[Booth]] = {}
+    for booth in world.booths:
+        booths.setdefault(booth.shop, []).append(booth)
+    yield from _listed("shops", (_shop(shop, booths.get(shop.name, ())) for shop in world.shops))
     yield from _list("operators", map(_operator, world.operators))
 
 
@@ -115,7 +118,7 @@ def _route(route: Route) -> Mapping[str, Value]:
     return {"party": route.party, "prefix": route.prefix, "trunks": _Raw(f"[{', '.join(choices)}]")}
 
 
-def _shop(shop: Shop, booths: tuple[Booth, ...]) -> Iterator[str]:
+def _shop(shop: Shop, booths: Iterable[Booth]) -> Iterator[str]:
     numbers = shop.numbers
     for key, value in {
         "name": shop.name,
@@ -129,7 +132,7 @@ def _shop(shop: Shop, booths: tuple[Booth, ...]) -> Iterator[str]:
         "digest": _texts(algorithm.value for algorithm in shop.digest),
     }.items():
         yield f"{key}: {_value(value)}"
-    yield from _list("booths", (_booth(booth) for booth in booths if booth.shop == shop.name))
+    yield from _list("booths", map(_booth, booths))
 
 
 def _booth(booth: Booth) -> Mapping[str, Value]:

@@ -96,7 +96,7 @@ def _world(top: Section, onto: World | None) -> World:
         parties=tuple(parties.parties),
         shops=tuple(shops.shops),
         booths=tuple(shops.booths),
-        decks=decks.decks,
+        decks=tuple(decks.decks.values()),
         trunks=trunks,
         routes=routes,
         open_booths=frozenset(shops.open_booths),
@@ -133,14 +133,14 @@ class _Names:
 
     def refer(self, section: Section, key: str, name: str) -> None:
         if name and name not in self._lines:
-            section.fault(key, f"there is no {self._what} named {shown(name)}{nearest(name, self._lines)}")
+            section.fault(key, f"there is no {self._what} named {shown(name)}{section.nearest(name, self._lines)}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Decks:
-    """The decks that could be read, and the names of all."""
+    """The decks that could be read, by name, and the names of all."""
 
-    decks: tuple[RateDeck, ...]
+    decks: Mapping[str, RateDeck]
     names: _Names
 
     def refer(self, section: Section) -> str:
@@ -151,11 +151,11 @@ class _Decks:
 
     def currency(self, name: str) -> str:
         """Return the currency of a deck, or an empty text where the deck is wrong, which is told already."""
-        return next((deck.currency for deck in self.decks if deck.name == name), "")
+        return self.decks[name].currency if name in self.decks else ""
 
 
 def _decks(top: Section) -> _Decks:
-    decks: list[RateDeck] = []
+    decks: dict[str, RateDeck] = {}
     names = _Names("deck")
     for section in top.sections("decks"):
         name = section.text("name", check=_name)
@@ -167,8 +167,8 @@ def _decks(top: Section) -> _Decks:
         section.not_yet(*_DECK_FIELDS_TO_COME)
         section.end()
         if section.sound:
-            decks.append(RateDeck(name, currency, rates, rounding=rounding, duration_round=duration_round))
-    return _Decks(tuple(decks), names)
+            decks[name] = RateDeck(name, currency, rates, rounding=rounding, duration_round=duration_round)
+    return _Decks(decks, names)
 
 
 def _rounding(deck: Section, currency: str) -> Rounding:
@@ -225,20 +225,21 @@ class _Parties:
     parties: list[Party] = field(default_factory=list)
     openings: list[Opening] = field(default_factory=list)
     names: _Names = field(default_factory=lambda: _Names("party"))
+    by_kind: dict[Kind, dict[str, Party]] = field(default_factory=lambda: {kind: {} for kind in Kind})
     sections: dict[str, Section] = field(default_factory=dict)
 
     def read(self, top: Section, guard: LossGuard) -> None:
         known = self.known.parties.get(self.tenant)
-        self.parties.append(
-            Party(
-                tenant=self.tenant,
-                name=self.tenant,
-                kind=Kind.PROVIDER,
-                parent=None,
-                guard=guard,
-                suspender=known.suspender if known is not None else None,
-            )
+        provider = Party(
+            tenant=self.tenant,
+            name=self.tenant,
+            kind=Kind.PROVIDER,
+            parent=None,
+            guard=guard,
+            suspender=known.suspender if known is not None else None,
         )
+        self.parties.append(provider)
+        self.by_kind[Kind.PROVIDER][self.tenant] = provider
         for section in top.sections("resellers", required=False):
             self._read(section, Kind.RESELLER)
         for section in top.sections("owners"):
@@ -268,17 +269,17 @@ class _Parties:
         if not name or name in self.sections:
             return
         self.sections[name] = section
-        self.parties.append(
-            Party(
-                tenant=self.tenant,
-                name=name,
-                kind=kind,
-                parent=parent,
-                deck=deck,
-                guard=guard,
-                suspender=suspender,
-            )
+        party = Party(
+            tenant=self.tenant,
+            name=name,
+            kind=kind,
+            parent=parent,
+            deck=deck,
+            guard=guard,
+            suspender=suspender,
         )
+        self.parties.append(party)
+        self.by_kind[kind][name] = party
         self.openings.append(opening)
 
     def _suspender(self, section: Section, known: Party | None) -> str | None:
@@ -318,9 +319,9 @@ class _Parties:
         return name
 
     def _refer(self, section: Section, key: str, name: str, kind: Kind) -> Party | None:
-        known = {party.name: party for party in self.parties if party.kind is kind}
+        known = self.by_kind[kind]
         if name and name not in known:
-            section.fault(key, f"there is no {kind} named {shown(name)}{nearest(name, known)}")
+            section.fault(key, f"there is no {kind} named {shown(name)}{section.nearest(name, known)}")
         return known.get(name)
 
     def _check_currencies(self) -> None:
@@ -357,17 +358,21 @@ def reached(
     by_party: dict[str, list[Route]] = {}
     for route in routes:
         by_party.setdefault(route.party, []).append(route)
+    below: dict[str, list[Trunk]] = {}  # the trunks of all owners below one party, which are the same
     for owner in by_name.values():
         if owner.kind is Kind.OWNER and owner.deck is not None:
-            names = {name: None for route in _reachable(owner, by_name, by_party) for name, _, _ in route.choices}
-            yield from ((owner, by_trunk[name]) for name in names if name in by_trunk)
+            seller = owner.parent or ""
+            if seller not in below:
+                names = {name: None for route in _reachable(seller, by_name, by_party) for name, _, _ in route.choices}
+                below[seller] = [by_trunk[name] for name in names if name in by_trunk]
+            yield from ((owner, trunk) for trunk in below[seller])
 
 
-def _reachable(owner: Party, parties: Mapping[str, Party], routes: Mapping[str, Sequence[Route]]) -> Iterator[Route]:
-    """Yield the routes that a call of this owner may take: those that no route of a nearer party stands before."""
+def _reachable(seller: str, parties: Mapping[str, Party], routes: Mapping[str, Sequence[Route]]) -> Iterator[Route]:
+    """Yield the routes that a call below this party may take: those that no route of a nearer one stands before."""
     nearer: set[str] = set()
     passed: set[str] = set()
-    party = parties.get(owner.parent or "")
+    party = parties.get(seller)
     while party is not None and party.name not in passed:  # a circle is told already
         passed.add(party.name)
         own = routes.get(party.name, ())

@@ -8,10 +8,10 @@ import asyncio
 import itertools
 import socket
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import httpx
 import uvicorn
@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sipshop.billing.cdr import utc_text
+from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import (
     POSTPAID,
     Bill,
@@ -48,7 +49,7 @@ from sipshop.console.events import Hub
 from sipshop.console.tokens import hash_token
 from sipshop.metrics import Metrics
 from sipshop.sip.timers import Timers
-from sipshop.store import AccountState, Applied, CdrPlace, Store, Token, UnknownOperator, WorldApplied
+from sipshop.store import AccountState, Applied, CdrPlace, Store, Token, UnknownOperator
 from sipshop.store.audit import Violation
 from sipshop.store.errors import NothingToPay, UnknownPlace
 from sipshop.switch import (
@@ -73,6 +74,8 @@ TENANT = "acme"
 TOKEN = "sipshop_the-token-of-acme"
 STRANGER = "sipshop_the-token-of-another-provider"
 OPENED_AT_MS = 1_767_225_599_007
+
+Made = TypeVar("Made")
 
 
 def token_of(token: str, *, tenant: str = TENANT, party: str, role: str, shop: str | None = None) -> Token:
@@ -179,17 +182,16 @@ class MemoryWorlds(Worlds):
         )
         self.failure: Exception | None = None
 
-    async def world(self, tenant: str) -> World:
-        assert tenant == TENANT
-        return self.stored
+    async def with_world(self, tenant: str, decks: Sequence[RateDeck], use: Callable[[World, History], Made]) -> Made:
+        assert (tenant, decks) == (TENANT, self.stored.decks)
+        return use(self.stored, History())
 
-    async def plan_world(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
-        return plan(await self.world(tenant), History()), History()
-
-    async def commit(self, write: WorldApplied) -> Applied:
+    async def apply_world(self, tenant: str, plan: Plan, _history: History, *, author: str, at_ms: int) -> Applied:
+        assert tenant == plan.after.tenant
+        assert (bool(author), at_ms) == (True, OPENED_AT_MS)
         if self.failure is not None:
             raise self.failure
-        self.stored = write.plan.after
+        self.stored = plan.after
         return Applied()
 
 
@@ -566,7 +568,7 @@ class MemoryDesk:
 def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> FastAPI:
     """The API over a desk in memory, with the tokens above and the real metrics."""
     metrics = Metrics(version="1.2.3")
-    metrics.expect(shops=["center"], carriers=["demo"])
+    metrics.expect(TENANT, shops=["center"], trunks=["demo"])
     return make_api(desk, metrics, hub or Hub(), idle_tracer(), version="1.2.3", utc_ms=lambda: OPENED_AT_MS)
 
 

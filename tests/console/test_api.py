@@ -145,7 +145,7 @@ def test_not_ready_says_why_and_is_alive_all_the_same(desk: MemoryDesk, anyone: 
 def test_metrics_need_no_token(anyone: Caller) -> None:
     answer = anyone.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert 'sipshop_calls_active{shop="center"} 0.0' in answer.text
+    assert 'sipshop_calls_active{shop="center",tenant="acme"} 0.0' in answer.text
 
 
 # Who is there

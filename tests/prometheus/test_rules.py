@@ -18,6 +18,15 @@ def alerts() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
+def exported() -> dict[str, set[str]]:
+    """The labels of every series by its name: of the page that another test holds against the server."""
+    page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| `(sipshop_\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", page, re.MULTILINE)
+    labels = {name: set(names.split(",")) - {""} for name, names, _ in found}
+    buckets = {f"{name}_bucket": labels[name] | {"le"} for name, _, kind in found if kind == "histogram"}
+    return labels | buckets | {"up": {"job", "instance"}}
+
+
 def promtool(*words: str | Path) -> None:
     done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -31,6 +40,14 @@ def test_promtool_takes_the_configuration() -> None:
 @pytest.mark.wire
 def test_alerts_fire_when_they_should_and_not_before() -> None:
     promtool("test", "rules", TESTS)
+
+
+def test_the_series_of_these_tests_are_those_that_the_server_has() -> None:
+    known = exported()
+    for test in yaml.safe_load(TESTS.read_text(encoding="utf-8"))["tests"]:
+        for each in test["input_series"]:
+            name, _, labels = each["series"].partition("{")
+            assert set(re.findall(r"(\w+)=", labels)) == known[name], each["series"]
 
 
 def test_every_alert_is_tested_both_ways() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from sipshop.billing.cdr import Cdr
+from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import BoothSession
 from sipshop.facts import Fact, RequestRefused
 from sipshop.sip.digest import answer
@@ -24,7 +25,7 @@ from sipshop.sip.useragent import Output
 from sipshop.store import AccountState, CallSettled, LiveCall, Store, StoreError, Token, Unwritable, queries, rows
 from sipshop.store.connect import connect_writer
 from sipshop.store.journal import Done, Write
-from sipshop.store.worlds import load_world, read_history, read_world
+from sipshop.store.worlds import Applied, WorldApplied, load_world, read_history, read_world
 from sipshop.switch import Directory, Options, Switch
 from sipshop.world import History, Plan, World, parse_world
 from tests.sip.peers import FORGETTING_S, OFFER, Network, Peer, Phone, Recorder
@@ -166,12 +167,21 @@ class MemoryStore:
         found = self._read(queries.DEAD_CALLS, process=process)
         return [(rows.live_call(row), row["mono_ms"]) for row in found]
 
-    async def world(self, tenant: str) -> World:
+    def world(self, tenant: str) -> World:
+        """A tenant's world as it is in the database."""
         return read_world(self.connection, tenant)
 
-    async def plan_world(self, tenant: str, plan: Callable[[World, History], Plan]) -> tuple[Plan, History]:
-        history = read_history(self.connection, tenant)
-        return plan(await self.world(tenant), history), history
+    async def with_world(
+        self, tenant: str, decks: Sequence[RateDeck], use: Callable[[World, History], Result]
+    ) -> Result:
+        assert decks == self.world(tenant).decks
+        return use(self.world(tenant), read_history(self.connection, tenant))
+
+    async def apply_world(
+        self, tenant: str, plan: Plan, history: History | None, *, author: str, at_ms: int
+    ) -> Applied:
+        assert tenant == plan.after.tenant
+        return await self.commit(WorldApplied(plan=plan, history=history, author=author, at_ms=at_ms))
 
     def version(self, session_id: int) -> int:
         """The version of a booth session's bill."""

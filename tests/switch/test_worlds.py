@@ -47,7 +47,7 @@ def apply(house: House, text: str, *, dry_run: bool = False, prune: bool = False
 
 
 def stored(house: House) -> World:
-    return at_once(house.memory.world(TENANT))
+    return house.memory.world(TENANT)
 
 
 def refusal(house: House, number: str) -> int | None:

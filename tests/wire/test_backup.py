@@ -13,7 +13,7 @@ from .harness import ROOT, Server, Sipp, free_port, until
 
 pytestmark = pytest.mark.wire
 
-RATE, CALLS = 20, 120
+RATE, CALLS = 20, 240
 
 
 def sipshop(*words: str | Path) -> str:

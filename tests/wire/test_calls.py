@@ -198,7 +198,7 @@ def runs(shop: Shop) -> Iterator[dict[str, Sipp]]:
 
 def test_a_registered_phone_is_counted_until_it_leaves(shop: Shop, runs: dict[str, Sipp]) -> None:
     until(lambda: shop.server.booth("register")["registered"] == 1, "a binding of the booth")
-    assert shop.server.metrics()['sipshop_registrations{shop="Corner"}'] >= 1
+    assert shop.server.metrics()['sipshop_registrations{shop="Corner",tenant="Wire Telecom"}'] >= 1
     runs["register"].passed()
     assert shop.server.booth("register")["registered"] == 0
 
@@ -264,8 +264,8 @@ def test_the_series_count_what_happened(shop: Shop, runs: dict[str, Sipp]) -> No
         run.passed()
     until(lambda: not live(shop.server), "the end of all calls")
     samples = shop.server.metrics()
-    assert samples['sipshop_calls_total{carrier="carrier",result="answered"}'] >= 30
-    assert samples['sipshop_calls_total{carrier="carrier",result="busy"}'] >= 1
+    assert samples['sipshop_calls_total{carrier="carrier",result="answered",tenant="Wire Telecom"}'] >= 30
+    assert samples['sipshop_calls_total{carrier="carrier",result="busy",tenant="Wire Telecom"}'] >= 1
     assert samples['sipshop_refused_total{cause="locked",status="403"}'] >= 1
     assert samples['sipshop_refused_total{cause="suspended",status="403"}'] >= 1
     assert samples['sipshop_refused_total{cause="no_rate",status="404"}'] >= 1

@@ -181,7 +181,10 @@ def test_112_reaches_the_carrier_whatever_is_wrong_with_us(tmp_path: Path) -> No
                 known = password("suspended")
                 with Sipp("call", tmp_path, to=server.sip, booth="suspended", password=known, number="112") as booth:
                     booth.passed()
-                assert server.metrics()['sipshop_calls_total{carrier="carrier",result="answered"}'] == 1
+                assert (
+                    server.metrics()['sipshop_calls_total{carrier="carrier",result="answered",tenant="Wire Telecom"}']
+                    == 1
+                )
                 # what has to be paid for cannot be answered now, but is not refused beforehand either
                 known = password("one")
                 with Sipp("unwritable", tmp_path, to=server.sip, booth="one", password=known, number=NUMBER) as booth:
