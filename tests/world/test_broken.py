@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sipshop import cli, config
+from sipshop.cli import worlds
 from sipshop.world import WorldErrors, parse_world
 from tests.console.memory import TOKEN, WORLD_TEXT, MemoryDesk, memory_api, serving
 
@@ -199,4 +200,4 @@ def test_ten_megabytes_of_errors_are_read_in_bounded_time() -> None:
 
 
 def test_the_limits_of_both_ends_are_one() -> None:
-    assert cli.MAX_WORLD_BYTES == config.MAX_BYTES
+    assert worlds.MAX_WORLD_BYTES == config.MAX_BYTES
