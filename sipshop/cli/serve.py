@@ -13,7 +13,7 @@ from sipshop import __version__
 from sipshop.cli.ask import Server
 from sipshop.cli.codes import DONE, USAGE, WRONG
 from sipshop.cli.options import Json, wants_json
-from sipshop.cli.screen import clean, complain, print_json
+from sipshop.cli.screen import clean, complain, print_json, progress
 
 DEFAULT_WORLD: Final = Path("conf/demo.yaml")
 
@@ -124,7 +124,8 @@ def examine(
         for problem in errors.errors:
             complain(str(problem))
         raise typer.Exit(USAGE) from None
-    findings = examine_all(wanted)
+    with progress("Asks name servers and carriers"):
+        findings = examine_all(wanted)
     if wants_json(context, as_json):
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:

@@ -36,7 +36,7 @@ def backup(database: Path, target: Path, tell: Tell = tell_nobody) -> None:
     """
     if target.exists():
         raise InTheWay(f"{target} is there already: name a new file for the backup")
-    _check(database)
+    check(database)
     copy(database, target, tell)
 
 
@@ -53,7 +53,7 @@ def restore(source: Path, database: Path, *, replace: bool, tell: Tell = tell_no
         NewerSchema, OlderSchema: another sipshop made it, whose databases are not read or brought forward.
         Unwritable: the folder cannot be written; then the database is as it was.
     """
-    _check(source, whole=True)
+    check(source, whole=True)
     _make_folder(database.parent)
     lock = InstanceLock.taken(database.absolute())
     try:
@@ -116,8 +116,13 @@ def _copy_pages(database: Path, part: Path, tell: Tell) -> None:
             raise Unusable(database, str(error)) from error
 
 
-def _check(database: Path, *, whole: bool = False) -> None:
-    """Refuse what is no database of ours; look at every page of it if it is to be `whole`."""
+def check(database: Path, *, whole: bool = False) -> None:
+    """Refuse what is no database of ours, or of an older sipshop; look at every page of it if it is to be `whole`.
+
+    Raises:
+        Unusable: it is not there, damaged, or none of ours.
+        NewerSchema, OlderSchema: another sipshop made it, whose databases are not read or brought forward.
+    """
     try:
         with closing(connect_reader(database)) as connection:
             try:
