@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 from typer.testing import CliRunner, Result
 
 from sipshop import cli
@@ -27,18 +28,20 @@ PRINTS_NOTHING: Final = {"demo", "serve", "carrier"}
 FOREIGN: Final = "[red]\x1b[2J\u202e[link=x]"
 
 
-def named(app: typer.Typer, before: str = "") -> Iterator[str]:
+def named() -> Iterator[str]:
     """Every command, as it is typed."""
-    command = typer.main.get_command(app)
-    for name, one in getattr(command, "commands", {}).items():
-        inside = getattr(one, "commands", None)
-        if inside is None:
-            yield f"{before}{name}"
+    top = typer.main.get_command(cli.app)
+    assert isinstance(top, TyperGroup)
+    context = typer.Context(top)
+    for name in top.list_commands(context):
+        command = top.get_command(context, name)
+        if isinstance(command, TyperGroup):
+            yield from (f"{name} {each}" for each in command.commands)
         else:
-            yield from (f"{name} {each}" for each in inside)
+            yield name
 
 
-COMMANDS: Final = sorted(named(cli.app))
+COMMANDS: Final = sorted(named())
 
 
 @pytest.fixture(scope="module")

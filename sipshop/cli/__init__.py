@@ -8,14 +8,15 @@ heavy is imported where it is needed, so that `sipshop booth list` answers at on
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
 from sipshop import __version__
-from sipshop.cli import calls, desk, keeping, ladder, parties, prices, records, serve, tokens, trunks, worlds
 from sipshop.cli.ask import DEFAULT_TOKEN_FILE, NotLetIn, Refused, Unanswered
 from sipshop.cli.codes import AUDIT_EXIT_CODES, DOCTOR_EXIT_CODES, EXIT_CODES, FILE_EXIT_CODES, REFUSED, UNREACHABLE
 from sipshop.cli.options import DEFAULT_URL, Json, Settings
@@ -25,8 +26,52 @@ OLDEST_PYTHON: Final = (3, 11)
 NEWEST_PYTHON: Final = (3, 13)
 
 
+#: Where each command is: in which module, under which name, and its exit codes; a group tells those of its commands.
+_PLACES: Final = {
+    "demo": ("serve", "demo", EXIT_CODES),
+    "serve": ("serve", "serve", EXIT_CODES),
+    "check-config": ("serve", "check_config", EXIT_CODES),
+    "doctor": ("serve", "examine", DOCTOR_EXIT_CODES),
+    "reload": ("serve", "reload_configuration", EXIT_CODES),
+    "carrier": ("serve", "run_carrier", EXIT_CODES),
+    "apply": ("worlds", "apply_world", EXIT_CODES),
+    "export-world": ("worlds", "export_world", EXIT_CODES),
+    "booth": ("desk", "booths", EXIT_CODES),
+    "session": ("desk", "sessions", EXIT_CODES),
+    "calls": ("calls", "show_calls", EXIT_CODES),
+    "cdr": ("records", "cdrs", EXIT_CODES),
+    "party": ("parties", "parties", EXIT_CODES),
+    "operator": ("parties", "operators", EXIT_CODES),
+    "trunk": ("trunks", "trunks", EXIT_CODES),
+    "deck": ("prices", "decks", EXIT_CODES),
+    "quote": ("prices", "show_quote", EXIT_CODES),
+    "trace": ("ladder", "trace_messages", EXIT_CODES),
+    "token": ("tokens", "tokens", EXIT_CODES),
+    "audit": ("keeping", "audit", AUDIT_EXIT_CODES),
+    "backup": ("keeping", "backup", FILE_EXIT_CODES),
+    "restore": ("keeping", "restore", FILE_EXIT_CODES),
+    "version": ("serve", "show_version", EXIT_CODES),
+}
+
+
 class Commands(TyperGroup):
-    """All commands; one that the server does not do, or does not answer, ends with a line and its exit code."""
+    """All commands, each made when it is asked for: that of all of them would be a good part of the time they take.
+
+    One that the server does not do, or does not answer, ends with a line and its exit code.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands, as the help has them."""
+        del ctx
+        return list(_PLACES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Make a command; for a name that is none all of them, so that the one that was meant can be told."""
+        del ctx
+        for name in [cmd_name] if cmd_name in _PLACES else _PLACES:
+            if name not in self.commands:
+                self.commands[name] = made(name)
+        return self.commands.get(cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -36,6 +81,17 @@ class Commands(TyperGroup):
             fail(REFUSED, str(refusal))
         except (Unanswered, NotLetIn) as problem:
             fail(UNREACHABLE, str(problem))
+
+
+def made(name: str) -> Any:
+    """The command of that name, or the group of commands."""
+    module, attribute, exit_codes = _PLACES[name]
+    found = getattr(import_module(f"{__name__}.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        return get_group(found)
+    alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+    alone.command(name, epilog=exit_codes)(found)
+    return get_command(alone)
 
 
 app = typer.Typer(
@@ -98,35 +154,3 @@ def settings(
     """Take the options that stand before the command."""
     del version  # its callback has ended the program
     context.obj = Settings(url, token, token_file, as_json)
-
-
-for _name, _command, _epilog in (
-    ("demo", serve.demo, EXIT_CODES),
-    ("serve", serve.serve, EXIT_CODES),
-    ("check-config", serve.check_config, EXIT_CODES),
-    ("doctor", serve.examine, DOCTOR_EXIT_CODES),
-    ("reload", serve.reload_configuration, EXIT_CODES),
-    ("carrier", serve.run_carrier, EXIT_CODES),
-    ("apply", worlds.apply_world, EXIT_CODES),
-    ("export-world", worlds.export_world, EXIT_CODES),
-    ("calls", calls.show_calls, EXIT_CODES),
-    ("quote", prices.show_quote, EXIT_CODES),
-    ("trace", ladder.trace_messages, EXIT_CODES),
-    ("audit", keeping.audit, AUDIT_EXIT_CODES),
-    ("backup", keeping.backup, FILE_EXIT_CODES),
-    ("restore", keeping.restore, FILE_EXIT_CODES),
-    ("version", serve.show_version, EXIT_CODES),
-):
-    app.command(_name, epilog=_epilog)(_command)
-
-for _name, _group in (
-    ("booth", desk.booths),
-    ("session", desk.sessions),
-    ("party", parties.parties),
-    ("operator", parties.operators),
-    ("cdr", records.cdrs),
-    ("deck", prices.decks),
-    ("trunk", trunks.trunks),
-    ("token", tokens.tokens),
-):
-    app.add_typer(_group, name=_name)

@@ -11,13 +11,11 @@ import typer
 
 from sipshop.cli.ask import Refused, Server, segment
 from sipshop.cli.codes import EXIT_CODES, REFUSED
-from sipshop.cli.options import Json, Key, wants_json
+from sipshop.cli.options import Json, Key, group, wants_json
 from sipshop.cli.screen import add_row, clean, clock, complain, make_table, name_table, print_json, print_table, program
 
-booths = typer.Typer(help="Booths: who may call.", no_args_is_help=True, epilog=EXIT_CODES)
-sessions = typer.Typer(
-    help="Booth sessions: what a customer owes, and paying it.", no_args_is_help=True, epilog=EXIT_CODES
-)
+booths = group("booth", "Booths: who may call.")
+sessions = group("session", "Booth sessions: what a customer owes, and paying it.")
 
 
 @booths.command("list", epilog=EXIT_CODES)

@@ -8,6 +8,8 @@ from typing import Annotated, Final
 
 import typer
 
+from sipshop.cli.codes import EXIT_CODES
+
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 AMOUNTS_BELOW_ZERO: Final = {"ignore_unknown_options": True}  # -5.00 is no option
 
@@ -36,3 +38,10 @@ def wants_json(context: typer.Context, as_json: bool) -> bool:
     """Whether --json stands before the command or after it."""
     settings: Settings = context.obj
     return as_json or settings.as_json
+
+
+def group(name: str, about: str) -> typer.Typer:
+    """An empty group of commands."""
+    return typer.Typer(
+        name=name, help=about, no_args_is_help=True, epilog=EXIT_CODES, rich_markup_mode=None, add_completion=False
+    )

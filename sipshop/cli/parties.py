@@ -9,13 +9,11 @@ import typer
 
 from sipshop.cli.ask import Server, segment
 from sipshop.cli.codes import EXIT_CODES
-from sipshop.cli.options import AMOUNTS_BELOW_ZERO, Json, Key, Reason, wants_json
+from sipshop.cli.options import AMOUNTS_BELOW_ZERO, Json, Key, Reason, group, wants_json
 from sipshop.cli.screen import add_row, clean, clock, make_table, print_facts, print_json, print_table
 
-parties = typer.Typer(
-    help="Parties: provider, resellers, owners; their accounts.", no_args_is_help=True, epilog=EXIT_CODES
-)
-operators = typer.Typer(help="Operators: the people of the parties.", no_args_is_help=True, epilog=EXIT_CODES)
+parties = group("party", "Parties: provider, resellers, owners; their accounts.")
+operators = group("operator", "Operators: the people of the parties.")
 
 
 @parties.command("list", epilog=EXIT_CODES)

@@ -9,10 +9,10 @@ import typer
 
 from sipshop.cli.ask import Server, segment
 from sipshop.cli.codes import EXIT_CODES, UNPRICED
-from sipshop.cli.options import Json, wants_json
+from sipshop.cli.options import Json, group, wants_json
 from sipshop.cli.screen import add_row, make_table, name_table, print_json, print_table
 
-decks = typer.Typer(help="Decks: what everybody sells by.", no_args_is_help=True, epilog=EXIT_CODES)
+decks = group("deck", "Decks: what everybody sells by.")
 
 
 def show_quote(

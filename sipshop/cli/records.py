@@ -17,7 +17,7 @@ import typer
 
 from sipshop.cli.ask import Server, segment
 from sipshop.cli.codes import EXIT_CODES, USAGE
-from sipshop.cli.options import Json, wants_json
+from sipshop.cli.options import Json, group, wants_json
 from sipshop.cli.screen import add_row, clean, clock, fail, make_table, print_facts, print_json, print_table, progress
 
 #: The columns of an exported record.
@@ -27,7 +27,7 @@ EXPORTED: Final = (
     *("trunk", "recovered", "billed_s", "amount", "currency", "cost"),
 )
 
-cdrs = typer.Typer(help="Call detail records.", no_args_is_help=True, epilog=EXIT_CODES)
+cdrs = group("cdr", "Call detail records.")
 
 
 class ExportForm(StrEnum):

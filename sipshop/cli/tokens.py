@@ -8,10 +8,10 @@ import typer
 
 from sipshop.cli.ask import Server, segment
 from sipshop.cli.codes import EXIT_CODES
-from sipshop.cli.options import Json, wants_json
+from sipshop.cli.options import Json, group, wants_json
 from sipshop.cli.screen import add_row, clean, clock, make_table, print_json, print_table
 
-tokens = typer.Typer(help="Tokens of the API: who may do what.", no_args_is_help=True, epilog=EXIT_CODES)
+tokens = group("token", "Tokens of the API: who may do what.")
 
 
 @tokens.command("create", epilog=EXIT_CODES)

@@ -6,10 +6,10 @@ import typer
 
 from sipshop.cli.ask import Server
 from sipshop.cli.codes import EXIT_CODES
-from sipshop.cli.options import Json, wants_json
+from sipshop.cli.options import Json, group, wants_json
 from sipshop.cli.screen import add_row, make_table, print_json, print_table
 
-trunks = typer.Typer(help="Trunks: the ways to carriers.", no_args_is_help=True, epilog=EXIT_CODES)
+trunks = group("trunk", "Trunks: the ways to carriers.")
 
 
 @trunks.command("list", epilog=EXIT_CODES)
