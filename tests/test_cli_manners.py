@@ -217,20 +217,22 @@ def test_what_can_not_be_left_out_is_folded_and_an_amount_not_even_that() -> Non
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "times"),
     [
-        ("booth", "list"),
-        ("session", "bill", FOREIGN),
-        ("booth", "lock", FOREIGN),
-        ("session", "topup", FOREIGN, "1.00"),
+        (("booth", "list"), 1),
+        (("session", "bill", FOREIGN), 2),
+        (("booth", "lock", FOREIGN), 1),
+        (("session", "topup", FOREIGN, "1.00"), 1),
     ],
 )
-def test_the_name_of_a_booth_steers_neither_terminal_nor_table(desk: MemoryDesk, words: Sequence[str]) -> None:
+def test_the_name_of_a_booth_steers_neither_terminal_nor_table(
+    desk: MemoryDesk, words: Sequence[str], times: int
+) -> None:
     desk.rooms[FOREIGN] = desk.rooms.pop("b2")
     run("booth", "unlock", FOREIGN, "--deposit", "1.00")
     result = run(*words)
     assert result.exit_code == 0, result.output
-    assert "[red]?[2J?[link=x]" in result.stdout
+    assert result.stdout.count("[red]?[2J?[link=x]") == times, "in a title as in a cell"
 
 
 def test_nothing_but_a_terminal_sees_how_far_something_is(
