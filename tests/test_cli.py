@@ -19,8 +19,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from sipshop import __version__, cli
-from sipshop.console.tokens import hash_token
 from sipshop.cli import ask, serve
+from sipshop.console.tokens import hash_token
 from sipshop.store import LAWS, Store, Unwritable, Violation
 from sipshop.switch import CallStatus
 from sipshop.world import parse_world
@@ -823,7 +823,7 @@ def test_a_token_is_shown_once_and_revoked_by_its_id(run: Run) -> None:
 
 @pytest.mark.parametrize("words", [[], ["--party", "olga", "--shop", "center"]])
 def test_a_token_is_for_a_party_or_for_a_shop(run: Run, words: list[str]) -> None:
-    assert "give either --party or --shop" in run("token", "create", "x", *words).stderr
+    assert "give either --party, --shop or --operator" in run("token", "create", "x", *words).stderr
 
 
 def test_live_calls_are_shown_once_where_nobody_watches(desk: MemoryDesk, run: Run) -> None:

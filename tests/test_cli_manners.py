@@ -147,6 +147,11 @@ def test_a_token_is_made_and_revoked_in_json(desk: MemoryDesk) -> None:
     assert json.loads(run("token", "revoke", made["id"], "--json").stdout)["id"] == made["id"]
 
 
+def test_a_token_of_a_person_has_his_role(desk: MemoryDesk) -> None:
+    made = json.loads(run("token", "create", "till", "--operator", "ana", "--json").stdout)
+    assert (made["role"], made["shop"]) == ("operator", "center")
+
+
 def test_records_on_the_standard_output_are_json_lines_if_json_is_asked_for(desk: MemoryDesk) -> None:
     desk.records = [{"call_id": call_id, "booth": "b1", "charges": []} for call_id in "ab"]
     lines = run("--json", "cdr", "export", "-").stdout.splitlines()

@@ -119,7 +119,9 @@ def export_cdrs(
         str | None, typer.Option(metavar="INSTANT", help="Set up then or later, such as 2026-01-31T08:00Z.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="INSTANT", help="Set up before then.")] = None,
-    mask: Annotated[bool, typer.Option("--mask", help="Without the last five digits of each number.")] = False,
+    mask: Annotated[
+        bool, typer.Option("--mask", help="Without the last digits of each number, as many as old records lose.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write call detail records to a file, the newest first; a file is there whole or not at all.

@@ -21,14 +21,16 @@ def create_token(
     *,
     party: Annotated[str | None, typer.Option(help="It sees this party and all below it.")] = None,
     shop: Annotated[str | None, typer.Option(help="It is for the operators of this shop.")] = None,
+    operator: Annotated[str | None, typer.Option(help="It is this person's: his role and shop, and his name.")] = None,
     days: Annotated[int, typer.Option(min=1, max=3650, help="How long it is valid.")] = 365,
     for_ever: Annotated[bool, typer.Option("--for-ever", help="It does not expire.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a token for a party or for a shop's operators, and print it: it is shown this once."""
-    if (party is None) == (shop is None):
-        raise typer.BadParameter("give either --party or --shop")
-    opens = {"party": party} if shop is None else {"shop": shop}
+    """Make a token for a party, a shop's operators or one person, and print it: it is shown this once."""
+    given = {"party": party, "shop": shop, "operator": operator}
+    opens = {of: name for of, name in given.items() if name is not None}
+    if len(opens) != 1:
+        raise typer.BadParameter("give either --party, --shop or --operator")
     answer = Server(context).post("/tokens", {"label": label, "days": None if for_ever else days, **opens})
     if wants_json(context, as_json):
         print_json(answer)
