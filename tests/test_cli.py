@@ -12,18 +12,21 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
 from sipshop import __version__, cli
+from sipshop.cli import ask, serve
 from sipshop.console.tokens import hash_token
 from sipshop.store import LAWS, Store, Unwritable, Violation
 from sipshop.switch import CallStatus
 from sipshop.world import parse_world
 from tests.console.memory import TOKEN, MemoryDesk, Stage, memory_api, serving
+
+HOUSE: Final = Path(__file__).parent.parent
 
 CDR = {
     "call_id": "a",
@@ -381,7 +384,7 @@ def test_books_that_hold(run: Run) -> None:
 
 
 def test_the_page_about_money_shows_the_audit_as_it_is(run: Run) -> None:
-    page = (Path(cli.__file__).parent.parent / "docs/money.md").read_text("utf-8")
+    page = (HOUSE / "docs/money.md").read_text("utf-8")
     printed = [line.strip() for line in done(run("audit")).splitlines() if line.strip()]
     assert printed == [
         line.strip() for line in page.partition("$ sipshop audit\n")[2].partition("```")[0].split("\n") if line
@@ -433,7 +436,7 @@ def no_news(*_news: object) -> None:
 def database(tmp_path: Path) -> Path:
     """A database with the demo world, on which no server runs."""
     path = tmp_path / "shop.db"
-    demo = Path(cli.__file__).parent.parent / cli.DEFAULT_WORLD
+    demo = HOUSE / serve.DEFAULT_WORLD
     with closing(Store.open(path, process="a-test", on_commit=no_news, on_health=no_news)) as store:
         store.load(parse_world(demo.read_text("utf-8"), str(demo)), at_ms=0)
     return path
@@ -627,7 +630,7 @@ def test_a_token_file_that_is_a_folder(nowhere: None) -> None:
     assert failed(invoke("--token-file", "mine", "booth", "list"), 2).startswith("the token file mine cannot be read")
 
 
-@pytest.mark.parametrize("first", [[], ["--world", str(Path(cli.__file__).parent.parent / cli.DEFAULT_WORLD)]])
+@pytest.mark.parametrize("first", [[], ["--world", str(HOUSE / serve.DEFAULT_WORLD)]])
 def test_a_world_that_is_not_there(nowhere: None, first: list[str]) -> None:
     others = ["--world", "nowhere.yaml", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-carrier"]
     words = ["demo", *first, *others]
@@ -648,7 +651,7 @@ def test_a_world_that_is_not_there(nowhere: None, first: list[str]) -> None:
     ],
 )
 def test_addresses(text: str, address: tuple[str, int | None]) -> None:
-    assert cli.parse_address(text, "--advertise") == address
+    assert serve.parse_address(text, "--advertise") == address
 
 
 @pytest.mark.parametrize(
@@ -661,7 +664,7 @@ def test_addresses(text: str, address: tuple[str, int | None]) -> None:
 )
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="IP address"):
-        cli.parse_address(text, "--advertise")
+        serve.parse_address(text, "--advertise")
 
 
 @pytest.mark.parametrize(("version", "fits"), [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False)])
@@ -672,7 +675,7 @@ def test_a_wrong_python_is_told_in_one_line(version: tuple[int, int], fits: bool
 
 
 def test_a_python_without_our_packages_is_told_in_one_line(tmp_path: Path) -> None:
-    house = Path(cli.__file__).parent.parent
+    house = HOUSE
     ended = subprocess.run(  # noqa: PLW1510 - its status is what is looked at
         [
             sys.executable,
@@ -820,7 +823,7 @@ def test_a_token_is_shown_once_and_revoked_by_its_id(run: Run) -> None:
 
 @pytest.mark.parametrize("words", [[], ["--party", "olga", "--shop", "center"]])
 def test_a_token_is_for_a_party_or_for_a_shop(run: Run, words: list[str]) -> None:
-    assert "give either --party or --shop" in run("token", "create", "x", *words).stderr
+    assert "give either --party, --shop or --operator" in run("token", "create", "x", *words).stderr
 
 
 def test_live_calls_are_shown_once_where_nobody_watches(desk: MemoryDesk, run: Run) -> None:
@@ -869,7 +872,7 @@ def test_cdrs_are_exported_for_programs_with_masked_numbers(desk: MemoryDesk, ru
 
 
 def test_an_export_reads_page_after_page(desk: MemoryDesk, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "PAGE_ROWS", 2)
+    monkeypatch.setattr(ask, "PAGE_ROWS", 2)
     desk.records = [CHAIN | {"call_id": str(number)} for number in range(5)]
     lines = done(run("cdr", "export", "-", "--format", "jsonl")).splitlines()
     assert [json.loads(line)["call_id"] for line in lines] == ["0", "1", "2", "3", "4"]

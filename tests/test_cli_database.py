@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sipshop.cli import DONE, USAGE, app
+from sipshop.cli import app
+from sipshop.cli.codes import DONE, USAGE
 from tests.store.examples import filled
 
 

@@ -23,7 +23,7 @@ from sipshop.billing.ledger import WORLD, customer, session_account
 from sipshop.billing.money import format_micros
 from sipshop.billing.rating import cost
 from sipshop.store import queries, rows
-from sipshop.store.connect import connect_reader, secret_of
+from sipshop.store.connect import Tell, connect_reader, secret_of, tell_nobody
 from sipshop.store.errors import Unusable
 from sipshop.store.rows import Row
 from sipshop.store.schema import TRIGGERS, Statement
@@ -51,8 +51,8 @@ class Violation:
     text: str
 
 
-def audit_file(path: Path) -> list[Violation]:
-    """Audit a database, whether a server runs on it or not.
+def audit_file(path: Path, tell: Tell = tell_nobody) -> list[Violation]:
+    """Audit a database, whether a server runs on it or not; `tell` hears how many checks are done, and of how many.
 
     Raises:
         NewerSchema, OlderSchema: another sipshop made it.
@@ -62,20 +62,20 @@ def audit_file(path: Path) -> list[Violation]:
         with closing(connect_reader(path)) as connection:
             if secret_of(connection, path) is None:
                 raise Unusable(path, "there is nothing in it")
-            return audit(connection)
+            return audit(connection, tell)
     except sqlite3.Error as error:
         raise Unusable(path, str(error)) from error
 
 
-def audit(connection: sqlite3.Connection) -> list[Violation]:
+def audit(connection: sqlite3.Connection, tell: Tell = tell_nobody) -> list[Violation]:
     """Return every breach, in the order of the laws; all questions see the same commit."""
     connection.execute("BEGIN")
     try:
-        return [
-            Violation(law, tenant, subject, found)
-            for law, check in _CHECKS
-            for tenant, subject, found in check(connection)
-        ]
+        violations: list[Violation] = []
+        for number, (law, check) in enumerate(_CHECKS):
+            tell(number, len(_CHECKS))
+            violations += (Violation(law, *breach) for breach in check(connection))
+        return violations
     finally:
         connection.execute("ROLLBACK")
 

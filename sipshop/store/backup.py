@@ -13,17 +13,20 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
+from sipshop.store.connect import InstanceLock, Tell, connect_reader, connect_writer, secret_of, tell_nobody
 from sipshop.store.errors import InTheWay, OlderSchema, Unusable, Unwritable
 
 logger = logging.getLogger(__name__)
 
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 _ONLY_OURS: Final = 0o600
+_PAGES_A_STEP: Final = 4096  # 16 MB
 
 
-def backup(database: Path, target: Path) -> None:
+def backup(database: Path, target: Path, tell: Tell = tell_nobody) -> None:
     """Copy a database to a new file, whether a server runs on it or not; the file is there when the copy is whole.
+
+    `tell` hears how many pages are copied, and of how many.
 
     Raises:
         InTheWay: there is such a file.
@@ -33,14 +36,15 @@ def backup(database: Path, target: Path) -> None:
     """
     if target.exists():
         raise InTheWay(f"{target} is there already: name a new file for the backup")
-    _check(database)
-    copy(database, target)
+    check(database)
+    copy(database, target, tell)
 
 
-def restore(source: Path, database: Path, *, replace: bool) -> Path | None:
+def restore(source: Path, database: Path, *, replace: bool, tell: Tell = tell_nobody) -> Path | None:
     """Put a backup in the place of a database, and return where the one that was there is kept; None if none was.
 
     A backup of an older sipshop is upgraded when a server starts on it. Without `replace` a database is left alone.
+    `tell` hears how many pages are copied, and of how many.
 
     Raises:
         InTheWay: there is a database, or files of one that the backup would be mixed up with.
@@ -49,7 +53,7 @@ def restore(source: Path, database: Path, *, replace: bool) -> Path | None:
         NewerSchema, OlderSchema: another sipshop made it, whose databases are not read or brought forward.
         Unwritable: the folder cannot be written; then the database is as it was.
     """
-    _check(source, whole=True)
+    check(source, whole=True)
     _make_folder(database.parent)
     lock = InstanceLock.taken(database.absolute())
     try:
@@ -58,7 +62,7 @@ def restore(source: Path, database: Path, *, replace: bool) -> Path | None:
         fresh = database.with_name(f"{database.name}.restored")
         with suppress(FileNotFoundError):
             fresh.unlink()
-        copy(source, fresh)
+        copy(source, fresh, tell)
         try:
             aside = _moved_aside(database)
             fresh.rename(database)
@@ -70,7 +74,7 @@ def restore(source: Path, database: Path, *, replace: bool) -> Path | None:
     return aside
 
 
-def copy(database: Path, target: Path) -> None:
+def copy(database: Path, target: Path, tell: Tell = tell_nobody) -> None:
     """Copy a database to a file, and have it on the disk; a file of that name is replaced when the copy is whole.
 
     Raises:
@@ -82,7 +86,7 @@ def copy(database: Path, target: Path) -> None:
     try:
         _make_empty(part)
         try:
-            _copy_pages(database, part)
+            _copy_pages(database, part, tell)
             _sync(part)
             part.rename(target)
         finally:
@@ -92,14 +96,17 @@ def copy(database: Path, target: Path) -> None:
         raise Unwritable(f"{target} cannot be written: {error.strerror}") from error
 
 
-def _copy_pages(database: Path, part: Path) -> None:
+def _copy_pages(database: Path, part: Path, tell: Tell) -> None:
     try:
         source = connect_reader(database)
     except sqlite3.Error as error:
         raise Unusable(database, str(error)) from error
     with closing(source), closing(sqlite3.connect(part, isolation_level=None)) as copied:
         try:
-            source.backup(copied)  # in one go, and so of one commit
+            # What this transaction sees is one commit, and stays it over all steps, whoever writes meanwhile.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            source.backup(copied, pages=_PAGES_A_STEP, progress=lambda _status, left, whole: tell(whole - left, whole))
             # The header still says that a log belongs to it: a backup is one file.
             copied.execute("PRAGMA journal_mode=DELETE").fetchone()
             _check_pages(copied, database)
@@ -109,8 +116,13 @@ def _copy_pages(database: Path, part: Path) -> None:
             raise Unusable(database, str(error)) from error
 
 
-def _check(database: Path, *, whole: bool = False) -> None:
-    """Refuse what is no database of ours; look at every page of it if it is to be `whole`."""
+def check(database: Path, *, whole: bool = False) -> None:
+    """Refuse what is no database of ours, or of an older sipshop; look at every page of it if it is to be `whole`.
+
+    Raises:
+        Unusable: it is not there, damaged, or none of ours.
+        NewerSchema, OlderSchema: another sipshop made it, whose databases are not read or brought forward.
+    """
     try:
         with closing(connect_reader(database)) as connection:
             try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -20,6 +21,13 @@ from sipshop.store.errors import AlreadyRunning, NewerSchema, OlderSchema, Unusa
 from sipshop.store.schema import OLDEST_SCHEMA, SCHEMA_VERSION
 
 BUSY_TIMEOUT_S: Final = 5.0
+
+#: Hears how much of something that lasts is done, and of how much.
+Tell = Callable[[int, int], None]
+
+
+def tell_nobody(_done: int, _whole: int) -> None:
+    """Nobody watches."""
 
 
 def _connect(path: Path, query: str) -> sqlite3.Connection:

@@ -45,8 +45,30 @@ def with_calls(path: Path, *calls: str) -> Path:
     return path
 
 
-def test_a_backup_while_it_is_written_to_is_of_one_instant(tmp_path: Path) -> None:
+def test_what_is_written_between_two_steps_is_not_in_the_copy_and_does_not_begin_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sipshop.store.backup._PAGES_A_STEP", 1)
+    path, told = with_calls(tmp_path / "db", "a"), []
+
+    def note(done: int, whole: int) -> None:
+        told.append((done, whole))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("DELETE FROM cdrs")
+            connection.commit()
+
+    backup(path, tmp_path / "copy", note)
+    pages = told[0][1]
+    assert told == [(page, pages) for page in range(1, pages + 1)]
+    assert (cdrs(path), cdrs(tmp_path / "copy")) == (0, 1)
+
+
+@pytest.mark.parametrize("step", [4096, 1], ids=["one step", "a step a page"])
+def test_a_backup_while_it_is_written_to_is_of_one_instant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
     """Every commit is a call with its charges and transfers: a copy with half of one would not pass the audit."""
+    monkeypatch.setattr("sipshop.store.backup._PAGES_A_STEP", step)
     path, counts = tmp_path / "db", []
 
     async def work(store: Store) -> None:

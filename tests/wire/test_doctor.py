@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
 from typer.testing import CliRunner
 
-from sipshop import cli, doctor
-from sipshop.doctor import Finding, Verdict, examine_all
+from sipshop import cli
+from sipshop.doctor import Finding, Verdict, carriers, examine_all
 from sipshop.settings import DatabaseSettings, HttpSettings, MetricsSettings, Settings, SipSettings
 from sipshop.sip.message import Request, parse
 from sipshop.store import Store
+from sipshop.store.schema import SCHEMA_VERSION
+from tests.store.examples import filled
+from tests.store.test_migrations import made_by
 
 from .harness import HOST, ROOT, World, free_port
 
 pytestmark = pytest.mark.wire
 
 CERTIFICATES: Final = ROOT / "tests" / "certificates"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "PATIENCE_S", 0.3)
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def written(trunk: str) -> str:
 
 
 def findings(settings: Settings) -> dict[str, Finding]:
-    return {finding.what: finding for finding in examine_all(settings, Path("resolv.conf"))}
+    return {finding.what: finding for finding in examine_all(settings, Path("resolv.conf"), patience_s=0.3)}
 
 
 @contextmanager
@@ -120,8 +121,8 @@ def test_a_port_that_another_program_has(healthy: Settings, finding: str) -> Non
         }[finding.removeprefix("port of ").partition(",")[0]]
         found = findings(ill)[finding]
     assert found.verdict is Verdict.WRONG
-    assert found.found == f"{HOST}:{port} is in use, not by a sipshop"
-    assert f"sport = :{port}" in found.remedy
+    name = Path("/proc/self/comm").read_text().strip()
+    assert found.found == f"{HOST}:{port} is in use by {name} (process {os.getpid()})"
 
 
 def test_an_address_of_another_machine(healthy: Settings) -> None:
@@ -175,8 +176,7 @@ def test_a_database_without_a_world_and_none_to_fill_it_from(healthy: Settings) 
     Path("data").mkdir()
     Store.open(Path("data/sipshop.db"), process="p", on_commit=print, on_health=print).close()
     assert findings(healthy)["database"].verdict is Verdict.GOOD
-    doubtful = [found for found in examine_all(replace(healthy, worlds=()), Path("resolv.conf")) if found.remedy]
-    assert ("database", "name a world in `worlds`") in [(found.what, found.remedy) for found in doubtful]
+    assert findings(replace(healthy, worlds=()))["database"].remedy == "name a world in `worlds`"
 
 
 def test_a_database_that_is_none(healthy: Settings) -> None:
@@ -225,7 +225,106 @@ def test_a_token_that_others_may_read(healthy: Settings) -> None:
 
 def test_a_name_server_that_does_not_answer(healthy: Settings) -> None:
     Path("resolv.conf").write_text("search example\nnameserver 127.0.0.253\n")
-    assert findings(healthy)["DNS"].found == "127.0.0.253 does not answer"
+    found = findings(healthy)["DNS"]
+    assert (found.verdict, found.found) == (Verdict.DOUBTFUL, "127.0.0.253 does not answer within 0.3 s")
+
+
+@pytest.mark.parametrize(("slow_s", "verdict"), [(0.5, Verdict.GOOD), (0.0, Verdict.DOUBTFUL)], ids=["quick", "slow"])
+def test_a_name_server_that_answers(
+    healthy: Settings, monkeypatch: pytest.MonkeyPatch, slow_s: float, verdict: Verdict
+) -> None:
+    monkeypatch.setattr(carriers, "_SLOW_S", slow_s)
+    Path("resolv.conf").write_text(f"nameserver {HOST}\n")
+    with carrier(socket.SOCK_DGRAM, lambda question: question) as port:
+        monkeypatch.setattr(carriers, "_DNS_PORT", port)
+        found = findings(healthy)["DNS"]
+    assert found.verdict is verdict
+    assert found.found.startswith(f"{HOST} answers after ")
+
+
+@pytest.fixture
+def named(healthy: Settings) -> Settings:
+    """The settings of a server whose trunk has a name for an address."""
+    with filled(Path("data/sipshop.db")):
+        pass
+    with closing(sqlite3.connect("data/sipshop.db")) as connection:
+        connection.execute("UPDATE trunks SET host = 'carrier.example'")
+        connection.commit()
+    return healthy
+
+
+def test_a_name_that_does_not_resolve_is_wrong_and_so_is_having_no_name_server(
+    named: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_words: object, **_options: object) -> list[tuple[object, ...]]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    found = findings(named)
+    assert found["name carrier.example"].found == "does not resolve: Name or service not known"
+    assert found["DNS"].verdict is Verdict.WRONG
+    assert [what for what in found if what.startswith("trunk ")] == [], "it cannot be asked"
+    Path("resolv.conf").unlink()
+    assert findings(named)["DNS"].found == "resolv.conf cannot be read: No such file or directory"
+
+
+def test_a_name_that_resolves_is_asked_at_its_address(named: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _name, *words, **options: look_up(HOST, *words, **options))
+    found = findings(named)
+    assert found["name carrier.example"].found.startswith(f"{HOST}, after ")
+    trunks = [finding.found for what, finding in found.items() if what.startswith("trunk ")]
+    assert trunks != []
+    assert all(says.startswith("carrier.example:") for says in trunks)
+
+
+# The database and the clock
+
+
+def test_a_database_that_is_whole(healthy: Settings) -> None:
+    with filled(Path("data/sipshop.db")):
+        found = findings(healthy)["database"]
+    assert (found.verdict, found.found) == (
+        Verdict.GOOD,
+        f"data/sipshop.db is whole, schema version {SCHEMA_VERSION}",
+    )
+
+
+def test_a_database_with_a_torn_page(healthy: Settings) -> None:
+    path = Path("data/sipshop.db")
+    with filled(path):
+        pass
+    pages = bytearray(path.read_bytes())
+    pages[-4096 * 8 :] = b"\xff" * 4096 * 8
+    path.write_bytes(pages)
+    found = findings(healthy)["database"]
+    assert (found.verdict, "damaged" in found.found or "malformed" in found.found) == (Verdict.WRONG, True)
+    assert "sipshop restore" in found.remedy
+
+
+def test_a_database_of_an_older_sipshop_waits_for_its_upgrade(healthy: Settings) -> None:
+    Path("data").mkdir()
+    made_by(2, Path("data/sipshop.db"))
+    found = findings(healthy)["database"]
+    assert found.verdict is Verdict.DOUBTFUL
+    assert "schema version 2" in found.found
+    assert "sipshop backup" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "says"),
+    [
+        pytest.param(0, Verdict.GOOD, "is kept right by a time server", id="synchronised"),
+        pytest.param(5, Verdict.DOUBTFUL, "nothing keeps it right", id="alone"),
+        pytest.param(-1, Verdict.DOUBTFUL, "cannot be asked: ", id="not allowed"),
+    ],
+)
+def test_the_clock(healthy: Settings, monkeypatch: pytest.MonkeyPatch, state: int, verdict: Verdict, says: str) -> None:
+    kernel = SimpleNamespace(adjtimex=lambda _timex: state)
+    monkeypatch.setattr("ctypes.CDLL", lambda *_words, **_options: kernel)
+    found = findings(healthy)["clock"]
+    assert found.verdict is verdict
+    assert found.found.startswith(says)
 
 
 def test_few_files(healthy: Settings) -> None:

@@ -1,0 +1,202 @@
+"""The desk: booths, and what their customers owe."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+
+from sipshop.cli.ask import Refused, Server, segment
+from sipshop.cli.codes import EXIT_CODES, REFUSED
+from sipshop.cli.options import Json, Key, group, wants_json
+from sipshop.cli.screen import add_row, clean, clock, complain, make_table, name_table, print_json, print_table, program
+
+booths = group("booth", "Booths: who may call.")
+sessions = group("session", "Booth sessions: what a customer owes, and paying it.")
+
+
+@booths.command("list", epilog=EXIT_CODES)
+def list_booths(context: typer.Context, as_json: Json = False) -> None:
+    """Show every booth: its state, its phones, its customer and its call."""
+    answer = {"booths": list(Server(context).rows("/booths", "booths"))}
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    table = make_table(
+        "Booth", "Shop", "State", "Phones", "Session", "Since (UTC)", "Unlocked by", "Left", "Call", "Seconds"
+    )
+    for booth in answer["booths"]:
+        state = booth["state"] + (", suspended" if booth["suspended"] else "")
+        add_row(
+            table,
+            booth["booth"],
+            booth["shop"],
+            state,
+            booth["registered"],
+            booth["session_id"],
+            clock(booth["opened_at"]),
+            booth["opened_by"],
+            left_of(booth),
+            booth["dialled"],
+            booth["seconds"],
+        )
+    print_table(table, spare=("Unlocked by", "Since (UTC)", "Phones", "Session"))
+
+
+@booths.command("unlock", epilog=EXIT_CODES)
+def unlock_booths(
+    context: typer.Context,
+    booths: Annotated[list[str] | None, typer.Argument(metavar="BOOTH")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every booth.")] = False,
+    deposit: Annotated[str | None, typer.Option(help="What the customer pays in beforehand, such as 5.00.")] = None,
+    limit: Annotated[str | None, typer.Option(help="What the customer may owe, such as 5.00.")] = None,
+    minutes: Annotated[int | None, typer.Option(min=1, help="How long all his calls together may talk.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let the customers of these booths call: without end, or for a deposit, a limit or minutes."""
+    given = {"deposit": deposit, "limit": limit, "minutes": minutes}
+    terms = {term: value for term, value in given.items() if value is not None}
+    if len(terms) > 1:
+        raise typer.BadParameter("give --deposit, --limit or --minutes, not two of them")
+    command_booths(context, booths or [], every=every, as_json=as_json, command="unlock", body=terms)
+
+
+@booths.command("lock", epilog=EXIT_CODES)
+def lock_booths(
+    context: typer.Context,
+    booths: Annotated[list[str] | None, typer.Argument(metavar="BOOTH")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every booth.")] = False,
+    cut: Annotated[bool, typer.Option("--cut", help="Hang up a running call too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Refuse new calls from these booths; a running call goes on unless --cut."""
+    command_booths(context, booths or [], every=every, as_json=as_json, command="lock", body={"cut": cut})
+
+
+@sessions.command("bill", epilog=EXIT_CODES)
+def show_bill(context: typer.Context, booth: str, as_json: Json = False) -> None:
+    """Show what a booth's session owes, each call with its arithmetic."""
+    answer = Server(context).get(f"/booths/{segment(booth)}/bill")
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    currency = answer["currency"]
+    table = make_table("Answered (UTC)", "Dialled", "Destination", "Talked", "Price", right=(currency,), footer=True)
+    for line in answer["lines"]:
+        talked = f"{line['talk_ms'] / 1000:.3f} s"
+        add_row(
+            table,
+            clock(line["answered_at"]),
+            line["dialled"],
+            line["destination"],
+            talked,
+            line["explanation"],
+            line["amount"],
+        )
+    table.columns[0].footer = f"Total, version {answer['version']}"
+    table.columns[-1].footer = answer["total"]
+    name_table(table, f"Booth {answer['booth']}, session {answer['session_id']}")
+    print_table(table)
+    deposit = f", deposit {answer['deposit']}, due {answer['due']}" if Decimal(answer["deposit"]) else ""
+    typer.echo(f"Total {answer['total']} {currency}{deposit}, version {answer['version']}. When the customer pays it:")
+    pay = (program(), "session", "pay", answer["booth"], "--version", str(answer["version"]))
+    typer.echo(f"  {clean(shlex.join((*pay, '--tendered', answer['due'])))}")
+
+
+@sessions.command("topup", epilog=EXIT_CODES)
+def top_up_session(
+    context: typer.Context,
+    booth: str,
+    amount: Annotated[str, typer.Argument(help="What the customer pays in, such as 5.00.")],
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Add to the deposit of a booth's session; a running call goes on for it."""
+    answer = Server(context).post(f"/booths/{segment(booth)}/topup", {"amount": amount}, key=key)
+    if wants_json(context, as_json):
+        print_json(answer)
+    else:
+        typer.echo(f"{state_of(answer)}, deposit {answer['deposit']} {answer['currency']}")
+
+
+@sessions.command("pay", epilog=EXIT_CODES)
+def pay_bill(
+    context: typer.Context,
+    booth: str,
+    version: Annotated[int, typer.Option(min=0, help="The version of the bill that the customer was shown.")],
+    tendered: Annotated[str, typer.Option(help="The amount that was handed over, such as 5.00.")],
+    as_json: Json = False,
+) -> None:
+    """Take the customer's money for a bill as it was shown, and lock the booth."""
+    answer = Server(context).post(f"/booths/{segment(booth)}/pay", {"version": version, "tendered": tendered})
+    if wants_json(context, as_json):
+        print_json(answer)
+        return
+    currency = answer["currency"]
+    deposit = f"deposit {answer['deposit']}, " if Decimal(answer["deposit"]) else ""
+    typer.echo(
+        f"Booth {clean(answer['booth'])}, session {answer['session_id']}: paid {answer['total']} {currency}, {deposit}"
+        f"tendered {answer['tendered']}, change {answer['change']} {currency}. The booth is locked."
+    )
+
+
+def command_booths(
+    context: typer.Context,
+    booths: Sequence[str],
+    *,
+    every: bool,
+    as_json: bool,
+    command: str,
+    body: Mapping[str, object],
+) -> None:
+    """Send a command to each booth, and go on with the others where one is refused; then exit with REFUSED."""
+    if bool(booths) == every:
+        raise typer.BadParameter("name the booths, or give --all")
+    server = Server(context)
+    names = [booth["booth"] for booth in server.rows("/booths", "booths")] if every else booths
+    done: list[object] = []
+    refused = False
+    for name in names:
+        try:
+            booth = server.ask("POST", f"/booths/{segment(name)}/{command}", body)
+        except Refused as refusal:
+            refused = True
+            complain(f"booth {name}: {refusal}")
+            continue
+        done.append(booth)
+        if not wants_json(context, as_json):
+            typer.echo(state_of(booth))
+    if wants_json(context, as_json):
+        print_json({"booths": done})
+    if refused:
+        raise typer.Exit(REFUSED)
+
+
+def state_of(booth: Mapping[str, Any]) -> str:
+    """A booth after a command, in a line."""
+    parts = [f"{booth['booth']}: {booth['state']}"]
+    if booth["session_id"] is not None:
+        parts.append(f"session {booth['session_id']}")
+    left = left_of(booth)
+    if left is not None:
+        parts.append(f"{left} left")
+    return clean(", ".join(parts))
+
+
+def left_of(booth: Mapping[str, Any]) -> str | None:
+    """What a booth's session may still spend and talk; None without end.
+
+    >>> left_of({"available": None, "currency": "EUR", "left_ms": 599_999})
+    '9:59 min'
+    """
+    left = []
+    if booth["available"] is not None:
+        left.append(f"{booth['available']} {booth['currency']}")
+    if booth["left_ms"] is not None:
+        minutes, seconds = divmod(booth["left_ms"] // 1000, 60)
+        left.append(f"{minutes}:{seconds:02d} min")
+    return ", ".join(left) or None
