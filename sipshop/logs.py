@@ -11,8 +11,9 @@ import logging
 import math
 from contextlib import suppress
 from datetime import UTC, datetime
-from logging.handlers import RotatingFileHandler
+from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
+from queue import Full, Queue
 from typing import Any, Final
 
 from sipshop.facts import (
@@ -36,6 +37,8 @@ log: Final = logging.getLogger("sipshop.calls")
 
 _MEGABYTE: Final = 1_000_000
 _DAY_S: Final = 86_400
+#: How many lines may wait for a disk that is slow; those that come then are lost, and counted.
+MAX_WAITING: Final = 10_000
 
 
 class TextLines(logging.Formatter):
@@ -72,10 +75,11 @@ def begin_log(settings: LogSettings) -> None:
     Raises:
         OSError: the file cannot be written; the log goes on as before.
     """
-    handler: logging.Handler = logging.StreamHandler()
+    writer: logging.Handler = logging.StreamHandler()
     if settings.file is not None:
-        handler = _Files(settings, settings.file)
-    handler.setFormatter(JsonLines() if settings.format is LogFormat.JSON else TextLines())
+        writer = _Files(settings, settings.file)
+    writer.setFormatter(JsonLines() if settings.format is LogFormat.JSON else TextLines())
+    handler = Aside(writer)
     root = logging.getLogger()
     before = [each for each in root.handlers if each.get_name() == __name__]
     handler.set_name(__name__)
@@ -92,8 +96,65 @@ def forget_log(now_s: float) -> None:
     It is done for each new file too; this is for a log in which nothing happens.
     """
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, _Files):
-            handler.forget(now_s)
+        if isinstance(handler, Aside) and isinstance(handler.writer, _Files):
+            handler.writer.forget(now_s)
+
+
+class Aside(QueueHandler):
+    """Has its lines written by a thread of their own, in order.
+
+    A disk, a terminal or a journal that makes a write wait would make every call wait that the event loop serves, and a
+    BYE that is heard late is paid for. `flush` and `close` wait until all is written.
+    """
+
+    def __init__(self, writer: logging.Handler, max_waiting: int = MAX_WAITING) -> None:
+        self._waiting: Queue[logging.LogRecord] = Queue(max_waiting)
+        super().__init__(self._waiting)
+        self.writer = writer
+        self._lost = 0
+        self._listener = _Listener(self._waiting, writer)
+        self._listener.start()
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Hand the record on as it is: who writes it is in this process, and wants its parts."""
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Put a record behind those that wait, or count it as lost; the next that finds room is told how many were."""
+        try:
+            if self._lost:
+                self._waiting.put_nowait(_lost_lines(self._lost))
+                self._lost = 0
+            self._waiting.put_nowait(record)
+        except Full:
+            self._lost += 1
+
+    def flush(self) -> None:
+        """Wait until every line is written."""
+        self._waiting.join()
+
+    def close(self) -> None:
+        """Write what waits, and stop."""
+        self._listener.stop()
+        self.writer.close()
+        super().close()
+
+
+class _Listener(QueueListener):
+    """The thread that writes."""
+
+    def __init__(self, waiting: Queue[logging.LogRecord], writer: logging.Handler) -> None:
+        super().__init__(waiting, writer)
+        self._waiting: Queue[Any] = waiting
+
+    def stop(self) -> None:
+        """End the thread when all is written; a second time does nothing."""
+        if self._thread is not None:
+            super().stop()
+
+    def enqueue_sentinel(self) -> None:
+        """Say that nothing more comes; where there is no room for that, wait for some."""
+        self._waiting.put(None)
 
 
 class _Files(RotatingFileHandler):
@@ -180,6 +241,11 @@ def _log_detail(fact: Fact) -> None:
             log.debug("refused with %d: %s", fact.status, fact.cause, extra={"shop": fact.shop or ""})
         case MessageDropped():
             log.debug("a message was dropped: %s", fact.reason)
+
+
+def _lost_lines(count: int) -> logging.LogRecord:
+    text = "%d lines of this log are lost: they could not be written as fast as they came"
+    return logging.LogRecord(__name__, logging.ERROR, "", 0, text, (count,), None)
 
 
 def _subjects(record: logging.LogRecord) -> dict[str, str]:
