@@ -9,13 +9,14 @@ own business and goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import auto
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sipshop.sip.dialog import Dialog
+from sipshop.sip.digest import Authorization, DigestClient
 from sipshop.sip.flow import Flow
 from sipshop.sip.message import Message, Request, Response
 from sipshop.sip.timers import GIVE_UP_S, T1_S, T2_S, Timer
@@ -158,6 +159,7 @@ class Input(Word):
     GOT_BYE = auto()
     GOT_1XX = auto()
     GOT_2XX = auto()
+    GOT_CHALLENGE = auto()  # a 401 or 407 that our credentials answer
     GOT_FAILURE = auto()
     NO_RESPONSE = auto()
     NO_ACK = auto()
@@ -172,6 +174,7 @@ class Action(Word):
     SEND_PROVISIONAL = auto()
     SEND_ANSWER = auto()
     SEND_REFUSAL = auto()
+    SEND_AGAIN = auto()  # the INVITE, with credentials
     SEND_CANCEL = auto()
     SEND_ACK = auto()
     SEND_BYE = auto()
@@ -215,11 +218,13 @@ INCOMING: Final[Table] = {
 OUTGOING: Final[Table] = {
     (S.CALLING, On.GOT_1XX): (S.PROCEEDING, (Do.TELL,)),
     (S.CALLING, On.GOT_2XX): (S.ANSWERED, (Do.TELL,)),
+    (S.CALLING, On.GOT_CHALLENGE): (S.CALLING, (Do.SEND_AGAIN,)),
     (S.CALLING, On.GOT_FAILURE): (S.CLOSED, (Do.TELL,)),
     (S.CALLING, On.NO_RESPONSE): (S.CLOSED, (Do.TELL,)),
     (S.CALLING, On.GIVE_UP): (S.CANCEL_HELD, ()),
     (S.PROCEEDING, On.GOT_1XX): (S.PROCEEDING, (Do.TELL,)),
     (S.PROCEEDING, On.GOT_2XX): (S.ANSWERED, (Do.TELL,)),
+    (S.PROCEEDING, On.GOT_CHALLENGE): (S.CALLING, (Do.SEND_AGAIN,)),  # what is cancelled now is another INVITE
     (S.PROCEEDING, On.GOT_FAILURE): (S.CLOSED, (Do.TELL,)),
     (S.PROCEEDING, On.GIVE_UP): (S.CANCELLING, (Do.SEND_CANCEL,)),
     (S.CANCEL_HELD, On.GOT_1XX): (S.CANCELLING, (Do.SEND_CANCEL,)),
@@ -265,6 +270,7 @@ class Leg:
         self.flow = flow
         self.dialog: Dialog | None = None
         self.state = State.CLOSED
+        self.digest: DigestClient | None = None  # none: whoever challenges us is told nothing
         self._asks: list[Ask] = []  # the peer's requests that have no final response yet
         self._unacknowledged: tuple[Ask | None, int] | None = None  # our 2xx that is repeated, by its CSeq
         self._relaying: _Relay | None = None  # our re-INVITE that has no final response yet
@@ -402,7 +408,7 @@ class Leg:
     def _send_bye(self, _happened: Input, _message: Message | None, now: float) -> None:
         assert self.dialog is not None, "a BYE needs a dialog"
         headers = [("reason", self._bye_reason)] if self._bye_reason else []
-        self.agent.send_inside(self.dialog, "BYE", _Bye(self), now, headers=headers)
+        _Bye(self).send("BYE", now, headers)
 
     def _repeat(self, ask: Ask | None, transaction: ServerTransaction, response: Response, now: float) -> None:
         """Repeat a 2xx until its ACK, at T1, 2*T1, ... T2, and give up after 64*T1 (section 13.3.1.4)."""
@@ -510,10 +516,13 @@ class OutgoingLeg(Leg):
 
     table = OUTGOING
 
-    def __init__(self, agent: UserAgent, invite: Request, flow: Flow) -> None:
+    def __init__(self, agent: UserAgent, invite: Request, flow: Flow, digest: DigestClient | None = None) -> None:
         super().__init__(agent, invite.call_id, invite.from_.tag or "", flow)
         self.state = State.CALLING
         self.invite = invite
+        self.digest = digest
+        self._authorization = digest.begin() if digest is not None else None
+        self._credentials: list[tuple[str, str]] = []
         self.responded = False
         self._offered = bool(invite.body)
         self._transaction: ClientTransaction | None = None
@@ -546,7 +555,7 @@ class OutgoingLeg(Leg):
             return
         self._transaction = None  # it knows us: a circle would wait for the garbage collector
         if status >= 300:
-            self._hear(Input.GOT_FAILURE, now, response)
+            self._hear(Input.GOT_CHALLENGE if self._is_answerable(response) else Input.GOT_FAILURE, now, response)
         else:
             self._on_2xx(transaction, response, now)
 
@@ -562,6 +571,19 @@ class OutgoingLeg(Leg):
         if known is not None:
             self.agent.send(*known)
 
+    def _is_answerable(self, response: Response) -> bool:
+        """Whether a refusal is a challenge that we have the credentials for, while somebody waits for this call."""
+        if self._authorization is None or self.state not in {State.CALLING, State.PROCEEDING}:
+            return False
+        credentials = self._authorization.hear(response, "INVITE", self.invite.target)
+        self._credentials = credentials or self._credentials
+        return credentials is not None
+
+    def _send_again(self, _happened: Input, _message: Message | None, now: float) -> None:
+        """Send the INVITE with credentials: the same Call-ID and tag, the next number (section 22.2)."""
+        self.invite = self.agent.again(self.invite, self.flow, self._credentials, self.invite.cseq[0] + 1)
+        self.begin(now)
+
     def _on_2xx(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         tag = response.to.tag or ""
         if tag in self._acks:
@@ -576,13 +598,13 @@ class OutgoingLeg(Leg):
             self._hear(Input.GOT_2XX, now, response)
 
     def _end_fork(self, dialog: Dialog, tag: str, now: float) -> None:
-        self._acks[tag] = self.agent.send_ack(dialog, None, self.invite.cseq[0])
+        self._acks[tag] = self.agent.send_ack(dialog, None, self.invite)
         self.agent.send_inside(dialog, "BYE", Unheard(), now)
 
     def _send_ack(self, _happened: Input, _message: Message | None, _now: float) -> None:
         dialog = self.dialog
         assert dialog is not None, "a 2xx made the dialog"
-        acked = self.agent.send_ack(dialog, self._answer_content, self.invite.cseq[0])
+        acked = self.agent.send_ack(dialog, self._answer_content, self.invite)
         self._acks[dialog.remote_tag] = acked
 
     def _send_cancel(self, _happened: Input, _message: Message | None, now: float) -> None:
@@ -613,6 +635,7 @@ class OutgoingLeg(Leg):
                 super()._tell(happened, message, now)
 
     _deeds: ClassVar[Deeds] = {
+        Do.SEND_AGAIN: _send_again,
         Do.SEND_ACK: _send_ack,
         Do.SEND_CANCEL: _send_cancel,
         Do.SEND_BYE: Leg._send_bye,
@@ -622,16 +645,56 @@ class OutgoingLeg(Leg):
     }
 
 
-class _Relay:
+class _Inside:
+    """A request that we send inside the dialog of a leg, once more with credentials where the leg has some.
+
+    A leg without any (a phone's) answers no challenge: whoever sent it is no trunk of ours.
+    """
+
+    def __init__(self, leg: Leg) -> None:
+        self.leg = leg
+        self._authorization: Authorization | None = leg.digest.begin() if leg.digest is not None else None
+        self._withdrawn = False
+
+    def send(self, method: str, now: float, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """Send it; what comes back is heard by the class that it is."""
+        assert self.leg.dialog is not None, "only a leg with a dialog has requests inside it"
+        self.leg.agent.send_inside(self.leg.dialog, method, self, now, headers=headers, body=body)
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A response that the transaction does not absorb."""
+        if self._authorization is not None and response.status in {401, 407} and not self._withdrawn:
+            request = transaction.request
+            credentials = self._authorization.hear(response, request.method, request.target)
+            if credentials is not None:
+                self._send_again(request, transaction.flow, credentials, now)
+                return
+        self._hear(transaction, response, now)
+
+    def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
+        """The request failed."""
+        self._hear(transaction, None, now)
+
+    def _send_again(self, request: Request, flow: Flow, credentials: list[tuple[str, str]], now: float) -> None:
+        dialog, agent = self.leg.dialog, self.leg.agent
+        assert dialog is not None, "only a leg with a dialog has requests inside it"
+        dialog.local_cseq += 1
+        agent.transactions.request(agent.again(request, flow, credentials, dialog.local_cseq), flow, self, now)
+
+    def _hear(self, transaction: ClientTransaction, response: Response | None, now: float) -> None:
+        """Take a response, or None where none will come."""
+        raise NotImplementedError
+
+
+class _Relay(_Inside):
     """A request that we send inside a dialog on behalf of the other leg."""
 
     def __init__(self, leg: Leg, ask: Ask) -> None:
-        self.leg = leg
+        super().__init__(leg)
         self.ask = ask
         self._ack: tuple[Request, Flow] | None = None
-        self._request: Request | None = None
+        self._answered: Request | None = None  # that of ours which the final response is to
         self._proceeding: ClientTransaction | None = None  # a provisional response came
-        self._withdrawn = False
         self._done = False
 
     def begin(self, now: float) -> None:
@@ -640,8 +703,7 @@ class _Relay:
         headers = _content_headers(ask.content)
         if ask.method == "INVITE":
             headers = [("contact", leg.agent.contact(leg.dialog.next_hop())), ("allow", leg.agent.allow), *headers]
-        body = ask.content.data if ask.content else b""
-        self._request = leg.agent.send_inside(leg.dialog, ask.method, self, now, headers=headers, body=body)
+        self.send(ask.method, now, headers, ask.content.data if ask.content else b"")
 
     def cancel(self, now: float) -> None:
         """Cancel it, now or as soon as there is something to cancel (section 9.1)."""
@@ -655,21 +717,33 @@ class _Relay:
 
     def acknowledge(self, content: Content | None) -> None:
         assert self.leg.dialog is not None, "only a leg with a dialog relays"
-        assert self._request is not None, "what is acknowledged has begun"
-        self._ack = self.leg.agent.send_ack(self.leg.dialog, content, self._request.cseq[0])
+        assert self._answered is not None, "what is acknowledged was answered"
+        self._ack = self.leg.agent.send_ack(self.leg.dialog, content, self._answered)
 
-    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        status, leg = response.status, self.leg
-        if status < 200:
+    def _send_again(self, request: Request, flow: Flow, credentials: list[tuple[str, str]], now: float) -> None:
+        self._proceeding = None
+        super()._send_again(request, flow, credentials, now)
+
+    def _hear(self, transaction: ClientTransaction, response: Response | None, now: float) -> None:
+        leg = self.leg
+        if response is None:
+            self._finish()
+            leg.agent.tell(leg, Replied(self.ask, 408, None, late_offer=False))
+            leg._hear(Input.PEER_GONE, now)
+        elif response.status < 200:
             is_first, self._proceeding = self._proceeding is None, transaction
             if is_first and self._withdrawn:
                 self._send_cancel(transaction, now)
-            return
-        if self._done:
+        elif self._done:
             if self._ack is not None:
                 leg.agent.send(*self._ack)
-            return
-        self._finish()
+        else:
+            self._finish()
+            self._answered = transaction.request
+            self._hear_final(response, now)
+
+    def _hear_final(self, response: Response, now: float) -> None:
+        status, leg = response.status, self.leg
         late_offer = False
         if status < 300 and self.ask.method == "INVITE":
             assert leg.dialog is not None, "only a leg with a dialog relays"
@@ -682,11 +756,6 @@ class _Relay:
         leg.agent.tell(leg, Replied(self.ask, status, content_of(response), late_offer))
         if status in {408, 481}:
             leg._hear(Input.PEER_GONE, now)
-
-    def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
-        self._finish()
-        self.leg.agent.tell(self.leg, Replied(self.ask, 408, None, late_offer=False))
-        self.leg._hear(Input.PEER_GONE, now)
 
     def _send_cancel(self, transaction: ClientTransaction, now: float) -> None:
         self.leg.agent.transactions.request(_cancel(transaction.request), transaction.flow, Unheard(), now)
@@ -703,18 +772,12 @@ class _Relay:
             self.leg._relaying = None
 
 
-class _Bye:
+class _Bye(_Inside):
     """Our BYE: whatever comes back, or nothing, the leg is over."""
 
-    def __init__(self, leg: Leg) -> None:
-        self._leg = leg
-
-    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        if response.status >= 200:
-            self._leg._hear(Input.BYE_DONE, now)
-
-    def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
-        self._leg._hear(Input.BYE_DONE, now)
+    def _hear(self, transaction: ClientTransaction, response: Response | None, now: float) -> None:
+        if response is None or response.status >= 200:
+            self.leg._hear(Input.BYE_DONE, now)
 
 
 def _content_headers(content: Content | None) -> list[tuple[str, str]]:

@@ -14,11 +14,21 @@ from typing import Final
 
 from sipshop.sip import validate
 from sipshop.sip.dialog import Dialog
+from sipshop.sip.digest import Credentials, DigestClient
 from sipshop.sip.flow import Address, Flow
 from sipshop.sip.leg import Content, Event, IncomingLeg, Leg, OutgoingLeg
 from sipshop.sip.message import MalformedMessage, Request, Response, parse, split_commas
 from sipshop.sip.timers import Timers
-from sipshop.sip.transaction import MAGIC_COOKIE, ClientUser, ServerTransaction, Transactions, Unheard
+from sipshop.sip.transaction import (
+    CREDENTIALS,
+    MAGIC_COOKIE,
+    ClientTransaction,
+    ClientUser,
+    ServerTransaction,
+    Transactions,
+    Unheard,
+    credentials_of,
+)
 
 #: What we take inside a dialog or to make one, as Allow names it; REGISTER is taken besides.
 ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
@@ -150,8 +160,12 @@ class UserAgent:
         content: Content | None,
         now: float,
         headers: Iterable[tuple[str, str]] = (),
+        credentials: Credentials | None = None,
     ) -> OutgoingLeg:
-        """Call somebody: send an INVITE and return its leg. `from_` and `to` are given without tags."""
+        """Call somebody: send an INVITE and return its leg. `from_` and `to` are given without tags.
+
+        With `credentials` a challenge to the INVITE, or to a request of ours inside its dialog, is answered.
+        """
         head = [
             ("via", self.via(flow)),
             ("max-forwards", str(max_forwards)),
@@ -166,10 +180,48 @@ class UserAgent:
         ]
         if content is not None:
             head.append(("content-type", content.type))
-        leg = OutgoingLeg(self, Request("INVITE", target, head, content.data if content else b""), flow)
+        leg = OutgoingLeg(
+            self, Request("INVITE", target, head, content.data if content else b""), flow, self._digest(credentials)
+        )
         self.legs[leg.call_id, leg.local_tag] = leg
         leg.begin(now)
         return leg
+
+    def request(
+        self,
+        method: str,
+        flow: Flow,
+        *,
+        target: str,
+        from_: str,
+        to: str,
+        call_id: str,
+        tag: str,
+        cseq: int,
+        user: ClientUser,
+        now: float,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        credentials: Credentials | None = None,
+    ) -> None:
+        """Send a request outside any dialog, such as REGISTER or OPTIONS; `user` hears the final answer.
+
+        `from_` and `to` are given without tags. A challenge is answered by `credentials`, with the next number: whoever
+        counts reads it in the CSeq of the answer, or of the transaction where there is none.
+        """
+        head = [
+            ("via", self.via(flow)),
+            ("max-forwards", "70"),
+            ("from", f"{from_};tag={tag}"),
+            ("to", to),
+            ("call-id", call_id),
+            ("cseq", f"{cseq} {method}"),
+            ("user-agent", self.product),
+            *headers,
+        ]
+        digest = self._digest(credentials)
+        hearer = user if digest is None else _Outside(self, digest, user)
+        self.transactions.request(Request(method, target, head, body), flow, hearer, now)
 
     def respond(self, transaction: ServerTransaction, response: Response, now: float) -> None:
         """Answer a request that made no leg."""
@@ -207,12 +259,14 @@ class UserAgent:
         """Send an ACK: the one request without a transaction."""
         self._put(request.encode(), flow)
 
-    def send_ack(self, dialog: Dialog, content: Content | None, cseq: int) -> tuple[Request, Flow]:
-        """Acknowledge a 2xx; what is returned is sent again when the 2xx comes again."""
+    def send_ack(self, dialog: Dialog, content: Content | None, invite: Request) -> tuple[Request, Flow]:
+        """Acknowledge a 2xx to an INVITE of ours; what is returned is sent again when the 2xx comes again."""
         flow = dialog.next_hop()
-        headers = [("content-type", content.type)] if content is not None else []
+        headers = credentials_of(invite)
+        if content is not None:
+            headers.append(("content-type", content.type))
         body = content.data if content is not None else b""
-        ack = dialog.request("ACK", via=self.via(flow), headers=headers, body=body, cseq=cseq)
+        ack = dialog.request("ACK", via=self.via(flow), headers=headers, body=body, cseq=invite.cseq[0])
         self.send(ack, flow)
         return ack, flow
 
@@ -233,6 +287,12 @@ class UserAgent:
         self.transactions.request(request, flow, user, now)
         return request
 
+    def again(self, request: Request, flow: Flow, credentials: Iterable[tuple[str, str]], cseq: int) -> Request:
+        """A request as it was, with credentials, a new branch and the next number (RFC 3261 section 22.2)."""
+        new = {"via": self.via(flow), "cseq": f"{cseq} {request.method}"}
+        kept = [(name, new.get(name, value)) for name, value in request.headers if name not in CREDENTIALS]
+        return Request(request.method, request.target, [*kept, *credentials], request.body)
+
     def via(self, flow: Flow) -> str:
         """A Via of ours with a new branch, asking for the answer to come where the request came from (RFC 3581)."""
         return f"SIP/2.0/{flow.transport} {self._sent_by};branch={MAGIC_COOKIE}{self.token()};rport"
@@ -252,6 +312,9 @@ class UserAgent:
         }
 
     # inside
+
+    def _digest(self, credentials: Credentials | None) -> DigestClient | None:
+        return DigestClient(credentials, self.token) if credentials is not None else None
 
     def _put(self, data: bytes, flow: Flow) -> None:
         self.out.append(Send(data, flow))
@@ -352,7 +415,7 @@ class UserAgent:
         request = Request("INVITE", str(response.to.uri), [*response.headers])
         request.set("cseq", f"{number} INVITE")
         dialog = Dialog.of_client(request, response, flow)
-        self.send_ack(dialog, None, number)
+        self.send_ack(dialog, None, request)
         self.end_dialog(dialog, 'SIP;cause=503;text="Restarted"', Unheard(), now)
         return True
 
@@ -362,6 +425,29 @@ class UserAgent:
         if leg is None or leg.dialog is None or leg.dialog.remote_tag != (request.from_.tag or ""):
             return None
         return leg
+
+
+class _Outside:
+    """A request outside any dialog, sent once more with credentials when it is challenged."""
+
+    def __init__(self, agent: UserAgent, digest: DigestClient, user: ClientUser) -> None:
+        self._agent = agent
+        self._authorization = digest.begin()
+        self._user = user
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A response that the transaction does not absorb."""
+        request, flow, agent = transaction.request, transaction.flow, self._agent
+        credentials = self._authorization.hear(response, request.method, request.target)
+        if credentials is None:
+            self._user.on_response(transaction, response, now)
+        else:
+            again = agent.again(request, flow, credentials, request.cseq[0] + 1)
+            agent.transactions.request(again, flow, self, now)
+
+    def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
+        """The request failed."""
+        self._user.on_no_response(transaction, why, now)
 
 
 def _mark_source(request: Request, flow: Flow) -> Flow:

@@ -197,10 +197,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self.responses: list[Response] = []
+        self.request: Request | None = None  # the one that was answered last
         self.failure: str | None = None
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         self.responses.append(response)
+        self.request = transaction.request
 
     def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
         self.failure = why
@@ -393,7 +395,8 @@ class Phone(Peer):
     def acknowledge_inside(self, leg: Leg, recorder: Recorder, content: Content | None = None) -> None:
         """Send the ACK of a re-INVITE that `send_inside` sent."""
         assert leg.dialog is not None
-        self.agent.send_ack(leg.dialog, content, recorder.last.cseq[0])
+        assert recorder.request is not None
+        self.agent.send_ack(leg.dialog, content, recorder.request)
         self.work(self.network.now)
 
     def send(self, request: Request, address: Address) -> Recorder:
