@@ -122,8 +122,13 @@ class Dialog:
         self.remote_cseq = number
         return True
 
+    def confirm(self, response: Response) -> None:
+        """An early dialog becomes a confirmed one: the 2xx says the route anew (section 13.2.2.4)."""
+        self.routes = tuple(reversed(response.all("record-route")))
+        self.refresh_target(response)
+
     def refresh_target(self, message: Message) -> None:
-        """Take the peer's new Contact from a re-INVITE or its answer (section 12.2)."""
+        """Take the peer's new Contact from a re-INVITE or UPDATE or its answer (section 12.2)."""
         contacts = message.contacts
         if contacts:
             self.target = str(contacts[0].uri)

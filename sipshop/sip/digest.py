@@ -335,6 +335,10 @@ class Authorization:
         if tries > 2 or (tries == 2 and challenge.get("stale", "").lower() != "true"):
             return None
         self._challenges[header] = challenge
+        return self.renew(method, uri)
+
+    def renew(self, method: str, uri: str) -> list[tuple[str, str]]:
+        """The same credentials for the request that is sent again for another reason, their nonces counted on."""
         return [(name, self._client.answer(given, method, uri)) for name, given in self._challenges.items()]
 
 

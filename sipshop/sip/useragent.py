@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sipshop.sip import validate
+from sipshop.sip import session_timer, validate
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import Credentials, DigestClient
 from sipshop.sip.flow import Address, Flow
@@ -31,15 +31,28 @@ from sipshop.sip.transaction import (
 )
 
 #: What we take inside a dialog or to make one, as Allow names it; REGISTER is taken besides.
-ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE"
 METHODS: Final = frozenset({*ALLOW.split(", "), "REGISTER"})
-#: Option tags of Require that we can honour: none yet (100rel and timer are not offered either).
-EXTENSIONS: Final[frozenset[str]] = frozenset()
+#: Option tags of Require that we can honour, the session timer only where we keep one.
+EXTENSIONS: Final = frozenset({"100rel"})
 
 _RPORT: Final = re.compile(r";\s*rport\s*(?:=\s*)?(?=;|$)", re.IGNORECASE)
 
 
 # Nobody changes an output. They are not frozen for the reason that events are not (sipshop.sip.leg).
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """How a user agent watches those that it talks with.
+
+    `session_s` is the session interval that it asks for (RFC 4028; 0: no session timers), `session_least_s` the
+    shortest that it takes, `probe_s` the time between two probes of a peer without a session timer (0: none).
+    """
+
+    session_s: int = 0
+    session_least_s: int = session_timer.LEAST_S
+    probe_s: int = 0
 
 
 @dataclass(slots=True)
@@ -108,7 +121,10 @@ class UserAgent:
         advertise: Address,
         product: str = "sipshop",
         ours: Callable[[str, str], bool] = lambda _call_id, _tag: False,
+        manners: Manners | None = None,
     ) -> None:
+        self.manners = manners or Manners()
+        self._extensions = EXTENSIONS | {"timer"} if self.manners.session_s else EXTENSIONS
         self.timers = timers
         self.token = token
         self.pick = pick
@@ -161,11 +177,14 @@ class UserAgent:
         now: float,
         headers: Iterable[tuple[str, str]] = (),
         credentials: Credentials | None = None,
+        reliably: bool = True,
     ) -> OutgoingLeg:
         """Call somebody: send an INVITE and return its leg. `from_` and `to` are given without tags.
 
         With `credentials` a challenge to the INVITE, or to a request of ours inside its dialog, is answered.
+        Without `reliably` the callee shall send no reliable provisional responses (RFC 3262).
         """
+        manners = self.manners
         head = [
             ("via", self.via(flow)),
             ("max-forwards", str(max_forwards)),
@@ -178,6 +197,11 @@ class UserAgent:
             ("user-agent", self.product),
             *headers,
         ]
+        supported = [tag for tag, holds in (("100rel", reliably), ("timer", manners.session_s)) if holds]
+        if supported:
+            head.append(("supported", ", ".join(supported)))
+        if manners.session_s:
+            head += session_timer.asked(manners.session_s, manners.session_least_s)
         if content is not None:
             head.append(("content-type", content.type))
         leg = OutgoingLeg(
@@ -287,11 +311,12 @@ class UserAgent:
         self.transactions.request(request, flow, user, now)
         return request
 
-    def again(self, request: Request, flow: Flow, credentials: Iterable[tuple[str, str]], cseq: int) -> Request:
-        """A request as it was, with credentials, a new branch and the next number (RFC 3261 section 22.2)."""
+    def again(self, request: Request, flow: Flow, changes: list[tuple[str, str]], cseq: int) -> Request:
+        """A request with some fields changed, a new branch and the next number (RFC 3261 section 22.2)."""
         new = {"via": self.via(flow), "cseq": f"{cseq} {request.method}"}
-        kept = [(name, new.get(name, value)) for name, value in request.headers if name not in CREDENTIALS]
-        return Request(request.method, request.target, [*kept, *credentials], request.body)
+        gone = CREDENTIALS.union(name for name, _ in changes)
+        kept = [(name, new.get(name, value)) for name, value in request.headers if name not in gone]
+        return Request(request.method, request.target, [*kept, *changes], request.body)
 
     def via(self, flow: Flow) -> str:
         """A Via of ours with a new branch, asking for the answer to come where the request came from (RFC 3581)."""
@@ -330,7 +355,7 @@ class UserAgent:
         if request.method == "ACK":
             self._hear_ack(request, now)
             return
-        rejection = validate.check(request, methods=METHODS, extensions=EXTENSIONS)
+        rejection = validate.check(request, methods=METHODS, extensions=self._extensions)
         back = _mark_source(request, flow)
         if rejection is not None:
             # without a transaction: what makes no sense must not cost us state (section 8.2.7)
@@ -383,6 +408,9 @@ class UserAgent:
             self._refuse_stray(transaction, 482, "merged", now)
         elif not request.contacts:
             self._refuse_stray(transaction, 400, "malformed", now)
+        elif self.manners.session_s and session_timer.too_brief(request, self.manners.session_least_s):
+            self.refuse(transaction, 422, now, headers=[("min-se", str(self.manners.session_least_s))])
+            self.out.append(Refused(422, "not_supported"))
         else:
             self.out.append(Invited(transaction))
 
@@ -422,9 +450,7 @@ class UserAgent:
     def _find(self, request: Request) -> Leg | None:
         """The leg of a request inside a dialog: Call-ID and both tags, not the source (section 12.2.2)."""
         leg = self.legs.get((request.call_id, request.to.tag or ""))
-        if leg is None or leg.dialog is None or leg.dialog.remote_tag != (request.from_.tag or ""):
-            return None
-        return leg
+        return leg if leg is not None and leg.dialog_with(request.from_.tag or "") is not None else None
 
 
 class _Outside:

@@ -7,10 +7,10 @@ from typing import Final
 
 from sipshop.sip.digest import Credentials
 from sipshop.sip.flow import Flow
-from sipshop.sip.leg import Answered, Event, IncomingLeg, Input, Leg, OutgoingLeg
+from sipshop.sip.leg import Answered, Content, Event, IncomingLeg, Input, Leg, OutgoingLeg
 from sipshop.sip.message import Request, Response, parse
 from sipshop.sip.timers import Timers
-from sipshop.sip.useragent import Happened, Invited, Output, Send, UserAgent
+from sipshop.sip.useragent import Happened, Invited, Manners, Output, Send, UserAgent
 from tests.sip.peers import ANSWER, OFFER, summary
 
 HERE: Final = ("192.0.2.1", 5060)
@@ -33,11 +33,16 @@ class Bench:
     invited: list[Invited] = field(default_factory=list)
     cseq: int = 1
     acknowledges: bool = True  # at once, where the INVITE had the offer
+    manners: Manners = field(default_factory=Manners)
 
     def __post_init__(self) -> None:
         tokens = iter(range(1_000_000))
         self.agent = UserAgent(
-            timers=self.timers, token=lambda: f"t{next(tokens)}", pick=lambda below: below - 1, advertise=HERE
+            timers=self.timers,
+            token=lambda: f"t{next(tokens)}",
+            pick=lambda below: below - 1,
+            advertise=HERE,
+            manners=self.manners,
         )
 
     def effects(self) -> str:
@@ -78,15 +83,23 @@ class Bench:
 
     # the leg of a callee, its caller played by hand
 
-    def offer(self, *, body: bytes = OFFER.data) -> IncomingLeg:
-        self.hear(self.from_caller("INVITE", tag=None, body=body))
+    def offer(self, *, body: bytes = OFFER.data, headers: str = "") -> IncomingLeg:
+        self.hear(self.from_caller("INVITE", tag=None, body=body, headers=headers))
         self.effects()
         leg = self.agent.accept(self.invited[-1].transaction, self.now)
         self.effects()
         return leg
 
     def from_caller(
-        self, method: str, *, tag: str | None, branch: str = "", cseq: int | None = None, body: bytes = b""
+        self,
+        method: str,
+        *,
+        tag: str | None,
+        branch: str = "",
+        cseq: int | None = None,
+        body: bytes = b"",
+        headers: str = "",
+        from_tag: str = "a",
     ) -> bytes:
         if cseq is None:
             cseq = self.cseq
@@ -95,20 +108,21 @@ class Bench:
         return (
             f"{method} sip:b@192.0.2.1 SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK{branch or f'i{cseq}'}\r\n"
-            f"Max-Forwards: 70\r\nFrom: <sip:a@192.0.2.2>;tag=a\r\nTo: <sip:b@192.0.2.1>{to}\r\nCall-ID: c\r\n"
-            f"CSeq: {cseq} {method}\r\nContact: <sip:a@192.0.2.2>\r\n{content}Content-Length: {len(body)}\r\n\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:a@192.0.2.2>;tag={from_tag}\r\nTo: <sip:b@192.0.2.1>{to}\r\nCall-ID: c\r\n"
+            f"CSeq: {cseq} {method}\r\nContact: <sip:a@192.0.2.2>\r\n{headers}{content}"
+            f"Content-Length: {len(body)}\r\n\r\n"
         ).encode() + body
 
-    def ask(self, leg: Leg, method: str, *, body: bytes = b"") -> None:
-        """The peer of a leg sends a request inside the dialog."""
-        assert leg.dialog is not None
+    def ask(self, leg: Leg, method: str, *, body: bytes = b"", headers: str = "", tag: str | None = None) -> None:
+        """The peer of a leg sends a request inside the dialog; `tag` names an early one."""
+        dialog = leg.dialog if tag is None else leg.dialog_with(tag)
+        assert dialog is not None
         self.cseq += 1
-        dialog = leg.dialog
-        data = self.from_caller(method, tag=leg.local_tag, branch=f"{method}{self.cseq}", body=body).decode()
-        data = data.replace("Call-ID: c\r\n", f"Call-ID: {dialog.call_id}\r\n").replace(
-            ";tag=a", f";tag={dialog.remote_tag}"
+        branch = f"{method}{self.cseq}"
+        data = self.from_caller(
+            method, tag=leg.local_tag, branch=branch, body=body, headers=headers, from_tag=dialog.remote_tag
         )
-        self.hear(data.encode())
+        self.hear(data.replace(b"Call-ID: c\r\n", f"Call-ID: {dialog.call_id}\r\n".encode()))
 
     def hear(self, data: bytes) -> None:
         self.agent.hear(data, FLOW, self.now)
@@ -132,16 +146,29 @@ class Bench:
         return leg
 
     def respond(
-        self, leg: OutgoingLeg, status: int, *, tag: str = "b", headers: tuple[tuple[str, str], ...] = ()
+        self,
+        leg: OutgoingLeg,
+        status: int,
+        *,
+        tag: str | None = "b",
+        headers: tuple[tuple[str, str], ...] = (),
+        content: Content | None = None,
+        contact: str = "<sip:b@192.0.2.2>",
     ) -> None:
-        contact = [("contact", "<sip:b@192.0.2.2>")] if status < 300 else []
-        self.hear(leg.invite.reply(status, to_tag=tag, headers=[*contact, *headers]).encode())
+        """The peer answers our INVITE, under one of its tags."""
+        head = [("contact", contact)] if status < 300 and contact else []
+        head += [("content-type", content.type)] if content is not None else []
+        body = content.data if content is not None else b""
+        self.hear(leg.invite.reply(status, to_tag=tag, headers=[*head, *headers], body=body).encode())
 
     def cause(self, leg: Leg, happened: Input) -> None:
         """Make an input happen, by a verb or a message where there is one."""
         match happened, leg:
             case Input.PROGRESS, IncomingLeg():
                 leg.progress(180, None, self.now)
+            case Input.PROGRESS_BY_PRACK, IncomingLeg():
+                leg.takes_reliable = True
+                leg.progress(180, None, self.now, reliably=True)
             case Input.ANSWER, IncomingLeg():
                 leg.answer(ANSWER, self.now)
             case Input.REJECT, IncomingLeg():
@@ -152,6 +179,11 @@ class Bench:
                 leg.acknowledge(ANSWER, self.now)
             case Input.HANG_UP, _:
                 leg.hang_up(None, self.now)
+            case _:
+                self._send_what_causes(leg, happened)
+
+    def _send_what_causes(self, leg: Leg, happened: Input) -> None:
+        match happened, leg:
             case Input.GOT_CANCEL, IncomingLeg():
                 self.hear(self.from_caller("CANCEL", tag=None))
             case Input.GOT_ACK, IncomingLeg():
