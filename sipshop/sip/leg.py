@@ -478,8 +478,7 @@ class Leg:
     def _note(self, message: Message, now: float) -> None:
         """A message of the peer came: it lives, and may say what it can do."""
         self.heard_at_s = now
-        if message.get("allow") is not None:
-            self._peer_allows = ", ".join(message.all("allow"))
+        self._peer_allows = message.get("allow") or self._peer_allows
 
     def _allows(self, method: str) -> bool:
         return method in self._peer_allows.replace(" ", "").split(",")
@@ -885,14 +884,20 @@ class IncomingLeg(Leg):
     }
 
 
-@dataclass(slots=True)
 class Fork:
-    """An early dialog of a call of ours: what one of those who ring has said so far (RFC 3261 section 12.1)."""
+    """One of those who ring: an early dialog (RFC 3261 section 12.1), which is made when somebody needs it.
 
-    dialog: Dialog
-    exchange: Exchange[Content]
-    content: Content | None = None
-    rseq: int | None = None
+    `content` is what it played; `rseq` the number of its last reliable response.
+    """
+
+    __slots__ = ("content", "exchange", "first", "made", "rseq")
+
+    def __init__(self, first: Response, exchange: Exchange[Content]) -> None:
+        self.first = first
+        self.exchange = exchange
+        self.made: Dialog | None = None
+        self.content: Content | None = None
+        self.rseq: int | None = None
 
 
 class OutgoingLeg(Leg):
@@ -907,8 +912,7 @@ class OutgoingLeg(Leg):
         self.invite = invite
         self.digest = digest
         self.responded = False
-        offer = content_of(invite)
-        self.exchange.hear(Offering.SENT_BARE if offer is None else Offering.SENT_OFFER, offer)
+        self.exchange = self._first_exchange()
         self._authorization = digest.begin() if digest is not None else None
         self._changes: list[tuple[str, str]] = []  # what a challenge wants of the INVITE
         self._brief = 0  # how often our session interval was too small
@@ -943,13 +947,12 @@ class OutgoingLeg(Leg):
             (fork, rack), self._owed_prack = self._owed_prack, None
             if content is not None:
                 fork.exchange.hear(Offering.SENT_ACK, content)
-            Prack(self, fork.dialog).begin(rack, content, now)
+            Prack(self, fork.made).begin(rack, content, now)
 
     def dialog_with(self, remote_tag: str) -> Dialog | None:
         """The dialog with this tag of the peer, early ones too."""
         if self.dialog is None and remote_tag in self._forks:
-            self._turn_to(self._forks[remote_tag])
-            return self._forks[remote_tag].dialog
+            return self._turn_to(self._forks[remote_tag])
         return super().dialog_with(remote_tag)
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
@@ -981,9 +984,7 @@ class OutgoingLeg(Leg):
 
     @property
     def _dialog_now(self) -> Dialog | None:
-        if self.dialog is None and self._fork is not None:
-            return self._fork.dialog
-        return self.dialog
+        return self._turn_to(self._fork) if self.dialog is None and self._fork is not None else self.dialog
 
     @property
     def _is_early(self) -> bool:
@@ -1013,45 +1014,50 @@ class OutgoingLeg(Leg):
         """Send the INVITE as it is wanted: the same Call-ID and tag, the next number (section 22.2)."""
         self._forks.clear()  # they were of the INVITE that was refused
         self._fork = self._owed_prack = None
+        self.exchange = self._first_exchange()
         self.invite = self.agent.again(self.invite, self.flow, self._changes, self.invite.cseq[0] + 1)
         self.begin(now)
 
     def _on_1xx(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """A provisional response, in an early dialog of its own where it has a To-tag."""
-        fork = self._fork_of(transaction.request, response)
-        rseq = rseq_of(response) if fork is not None else None
-        if fork is None or rseq is None:
-            if fork is not None and response.body:
-                fork.content = content_of(response)
-            self._hear(Input.GOT_1XX, now, response)
-            return
-        if fork.rseq is not None and rseq != fork.rseq + 1:
-            return  # again, or before its turn: it comes again (RFC 3262 section 4)
-        fork.rseq = rseq
+        fork = self._fork_of(response)
+        if fork is not None:
+            self._fork = fork
+            self._peer_allows = response.get("allow") or self._peer_allows
+            if not self._takes_in(fork, transaction.request, response, now):
+                return
+        self._hear(Input.GOT_1XX, now, response)
+
+    def _takes_in(self, fork: Fork, invite: Request, response: Response, now: float) -> bool:
+        """Whether a provisional response comes in its turn; a reliable one is acknowledged (RFC 3262 section 4)."""
+        rseq = rseq_of(response)
         content = content_of(response)
+        if rseq is None:
+            fork.content = content or fork.content
+            return True
+        if fork.rseq is not None and rseq != fork.rseq + 1:
+            return False  # again, or before its turn: it comes again
+        fork.rseq = rseq
+        dialog = self._turn_to(fork)
         means = fork.exchange.hear(Offering.GOT_REPLY, content) if content is not None else None
         if means in {Means.OFFER, Means.ANSWER}:
             fork.content = content
-        rack = f"{rseq} {transaction.request.cseq[0]} INVITE"
+        rack = f"{rseq} {invite.cseq[0]} INVITE"
         if means is Means.OFFER:
             self._owed_prack = fork, rack
         else:
-            Prack(self, fork.dialog).begin(rack, None, now)
-        self._hear(Input.GOT_1XX, now, response)
+            Prack(self, dialog).begin(rack, None, now)
+        return True
 
-    def _fork_of(self, invite: Request, response: Response) -> Fork | None:
-        """The early dialog of a provisional response, or None: without To-tag, or beyond what anybody needs."""
+    def _fork_of(self, response: Response) -> Fork | None:
+        """The fork of a provisional response, or None: without To-tag, or beyond what anybody needs."""
         tag = response.to.tag
         if not tag:
             return None
         fork = self._forks.get(tag)
-        if fork is None:
-            if len(self._forks) >= _MOST_FORKS:
-                return None
-            fork = self._forks[tag] = Fork(Dialog.of_client(invite, response, self.flow), self._first_exchange())
-        self._turn_to(fork)
-        if response.get("allow") is not None:
-            self._peer_allows = ", ".join(response.all("allow"))
+        if fork is None and len(self._forks) < _MOST_FORKS:
+            exchange = self.exchange if not self._forks else self._first_exchange()
+            fork = self._forks[tag] = Fork(response, exchange)
         return fork
 
     def _first_exchange(self) -> Exchange[Content]:
@@ -1060,8 +1066,12 @@ class OutgoingLeg(Leg):
         exchange.hear(Offering.SENT_BARE if offer is None else Offering.SENT_OFFER, offer)
         return exchange
 
-    def _turn_to(self, fork: Fork) -> None:
+    def _turn_to(self, fork: Fork) -> Dialog:
+        """Have the next requests go to this one; its dialog."""
+        if fork.made is None:
+            fork.made = Dialog.of_client(self.invite, fork.first, self.flow)
         self._fork, self.exchange = fork, fork.exchange
+        return fork.made
 
     def _on_2xx(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         tag = response.to.tag or ""
@@ -1091,9 +1101,14 @@ class OutgoingLeg(Leg):
         """The dialog of a 2xx, its offers, and what was played in it before."""
         fork = self._forks.get(response.to.tag or "")
         if fork is None:
-            return Dialog.of_client(invite, response, self.flow), self._first_exchange(), None
-        fork.dialog.confirm(response)
-        return fork.dialog, fork.exchange, fork.content
+            exchange = self._first_exchange() if self._forks else self.exchange
+            return Dialog.of_client(invite, response, self.flow), exchange, None
+        if fork.made is None and response.get("contact") is not None:
+            fork.made = Dialog.of_client(invite, response, self.flow)
+        else:
+            self._turn_to(fork).confirm(response)
+        assert fork.made is not None, "it was made one way or the other"
+        return fork.made, fork.exchange, fork.content
 
     def _end_fork(self, dialog: Dialog, tag: str, now: float) -> None:
         self._acks[tag] = self.agent.send_ack(dialog, None, self.invite)
@@ -1147,4 +1162,5 @@ class OutgoingLeg(Leg):
 
 def _names(message: Message, header: str, tag: str) -> bool:
     """Whether a header field of option tags names one."""
-    return message.get(header) is not None and any(value.lower() == tag for value in message.all(header))
+    value = message.get(header)
+    return value is not None and (value == tag or any(each.lower() == tag for each in message.all(header)))
