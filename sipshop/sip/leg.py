@@ -458,7 +458,8 @@ class Leg:
             self._close(now)
 
     def _close(self, now: float) -> None:
-        self._drop_asks(now)
+        if self._asks:
+            self._drop_asks(now)
         if self._inviting is not None:
             self._inviting.wait_no_longer(now)
         self.agent.forget(self)
@@ -912,7 +913,7 @@ class OutgoingLeg(Leg):
         self.invite = invite
         self.digest = digest
         self.responded = False
-        self.exchange = self._first_exchange()
+        self._begin_exchange(self.exchange)
         self._authorization = digest.begin() if digest is not None else None
         self._changes: list[tuple[str, str]] = []  # what a challenge wants of the INVITE
         self._brief = 0  # how often our session interval was too small
@@ -1030,8 +1031,8 @@ class OutgoingLeg(Leg):
 
     def _takes_in(self, fork: Fork, invite: Request, response: Response, now: float) -> bool:
         """Whether a provisional response comes in its turn; a reliable one is acknowledged (RFC 3262 section 4)."""
-        rseq = rseq_of(response)
-        content = content_of(response)
+        rseq = rseq_of(response) if response.get("rseq") is not None else None
+        content = content_of(response) if response.body else None
         if rseq is None:
             fork.content = content or fork.content
             return True
@@ -1062,9 +1063,12 @@ class OutgoingLeg(Leg):
 
     def _first_exchange(self) -> Exchange[Content]:
         exchange: Exchange[Content] = Exchange()
+        self._begin_exchange(exchange)
+        return exchange
+
+    def _begin_exchange(self, exchange: Exchange[Content]) -> None:
         offer = content_of(self.invite)
         exchange.hear(Offering.SENT_BARE if offer is None else Offering.SENT_OFFER, offer)
-        return exchange
 
     def _turn_to(self, fork: Fork) -> Dialog:
         """Have the next requests go to this one; its dialog."""
@@ -1134,7 +1138,7 @@ class OutgoingLeg(Leg):
         match happened:
             case Input.GOT_1XX:
                 assert isinstance(message, Response), "a 1xx is a response"
-                reliable = rseq_of(message) is not None
+                reliable = message.get("rseq") is not None and rseq_of(message) is not None
                 is_offer = reliable and self._owed_prack is not None and bool(message.body)
                 self.agent.tell(self, Progressed(message.status, content_of(message), reliable, is_offer))
             case Input.GOT_2XX:

@@ -488,6 +488,8 @@ def _merge_key(request: Request) -> tuple[str, ...]:
 
 def credentials_of(invite: Request) -> list[tuple[str, str]]:
     """What the ACK of an INVITE repeats of it: an ACK cannot be challenged (RFC 3261 section 22.1)."""
+    if CREDENTIALS.isdisjoint(invite.first()):
+        return []
     return [field for field in invite.headers if field[0] in CREDENTIALS]
 
 

@@ -36,6 +36,8 @@ METHODS: Final = frozenset({*ALLOW.split(", "), "REGISTER"})
 #: Option tags of Require that we can honour, the session timer only where we keep one.
 EXTENSIONS: Final = frozenset({"100rel"})
 
+_SUPPORTED_RELIABLE: Final = ("supported", "100rel")
+_SUPPORTED_TIMER: Final = ("supported", "timer")
 _RPORT: Final = re.compile(r";\s*rport\s*(?:=\s*)?(?=;|$)", re.IGNORECASE)
 
 
@@ -197,10 +199,10 @@ class UserAgent:
             ("user-agent", self.product),
             *headers,
         ]
-        supported = [tag for tag, holds in (("100rel", reliably), ("timer", manners.session_s)) if holds]
-        if supported:
-            head.append(("supported", ", ".join(supported)))
+        if reliably:
+            head.append(_SUPPORTED_RELIABLE)
         if manners.session_s:
+            head.append(_SUPPORTED_TIMER)
             head += session_timer.asked(manners.session_s, manners.session_least_s)
         if content is not None:
             head.append(("content-type", content.type))
