@@ -517,6 +517,7 @@ def _options(settings: Settings, process: str) -> Options:
         max_call_s=limits.max_call_s,
         slice_s=limits.slice_s,
         overload_lag_s=limits.overload_lag_ms / 1000,
+        redirects=settings.sip.redirects,
         bindings_per_booth=settings.sip.bindings_per_booth,
         registration_least_s=settings.sip.registration_least_s,
         registration_most_s=settings.sip.registration_most_s,

@@ -49,7 +49,8 @@ class SipSettings:
     message is closed after `tcp_silent_s`, any that is not used after `tcp_idle_s`.
 
     Sessions are refreshed within `session_s` (RFC 4028; 0 is never), peers that cannot do that are probed every
-    `probe_s` (0 is never); no session may be shorter than `session_least_s`.
+    `probe_s` (0 is never); no session may be shorter than `session_least_s`. So many `redirects` of a carrier are
+    followed; one more, and it has failed.
     """
 
     listen: Address = ("127.0.0.1", 5060)
@@ -61,6 +62,7 @@ class SipSettings:
     session_s: int = 1800
     session_least_s: int = 90
     probe_s: int = 30
+    redirects: int = 0
     tcp_connections: int = 4096
     tcp_per_source: int = 256
     tcp_silent_s: int = 30
@@ -352,6 +354,7 @@ def _sip(section: Section) -> SipSettings:
         session_s=session_s,
         session_least_s=session_least_s,
         probe_s=section.integer("probe_s", default.probe_s, low=0, high=3600),
+        redirects=section.integer("redirects", default.redirects, low=0, high=5),
         tcp_connections=connections,
         tcp_per_source=per_source,
         tcp_silent_s=section.integer("tcp_silent_s", default.tcp_silent_s, low=1, high=3600),

@@ -78,7 +78,7 @@ def test_every_key_that_may_be_written_is_read() -> None:
         """
 worlds: [a.yaml, b.yaml]
 sip: {listen: "[::]:5062", advertise: "2001:db8::7", realm: shop, bindings_per_booth: 2, registration_least_s: 30,
-      registration_most_s: 600, session_s: 600, session_least_s: 120, probe_s: 0, tcp_connections: 10,
+      registration_most_s: 600, session_s: 600, session_least_s: 120, probe_s: 0, redirects: 1, tcp_connections: 10,
       tcp_per_source: 5, tcp_silent_s: 3, tcp_idle_s: 700, tcp_connect_s: 2}
 http: {listen: 192.0.2.7:443, certificate: c.pem, key: k.pem, key_password: "env:KEY_PASSWORD",
        trusted_proxies: [127.0.0.1, 192.0.2.0/24], token_file: t}
@@ -100,6 +100,7 @@ logs: {format: json, level: warning, file: x.log, file_mb: 5, files: 3, days: 1}
             session_s=600,
             session_least_s=120,
             probe_s=0,
+            redirects=1,
             tcp_connections=10,
             tcp_per_source=5,
             tcp_silent_s=3,

@@ -10,17 +10,18 @@ own business and goes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import auto
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sipshop.sip import session_timer
-from sipshop.sip.dialog import Dialog
+from sipshop.sip.dialog import Dialog, flow_to
 from sipshop.sip.digest import DigestClient
 from sipshop.sip.flow import Flow
 from sipshop.sip.inside import Bye, Prack, Probe, Refresh, Reinvite, Relay, cancel_of, content_headers
-from sipshop.sip.message import Message, Request, Response
+from sipshop.sip.message import MalformedMessage, Message, Request, Response, Uri, parse_address
 from sipshop.sip.offer import Exchange, Means
 from sipshop.sip.offer import Input as Offering
 from sipshop.sip.offer import State as Turn
@@ -200,7 +201,7 @@ class Input(Word):
     GOT_BYE = auto()
     GOT_1XX = auto()
     GOT_2XX = auto()
-    GOT_CHALLENGE = auto()  # a refusal that says what would do, and we can: credentials, a longer session interval
+    GOT_CHALLENGE = auto()  # a refusal that says what would do, and we can: credentials, a longer interval, elsewhere
     GOT_FAILURE = auto()
     NO_RESPONSE = auto()
     NO_ACK = auto()
@@ -391,6 +392,11 @@ class Leg:
             self._watch(now)
             if ask.method == "INVITE":
                 self._repeat(ask, ask.transaction, response, now)
+
+    def put_off_asks(self, now: float) -> None:
+        """Refuse what the peer has asked and nobody will answer any more: it may ask again."""
+        for ask in list(self._asks):
+            self.reply(ask, 491, None, now)
 
     # what the user agent hands in
 
@@ -907,7 +913,9 @@ class OutgoingLeg(Leg):
     table = OUTGOING
     _refusal_while_early = 491  # our own INVITE is open
 
-    def __init__(self, agent: UserAgent, invite: Request, flow: Flow, digest: DigestClient | None = None) -> None:
+    def __init__(
+        self, agent: UserAgent, invite: Request, flow: Flow, digest: DigestClient | None = None, redirects: int = 0
+    ) -> None:
         super().__init__(agent, invite.call_id, invite.from_.tag or "", flow)
         self.state = State.CALLING
         self.invite = invite
@@ -917,6 +925,8 @@ class OutgoingLeg(Leg):
         self._authorization = digest.begin() if digest is not None else None
         self._changes: list[tuple[str, str]] = []  # what a challenge wants of the INVITE
         self._brief = 0  # how often our session interval was too small
+        self._redirects = redirects
+        self._moved: tuple[str, Flow] | None = None  # where a redirection sends us
         self._transaction: ClientTransaction | None = None
         self._forks: dict[str, Fork] = {}  # by To-tag
         self._fork: Fork | None = None  # the one that spoke last
@@ -999,24 +1009,50 @@ class OutgoingLeg(Leg):
         if self.state not in {State.CALLING, State.PROCEEDING}:
             return False
         if response.status == 422:
-            demanded_s = session_timer.demanded(response)
-            self._brief += 1
-            if demanded_s is None or self._brief > _MOST_BRIEF or not self.invite.get("session-expires"):
-                return False
-            renewed = self._authorization.renew("INVITE", self.invite.target) if self._authorization else []
-            self._changes = [*session_timer.asked(demanded_s, demanded_s), *renewed]
-            return True
+            return self._takes_interval(response)
+        if response.status < 400:
+            return self._takes_redirection(response)
         if self._authorization is None:
             return False
         self._changes = self._authorization.hear(response, "INVITE", self.invite.target) or []
         return bool(self._changes)
+
+    def _takes_interval(self, response: Response) -> bool:
+        demanded_s = session_timer.demanded(response)
+        self._brief += 1
+        if demanded_s is None or self._brief > _MOST_BRIEF or not self.invite.get("session-expires"):
+            return False
+        renewed = self._authorization.renew("INVITE", self.invite.target) if self._authorization else []
+        self._changes = [*session_timer.asked(demanded_s, demanded_s), *renewed]
+        return True
+
+    def _takes_redirection(self, response: Response) -> bool:
+        """Whether we follow a 3xx: to another address of the same user only, since another number has another price.
+
+        Who is there has no credentials of ours, whatever he asks.
+        """
+        if self._redirects < 1:
+            return False
+        for uri in _contact_uris(response):
+            flow = flow_to(uri, self.flow)
+            if flow is not None and uri.user == self.invite.uri.user:
+                self._redirects -= 1
+                self._moved = str(uri), flow
+                self._changes = [("contact", self.agent.contact(flow))]
+                self.digest = self._authorization = None
+                return True
+        return False
 
     def _send_again(self, _happened: Input, _message: Message | None, now: float) -> None:
         """Send the INVITE as it is wanted: the same Call-ID and tag, the next number (section 22.2)."""
         self._forks.clear()  # they were of the INVITE that was refused
         self._fork = self._owed_prack = None
         self.exchange = self._first_exchange()
-        self.invite = self.agent.again(self.invite, self.flow, self._changes, self.invite.cseq[0] + 1)
+        target = None
+        if self._moved is not None:
+            (target, self.flow), self._moved = self._moved, None
+        number = self.invite.cseq[0] + 1
+        self.invite = self.agent.again(self.invite, self.flow, self._changes, number, target)
         self.begin(now)
 
     def _on_1xx(self, transaction: ClientTransaction, response: Response, now: float) -> None:
@@ -1162,6 +1198,15 @@ class OutgoingLeg(Leg):
         Do.STOP_REPEATING: Leg._stop_repeating,
         Do.TELL: _tell,
     }
+
+
+def _contact_uris(response: Response) -> list[Uri]:
+    """The SIP URIs that a redirection names, in its order; those of other schemes are none of ours."""
+    found = []
+    for value in response.all("contact"):
+        with suppress(MalformedMessage):
+            found.append(parse_address(value).uri)
+    return found
 
 
 def _names(message: Message, header: str, tag: str) -> bool:

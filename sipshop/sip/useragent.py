@@ -180,11 +180,13 @@ class UserAgent:
         headers: Iterable[tuple[str, str]] = (),
         credentials: Credentials | None = None,
         reliably: bool = True,
+        redirects: int = 0,
     ) -> OutgoingLeg:
         """Call somebody: send an INVITE and return its leg. `from_` and `to` are given without tags.
 
         With `credentials` a challenge to the INVITE, or to a request of ours inside its dialog, is answered.
-        Without `reliably` the callee shall send no reliable provisional responses (RFC 3262).
+        Without `reliably` the callee shall send no reliable provisional responses (RFC 3262). So many `redirects` are
+        followed, to other addresses of the same user.
         """
         manners = self.manners
         head = [
@@ -206,9 +208,8 @@ class UserAgent:
             head += session_timer.asked(manners.session_s, manners.session_least_s)
         if content is not None:
             head.append(("content-type", content.type))
-        leg = OutgoingLeg(
-            self, Request("INVITE", target, head, content.data if content else b""), flow, self._digest(credentials)
-        )
+        invite = Request("INVITE", target, head, content.data if content else b"")
+        leg = OutgoingLeg(self, invite, flow, self._digest(credentials), redirects)
         self.legs[leg.call_id, leg.local_tag] = leg
         leg.begin(now)
         return leg
@@ -313,12 +314,14 @@ class UserAgent:
         self.transactions.request(request, flow, user, now)
         return request
 
-    def again(self, request: Request, flow: Flow, changes: list[tuple[str, str]], cseq: int) -> Request:
+    def again(
+        self, request: Request, flow: Flow, changes: list[tuple[str, str]], cseq: int, target: str | None = None
+    ) -> Request:
         """A request with some fields changed, a new branch and the next number (RFC 3261 section 22.2)."""
         new = {"via": self.via(flow), "cseq": f"{cseq} {request.method}"}
         gone = CREDENTIALS.union(name for name, _ in changes)
         kept = [(name, new.get(name, value)) for name, value in request.headers if name not in gone]
-        return Request(request.method, request.target, [*kept, *changes], request.body)
+        return Request(request.method, target or request.target, [*kept, *changes], request.body)
 
     def via(self, flow: Flow) -> str:
         """A Via of ours with a new branch, asking for the answer to come where the request came from (RFC 3581)."""

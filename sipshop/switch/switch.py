@@ -87,7 +87,8 @@ class Options:
     """How the switch runs: `process` names this run, `max_calls` bounds its live calls, `max_call_s` each talk.
 
     A talk is granted in slices of `slice_s` while somebody in its chain can run out of money. New calls are refused
-    while the event loop lags by more than `overload_lag_s`. The rest is how long and how often phones are registered.
+    while the event loop lags by more than `overload_lag_s`. So many `redirects` of a carrier are followed at a try. The
+    rest is how long and how often phones are registered.
     """
 
     process: str
@@ -95,6 +96,7 @@ class Options:
     max_call_s: int
     slice_s: int = SLICE_S
     overload_lag_s: float = 1.0
+    redirects: int = 0
     bindings_per_booth: int = 5
     registration_least_s: int = 60
     registration_most_s: int = 3600
@@ -501,9 +503,11 @@ class Switch:
             max_forwards=int(live.offer.transaction.request.get("max-forwards") or 70) - 1,
             content=live.leg_a.offer,
             now=now,
+            redirects=self._options.redirects,
             # an offer that comes while it rings needs a caller who answers while it rings
             reliably=live.leg_a.offer is not None or live.leg_a.takes_reliable,
         )
+        live.leg_a.put_off_asks(now)  # the carrier before was to answer them
         live.leg_b, live.leg_b_call_id = leg, call_id
         self._calls.listen(leg, live)
         if not live.is_stored:

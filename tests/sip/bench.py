@@ -129,7 +129,7 @@ class Bench:
 
     # the leg of a caller
 
-    def dial(self, *, late: bool = False, credentials: Credentials | None = None) -> OutgoingLeg:
+    def dial(self, *, late: bool = False, credentials: Credentials | None = None, redirects: int = 0) -> OutgoingLeg:
         leg = self.agent.dial(
             FLOW,
             target="sip:b@192.0.2.2",
@@ -141,6 +141,7 @@ class Bench:
             content=None if late else OFFER,
             now=self.now,
             credentials=credentials,
+            redirects=redirects,
         )
         self.effects()
         return leg

@@ -289,6 +289,52 @@ def test_a_challenge_to_a_call_that_was_given_up_ends_it(way: tuple[Input, ...])
     assert (bench.effects(), leg.state) == ("sends ACK", State.CLOSED)
 
 
+# Elsewhere.
+
+MOVED = (("contact", "<mailto:x@y>, <sip:b@carrier.example>, <sip:b@192.0.2.40:5070>;q=0.1"),)
+
+
+def test_a_redirection_to_another_address_is_followed_without_credentials() -> None:
+    bench, guard = Bench(), Guard()
+    leg = bench.dial(credentials=WHO, redirects=1)
+    bench.hear(guard.challenge(leg.invite).encode())
+    bench.respond(leg, 302, headers=MOVED)
+    bench.effects()
+    assert (leg.invite.target, leg.flow.remote) == ("sip:b@192.0.2.40:5070", ("192.0.2.40", 5070))
+    assert (leg.invite.cseq, leg.invite.get("authorization")) == ((3, "INVITE"), None)
+    bench.hear(guard.challenge(leg.invite).encode())
+    bench.effects()
+    assert bench.events == [Failed(401, None, None, responded=True)]
+
+
+@pytest.mark.parametrize(
+    ("redirects", "contact"),
+    [
+        pytest.param(0, "<sip:b@192.0.2.40>", id="none is followed"),
+        pytest.param(1, "<sip:premium@192.0.2.40>", id="another number"),
+        pytest.param(1, "<sip:b@carrier.example>", id="a name"),
+        pytest.param(1, "*", id="no address at all"),
+        pytest.param(1, "<sip:b@", id="an address that is none"),
+    ],
+)
+def test_a_redirection_that_is_not_followed_ends_the_attempt(redirects: int, contact: str) -> None:
+    bench = Bench()
+    leg = bench.dial(redirects=redirects)
+    bench.respond(leg, 302, headers=(("contact", contact),))
+    assert bench.effects() == "sends ACK, tells Failed"
+    assert bench.events == [Failed(302, None, None, responded=True)]
+
+
+def test_a_circle_of_redirections_ends() -> None:
+    bench = Bench()
+    leg = bench.dial(redirects=2)
+    for _ in range(3):
+        bench.respond(leg, 302, headers=MOVED)
+    bench.effects()
+    assert len(bench.sent_at("INVITE")) == 3
+    assert leg.state is State.CLOSED
+
+
 # Inside the dialog.
 
 

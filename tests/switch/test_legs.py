@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ from sipshop.billing.cdr import HungUpBy, Result
 from sipshop.sip.leg import Answered, Ask, Content, Failed, HungUp, Leg, Progressed, Replied, State
 from sipshop.sip.message import Message, Request
 from sipshop.sip.useragent import Manners
-from tests.sip.peers import ANSWER, HELD, HOLD, LATENCY_S, OFFER, Datagram, Peer, Phone
+from tests.sip.peers import ANSWER, FORGETTING_S, HELD, HOLD, LATENCY_S, OFFER, Datagram, Peer, Phone
 from tests.switch.house import House
 
 OTHER = Content("application/sdp", b"v=0\r\ns=another\r\n")
@@ -174,6 +175,19 @@ def test_an_update_while_the_next_carrier_is_dialled_gets_a_final_answer(house: 
     assert house.phone.last(leg) == Replied(ask, 491, None, late_offer=False)
 
 
+@pytest.mark.scenario(15)
+def test_an_update_whose_carrier_fails_before_it_answers_gets_a_final_answer(house: House) -> None:
+    leg, incoming = house.calling()
+    house.carrier.ring(incoming, 183, ANSWER, reliably=True)
+    house.advance()
+    house.carrier.polite = False
+    ask = house.phone.reinvite(leg, HOLD, method="UPDATE")
+    house.advance()
+    house.carrier.reject(incoming, 503)
+    house.advance()
+    assert house.phone.last(leg) == Replied(ask, 491, None, late_offer=False)
+
+
 @pytest.mark.parametrize("by_caller", [True, False])
 def test_an_update_inside_the_call_goes_through(house: House, by_caller: bool) -> None:
     leg, incoming = house.talking()
@@ -296,3 +310,22 @@ def test_a_probe_is_answered_by_whoever_it_reaches_and_never_passed_on(house: Ho
         probing.advance(95.0)
         assert probing.caller_side.count("< OPTIONS") == probing.carrier_side.count("> OPTIONS") == 3
         assert probing.caller_side.count("> OPTIONS") == probing.carrier_side.count("< OPTIONS") == 0
+
+
+@pytest.mark.scenario(42)
+def test_a_call_with_all_of_it_leaves_nothing_for_the_garbage_collector() -> None:
+    with a_house(manners=Manners(session_s=600, probe_s=30), peers=TIMED) as timed:
+        gc.collect()
+        gc.disable()
+        try:
+            leg, incoming = timed.calling()
+            timed.carrier.ring(incoming, 183, ANSWER, reliably=True)
+            timed.advance()
+            timed.carrier.answer(incoming)
+            timed.advance(700.0)
+            timed.phone.hang_up(leg)
+            timed.advance(2 * FORGETTING_S)
+            assert timed.switch_peer.leftovers() == {}
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
