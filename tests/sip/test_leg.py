@@ -340,6 +340,7 @@ def test_a_trunk_that_cannot_be_reached_is_told_as_503() -> None:
 # CANCEL.
 
 
+@pytest.mark.scenario(2)
 def test_a_cancel_waits_for_a_provisional_response() -> None:
     # RFC 3261 section 9.1
     bench = Bench()
@@ -354,6 +355,7 @@ def test_a_cancel_waits_for_a_provisional_response() -> None:
     assert (cancel.get("to"), cancel.get("from")) == (leg.invite.get("to"), leg.invite.get("from"))
 
 
+@pytest.mark.scenario(2)
 def test_a_cancel_that_waits_is_dropped_by_a_final_response() -> None:
     bench = Bench()
     leg = bench.dial()
@@ -575,6 +577,7 @@ def test_a_late_offer_inside_waits_for_the_answer_of_the_other_leg() -> None:
     assert bench.effects() == "sends ACK"
 
 
+@pytest.mark.scenario(10)
 def test_the_200_of_a_reinvite_that_comes_after_our_bye_is_still_acknowledged() -> None:
     bench = Bench()
     leg, _, request = relayed(bench, "INVITE")
@@ -674,6 +677,7 @@ def test_a_reinvite_of_the_other_leg_is_refused_while_the_peer_asks_for_one_itse
 # The end.
 
 
+@pytest.mark.scenario(34)
 @pytest.mark.parametrize("answer", [200, 401, 407, 481, 500, None])
 def test_whatever_a_bye_is_answered_the_leg_is_over_and_no_credentials_are_sent(answer: int | None) -> None:
     bench = Bench()

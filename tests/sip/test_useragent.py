@@ -653,6 +653,7 @@ def test_what_is_advertised_is_what_peers_are_told() -> None:
     assert (via.sent_by, "rport" in via.params) == ("[2001:db8::1]:5090", True)
 
 
+@pytest.mark.scenario(11)
 def test_a_180_that_is_overtaken_by_its_200_changes_nothing(udp: Pair) -> None:
     leg, incoming = udp.calling()
     udp.network.weather = delaying(0.2, "180 INVITE")
