@@ -122,7 +122,7 @@ class HungUp:
 class Lost:
     """The peer is gone without a BYE: no ACK or PRACK came, or it answered 481 or 408, or nothing, inside the dialog.
 
-    `alive_at_s` is its last sign of life where it was found out to be gone, None where it never confirmed.
+    `alive_at_s` is its last sign of life, None where nobody watched for such signs.
     """
 
     why: str
@@ -479,7 +479,8 @@ class Leg:
             case Input.NO_PRACK:
                 event = Lost("no PRACK")
             case _:
-                event = Lost("gone inside the dialog", self.heard_at_s)
+                # who was not watched may have been there all the time: his silence in signalling says nothing
+                event = Lost("gone inside the dialog", self.heard_at_s if self._pulse is not None else None)
         self.agent.tell(self, event)
 
     def _note(self, message: Message, now: float) -> None:

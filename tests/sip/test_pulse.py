@@ -335,6 +335,16 @@ def test_one_missed_probe_is_forgiven_and_two_are_not() -> None:
     forgets(bench)
 
 
+def test_who_is_not_watched_is_not_said_to_have_died_at_the_beginning() -> None:
+    bench = Bench()
+    leg = calls(bench)
+    bench.run(3600.0)
+    leg.relay(Ask("INFO", None, unanswered()), bench.now)
+    bench.effects()
+    answers(bench, "INFO", 481)
+    assert bench.events[-1] == Lost("gone inside the dialog", alive_at_s=None)
+
+
 def test_a_leg_that_is_over_is_not_probed() -> None:
     bench = Bench(manners=BOTH)
     leg = called(bench)
