@@ -49,7 +49,7 @@ from sipshop.sip.endpoint import Endpoint
 from sipshop.sip.message import printable
 from sipshop.sip.timers import Timers
 from sipshop.sip.transport import Limits
-from sipshop.sip.useragent import UserAgent
+from sipshop.sip.useragent import Manners, UserAgent
 from sipshop.store import Store, StoreError, Token, Unwritable
 from sipshop.store.audit import LAWS
 from sipshop.store.retention import Retention, retain
@@ -237,7 +237,7 @@ class _House:
 
     def _make_switch(self, store: Store, directory: Directory, events: Hub) -> tuple[Switch, UserAgent]:
         """The switch and the user agent that it speaks by, which has to know the switch's legs."""
-        random = _RandomBytes()
+        random, sip = _RandomBytes(), self.settings.sip
         agent = UserAgent(
             timers=Timers(),
             token=lambda: random(8).hex(),
@@ -245,6 +245,7 @@ class _House:
             advertise=self.settings.advertised,
             product=f"sipshop/{__version__}",
             ours=lambda call_id, tag: switch.is_ours(call_id, tag),  # noqa: PLW0108  # made below
+            manners=Manners(session_s=sip.session_s, session_least_s=sip.session_least_s, probe_s=sip.probe_s),
         )
         switch = Switch(
             directory=directory,
@@ -516,6 +517,7 @@ def _options(settings: Settings, process: str) -> Options:
         max_call_s=limits.max_call_s,
         slice_s=limits.slice_s,
         overload_lag_s=limits.overload_lag_ms / 1000,
+        redirects=settings.sip.redirects,
         bindings_per_booth=settings.sip.bindings_per_booth,
         registration_least_s=settings.sip.registration_least_s,
         registration_most_s=settings.sip.registration_most_s,

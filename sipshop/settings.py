@@ -47,6 +47,10 @@ class SipSettings:
 
     At most `tcp_connections` are accepted in all and `tcp_per_source` from one address; one that has not sent a whole
     message is closed after `tcp_silent_s`, any that is not used after `tcp_idle_s`.
+
+    Sessions are refreshed within `session_s` (RFC 4028; 0 is never), peers that cannot do that are probed every
+    `probe_s` (0 is never); no session may be shorter than `session_least_s`. So many `redirects` of a carrier are
+    followed; one more, and it has failed.
     """
 
     listen: Address = ("127.0.0.1", 5060)
@@ -55,6 +59,10 @@ class SipSettings:
     bindings_per_booth: int = 5
     registration_least_s: int = 60
     registration_most_s: int = 3600
+    session_s: int = 1800
+    session_least_s: int = 90
+    probe_s: int = 30
+    redirects: int = 0
     tcp_connections: int = 4096
     tcp_per_source: int = 256
     tcp_silent_s: int = 30
@@ -321,6 +329,10 @@ def _sip(section: Section) -> SipSettings:
     most_s = section.integer("registration_most_s", default.registration_most_s, low=60, high=DAY_S)
     if least_s > most_s:
         section.fault("registration_least_s", f"must be at most registration_most_s, which is {most_s}")
+    session_s = section.integer("session_s", default.session_s, low=0, high=DAY_S)
+    session_least_s = section.integer("session_least_s", default.session_least_s, low=90, high=DAY_S)
+    if 0 < session_s < session_least_s:
+        section.fault("session_s", f"must be 0 (never) or at least session_least_s, which is {session_least_s}")
     connections = section.integer("tcp_connections", default.tcp_connections, low=1, high=1_000_000)
     per_source = section.integer("tcp_per_source", default.tcp_per_source, low=1, high=1_000_000)
     if per_source > connections and section.has("tcp_per_source"):
@@ -339,6 +351,10 @@ def _sip(section: Section) -> SipSettings:
         bindings_per_booth=section.integer("bindings_per_booth", default.bindings_per_booth, low=1, high=100),
         registration_least_s=least_s,
         registration_most_s=most_s,
+        session_s=session_s,
+        session_least_s=session_least_s,
+        probe_s=section.integer("probe_s", default.probe_s, low=0, high=3600),
+        redirects=section.integer("redirects", default.redirects, low=0, high=5),
         tcp_connections=connections,
         tcp_per_source=per_source,
         tcp_silent_s=section.integer("tcp_silent_s", default.tcp_silent_s, low=1, high=3600),

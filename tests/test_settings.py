@@ -78,8 +78,8 @@ def test_every_key_that_may_be_written_is_read() -> None:
         """
 worlds: [a.yaml, b.yaml]
 sip: {listen: "[::]:5062", advertise: "2001:db8::7", realm: shop, bindings_per_booth: 2, registration_least_s: 30,
-      registration_most_s: 600, tcp_connections: 10, tcp_per_source: 5, tcp_silent_s: 3, tcp_idle_s: 700,
-      tcp_connect_s: 2}
+      registration_most_s: 600, session_s: 600, session_least_s: 120, probe_s: 0, redirects: 1, tcp_connections: 10,
+      tcp_per_source: 5, tcp_silent_s: 3, tcp_idle_s: 700, tcp_connect_s: 2}
 http: {listen: 192.0.2.7:443, certificate: c.pem, key: k.pem, key_password: "env:KEY_PASSWORD",
        trusted_proxies: [127.0.0.1, 192.0.2.0/24], token_file: t}
 metrics: {listen: 192.0.2.7:9100}
@@ -97,6 +97,10 @@ logs: {format: json, level: warning, file: x.log, file_mb: 5, files: 3, days: 1}
             bindings_per_booth=2,
             registration_least_s=30,
             registration_most_s=600,
+            session_s=600,
+            session_least_s=120,
+            probe_s=0,
+            redirects=1,
             tcp_connections=10,
             tcp_per_source=5,
             tcp_silent_s=3,
@@ -231,6 +235,7 @@ BROKEN = [
     pytest.param("limits: {max_calls: 1e4}\n", "limits.max_calls: must be a whole number", id="an exponent"),
     pytest.param("limits: {max_calls: yes}\n", "limits.max_calls: must be a whole number", id="a yes"),
     pytest.param(f"limits: {{max_calls: {'9' * 400}}}\n", "limits.max_calls: must be a whole", id="400 digits"),
+    pytest.param("sip: {session_s: 60}\n", "sip.session_s: must be 0 (never) or at least session", id="a session"),
     pytest.param("limits: {max_call_s: 30}\n", "limits.slice_s: must be at most max_call_s, which is 30", id="slices"),
     pytest.param("limits: {overload_lag_ms: 1}\n", "from 10 to 60000, not '1'", id="overloaded at once"),
     pytest.param("limits: {drain_s: 86400}\n", "limits.drain_s: must be a whole number from 1 to 3600", id="a day"),

@@ -14,7 +14,7 @@ from textwrap import fill
 from typing import Any, Final
 
 from sipshop.proxy import call
-from sipshop.sip import leg, transaction
+from sipshop.sip import leg, offer, pulse, reliable, transaction
 
 STATES: Final = Path(__file__).parent.parent / "docs" / "states.md"
 
@@ -66,6 +66,30 @@ MACHINES: Final = (
         name="sip/leg.OUTGOING",
         table=leg.OUTGOING,
         begins=leg.State.CALLING,
+    ),
+    Machine(
+        title="Offer and answer",
+        says=(
+            "Whose turn it is to describe the session: RFC 3264 and RFC 6337. What it does is what it calls the "
+            "description; a pair that stands in no row is a description that has no place."
+        ),
+        name="sip/offer.EXCHANGE",
+        table=offer.EXCHANGE,
+        begins=offer.State.STABLE,
+    ),
+    Machine(
+        title="Reliable provisional responses",
+        says="The callee's half: RFC 3262 section 3.",
+        name="sip/reliable.RELIABLE",
+        table=reliable.RELIABLE,
+        begins=reliable.State.FREE,
+    ),
+    Machine(
+        title="The pulse of a peer",
+        says="Whether it still lives: session timers (RFC 4028), and OPTIONS where there is none.",
+        name="sip/pulse.PULSE",
+        table=pulse.PULSE,
+        begins=pulse.State.RESTING,
     ),
     Machine(
         title="INVITE client transaction",

@@ -48,6 +48,7 @@ CASES = [
     Case(scenario="call", unlocked=False, number="112", says="112 is answered from a locked booth"),
     Case(scenario="call", says="a call"),
     Case(scenario="early_media", number="030183", says="sound before the answer"),
+    Case(scenario="reliable", number="030183", says="100rel, UPDATE and a session timer"),
     Case(scenario="hold", says="on hold and back"),
     Case(scenario="inside", says="INFO and OPTIONS inside a call"),
     Case(scenario="callee_hangs_up", number="030800", says="the callee hangs up"),

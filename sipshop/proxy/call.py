@@ -55,6 +55,7 @@ class Input(Word):
     RANG_OUT = auto()
     CALLER_CANCELLED = auto()
     CALLER_ACKNOWLEDGED = auto()
+    PROGRESS_ACKNOWLEDGED = auto()  # with the answer to an offer that rang
     CALLER_GONE = auto()
     CALLEE_GONE = auto()
     COMMITTED = auto()
@@ -72,6 +73,7 @@ class Action(Word):
 
     DIAL = auto()
     PROGRESS = auto()
+    ACKNOWLEDGE_PROGRESS = auto()
     COMMIT = auto()
     ANSWER = auto()
     EXTEND = auto()
@@ -105,6 +107,8 @@ def _while_calling(state: State) -> Table:
         (state, On.SILENT): (S.ENDED, (Do.GIVE_UP, Do.REJECT, Do.SETTLE)),
         (state, On.RANG_OUT): (S.ENDED, (Do.GIVE_UP, Do.REJECT, Do.SETTLE)),
         (state, On.CALLER_CANCELLED): (S.ENDED, (Do.GIVE_UP, Do.REJECT, Do.SETTLE)),
+        (state, On.CALLER_GONE): (S.ENDED, (Do.GIVE_UP, Do.REJECT, Do.SETTLE)),
+        (state, On.REPLIED): (state, (Do.PASS_REPLY,)),
         (state, On.CUT): (S.ENDED, (Do.GIVE_UP, Do.REJECT, Do.SETTLE)),
     }
 
@@ -118,13 +122,18 @@ CALL: Final[Table] = {
     (S.DIALLING, On.BLOCKED_OVER): (S.DIALLING, (Do.DIAL,)),
     (S.DIALLING, On.BLOCKED): (S.ENDED, (Do.REJECT, Do.SETTLE)),
     **_while_calling(S.DIALLING),
+    (S.DIALLING, On.ASKED): (S.DIALLING, (Do.REFUSE_ASK,)),  # there is nobody to ask
     **_while_calling(S.RINGING),
+    (S.RINGING, On.PROGRESS_ACKNOWLEDGED): (S.RINGING, (Do.ACKNOWLEDGE_PROGRESS,)),
+    (S.RINGING, On.ASKED): (S.RINGING, (Do.PASS_ASK,)),
     (S.ANSWERING, On.COMMITTED): (S.TALKING, (Do.ANSWER,)),
     (S.ANSWERING, On.NOT_COMMITTED): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
     (S.ANSWERING, On.CALLER_CANCELLED): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
+    (S.ANSWERING, On.CALLER_GONE): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
     (S.ANSWERING, On.CALLEE_GONE): (S.ENDED, (Do.REJECT, Do.SETTLE)),
     (S.ANSWERING, On.CUT): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
     (S.ANSWERING, On.ASKED): (S.ANSWERING, (Do.REFUSE_ASK,)),
+    (S.ANSWERING, On.REPLIED): (S.ANSWERING, (Do.PASS_REPLY,)),
     (S.TALKING, On.EXTENDED): (S.TALKING, (Do.EXTEND,)),
     (S.TALKING, On.CALLER_ACKNOWLEDGED): (S.TALKING, (Do.ACKNOWLEDGE,)),
     (S.TALKING, On.CALLER_GONE): (S.ENDED, (Do.HANG_UP_CALLEE, Do.SETTLE)),
@@ -237,6 +246,14 @@ class Progress:
 
     status: int
     content: Content | None
+    is_reliable: bool = False  # the callee wants to know that it came
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeProgress:
+    """Give the callee the caller's answer to the offer that it made while it rang."""
+
+    content: Content | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +353,7 @@ Command = (
     | Dial
     | GiveUp
     | Progress
+    | AcknowledgeProgress
     | Commit
     | Answer
     | Acknowledge
@@ -460,13 +478,15 @@ class Call:
         if self.ended:
             self._alarm = None
             fate = _fate(before, happened, event)
-            return [self._end(action, fate, now) for action in actions]
+            until_s = event.alive_at_s if isinstance(event, leg.Lost) and event.alive_at_s is not None else now
+            return [self._end(action, fate, until_s) for action in actions]
         if happened in {On.TRYING, On.PROGRESSED}:
             last = self.attempts[-1]
             self._alarm = (last.dialled_at_s + last.trunk.answer_timeout_s, On.RANG_OUT)
         return [command for action in actions for command in self._do(action, event, side, now)]
 
-    def _end(self, action: Action, fate: Fate, now: float) -> Command:
+    def _end(self, action: Action, fate: Fate, until_s: float) -> Command:
+        """One of the last commands; talk lasted `until_s`, which for a peer that vanished is its last sign of life."""
         match action:
             case Action.GIVE_UP:
                 return GiveUp()
@@ -477,7 +497,7 @@ class Call:
             case Action.HANG_UP_CALLEE:
                 return HangUp(Side.CALLEE, fate.q850 or 16, fate.detail)
             case _:
-                return Settle(fate, self._talk_ms(now))
+                return Settle(fate, self._talk_ms(until_s))
 
     def _do(self, action: Action, event: Heard | None, side: Side, now: float) -> list[Command]:
         match action, event:
@@ -485,9 +505,11 @@ class Call:
                 return [GiveUp()]
             case Action.DIAL, _:
                 return [self._dial(event, now)]
-            case Action.PROGRESS, leg.Progressed(status=status, content=content):
+            case Action.PROGRESS, leg.Progressed(status=status, content=content, is_reliable=is_reliable):
                 self._early = content or self._early
-                return [Progress(status, content)]
+                return [Progress(status, content, is_reliable)]
+            case Action.ACKNOWLEDGE_PROGRESS, leg.ProgressAcknowledged(content=content):
+                return [AcknowledgeProgress(content)]
             case Action.COMMIT, leg.Answered():
                 self._take(event)
                 self._alarm = (now + COMMIT_LIMIT_S, On.NOT_COMMITTED)
@@ -508,7 +530,7 @@ class Call:
         """Requests inside the dialogs, on their way through."""
         match action, event:
             case Action.REFUSE_ASK, leg.Asked(ask=ask):
-                return [PassReply(side, ask, 491 if ask.method == "INVITE" else 480, None)]
+                return [PassReply(side, ask, 491 if ask.is_about_session else 480, None)]
             case Action.PASS_ASK, leg.Asked(ask=ask):
                 return [PassAsk(side.other, ask)]
             case Action.PASS_REPLY, leg.Replied(ask=ask, status=status, content=content):
@@ -541,10 +563,10 @@ class Call:
         self._early = answered.content or self._early
         self._late_offer = answered.late_offer
 
-    def _talk_ms(self, now: float) -> int:
+    def _talk_ms(self, until_s: float) -> int:
         if self.answered_at_s is None:
             return 0
-        talk_ms = max(0, int((now - self.answered_at_s) * 1000))
+        talk_ms = max(0, int((until_s - self.answered_at_s) * 1000))
         return talk_ms if self.granted_ms is None else min(talk_ms, self.granted_ms)
 
 
@@ -556,6 +578,7 @@ _PLAIN: Final[Mapping[type, Input]] = {
     NotCommitted: On.NOT_COMMITTED,
     Cut: On.CUT,
     leg.Cancelled: On.CALLER_CANCELLED,
+    leg.ProgressAcknowledged: On.PROGRESS_ACKNOWLEDGED,
     leg.Asked: On.ASKED,
     leg.Replied: On.REPLIED,
     leg.Withdrawn: On.WITHDRAWN,
@@ -619,6 +642,9 @@ def _fate(state: State, happened: Input, event: Heard | None) -> Fate:
             return Fate(outcome=Outcome.CANCELLED, hung_up_by="switch", q850=31, detail=detail)
         case Input.CALLER_CANCELLED, _:
             return Fate(outcome=Outcome.CANCELLED, status=487, q850=16, hung_up_by="caller")
+        case Input.CALLER_GONE, _:
+            detail = "the caller did not acknowledge that it rang"
+            return Fate(outcome=Outcome.FAILED, status=504, q850=102, hung_up_by="switch", detail=detail)
         case Input.CALLEE_GONE, _:
             return Fate(outcome=Outcome.FAILED, q850=16, hung_up_by="callee", detail="hung up while answering")
         case Input.RANG_OUT, _:

@@ -108,11 +108,7 @@ class Dialog:
         if self.symmetric:
             return self.flow
         uri = parse_address(self.routes[0]).uri if self.routes else parse_uri(self.target)
-        address = _address(uri)
-        if address is None or address == self.flow.remote:
-            return self.flow
-        transport = (uri.transport or self.flow.transport).upper()
-        return Flow(transport if transport in {"UDP", "TCP"} else self.flow.transport, self.flow.local, address)
+        return flow_to(uri, self.flow) or self.flow
 
     def in_order(self, request: Request) -> bool:
         """Whether a request of the peer is newer than its last one, which it then becomes (section 12.2.2)."""
@@ -122,8 +118,13 @@ class Dialog:
         self.remote_cseq = number
         return True
 
+    def confirm(self, response: Response) -> None:
+        """An early dialog becomes a confirmed one: the 2xx says the route anew (section 13.2.2.4)."""
+        self.routes = tuple(reversed(response.all("record-route")))
+        self.refresh_target(response)
+
     def refresh_target(self, message: Message) -> None:
-        """Take the peer's new Contact from a re-INVITE or its answer (section 12.2)."""
+        """Take the peer's new Contact from a re-INVITE or UPDATE or its answer (section 12.2)."""
         contacts = message.contacts
         if contacts:
             self.target = str(contacts[0].uri)
@@ -156,6 +157,17 @@ class Dialog:
         if not self.routes or "lr" in parse_address(self.routes[0]).uri.params:
             return self.target, self.routes
         return str(parse_address(self.routes[0]).uri), (*self.routes[1:], f"<{self.target}>")
+
+
+def flow_to(uri: Uri, near: Flow) -> Flow | None:
+    """The way to a URI that names an IP literal, from the address that `near` begins at; None for a name."""
+    address = _address(uri)
+    if address is None:
+        return None
+    if address == near.remote:
+        return near
+    transport = (uri.transport or near.transport).upper()
+    return Flow(transport if transport in {"UDP", "TCP"} else near.transport, near.local, address)
 
 
 def _untagged(text: str) -> str:

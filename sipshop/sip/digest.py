@@ -13,11 +13,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from sipshop.sip.message import UnanswerableChallenge
+from sipshop.sip.message import Response, UnanswerableChallenge
 
 
 class Algorithm(StrEnum):
@@ -36,6 +36,13 @@ _NONCE: Final = re.compile(r"([0-9a-f]{12})([0-9a-f]{16})([0-9a-f]{32})\Z")
 _NONCE_COUNT: Final = re.compile(r"[0-9A-Fa-f]{1,8}\Z")
 #: Stands in the nonce-count table where no count may follow: above every count of eight hex digits.
 _USED_UP: Final = 1 << 32
+#: A challenge's header field by the status that brings it, and the one that answers it (RFC 3261 section 22).
+_HEADERS: Final = {401: ("www-authenticate", "authorization"), 407: ("proxy-authenticate", "proxy-authorization")}
+#: The algorithms that a client answers, the strongest last; the place is the strength.
+_STRENGTH: Final = {algorithm.value.lower(): place for place, algorithm in enumerate(Algorithm)}
+#: Nonces whose counts a client remembers, and challenges of one response that it reads: there is one of each.
+_MOST_NONCES: Final = 8
+_MOST_CHALLENGES: Final = 8
 #: Credentials for our realm that one request may make us compute; a second is a phone that answers two algorithms.
 _MOST_CREDENTIALS: Final = 4
 
@@ -221,12 +228,17 @@ def answer(challenge_value: str, *, user: str, password: str, method: str, uri: 
     given = _parse(challenge_value)
     if given is None or "realm" not in given or "nonce" not in given:
         raise UnanswerableChallenge("the challenge is no Digest with a realm and a nonce")
-    algorithm = _ALGORITHMS.get(given.get("algorithm", "md5").lower())
-    if algorithm is None:
+    if _strength(given) < 0:
         raise UnanswerableChallenge(f"the challenge's algorithm {given['algorithm']!r} is not known")
-    offered = [option.strip().lower() for option in given["qop"].split(",")] if given.get("qop") else []
-    if offered and "auth" not in offered:
+    if not _is_answerable(given):
         raise UnanswerableChallenge(f"the challenge's qop {given['qop']!r} has no auth")
+    return _answer(given, user=user, password=password, method=method, uri=uri, cnonce=cnonce, nc=nc)
+
+
+def _answer(given: Mapping[str, str], *, user: str, password: str, method: str, uri: str, cnonce: str, nc: int) -> str:
+    """The credentials for a challenge that can be answered (RFC 7616 section 3.4)."""
+    algorithm = _ALGORITHMS[given.get("algorithm", "md5").lower()]
+    offered = bool(given.get("qop"))
     middle = f"{given['nonce']}:{nc:08x}:{cnonce}:auth" if offered else given["nonce"]
     secret = ha1(algorithm, user, _unescape(given["realm"]), password)
     response = _hash(algorithm, f"{secret}:{middle}:{_hash(algorithm, f'{method}:{uri}')}")
@@ -244,6 +256,105 @@ def answer(challenge_value: str, *, user: str, password: str, method: str, uri: 
     if "opaque" in given:
         parts.append(f'opaque="{given["opaque"]}"')
     return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client answers challenges with: good for `realm` only; None is the first realm that asks."""
+
+    username: str
+    password: str = field(repr=False)
+    realm: str | None = None
+
+
+class DigestClient:
+    """Answers the challenges of one peer; `token` gives a new random token each time.
+
+    Of a realm's challenges it takes the strongest that it knows, whatever their order. It keeps the realm that it once
+    answered, so that nobody else on the way of a call gets an answer, and counts how often it used a nonce.
+    """
+
+    def __init__(self, credentials: Credentials, token: Callable[[], str]) -> None:
+        self._credentials = credentials
+        self._token = token
+        self._realm = credentials.realm
+        self._counts: dict[str, int] = {}  # by nonce
+
+    def begin(self) -> Authorization:
+        """What answers the challenges to one request."""
+        return Authorization(self)
+
+    def choose(self, response: Response) -> dict[str, str] | None:
+        """The challenge of a 401 or 407 that is to be answered, or None where we can answer none."""
+        best: dict[str, str] | None = None
+        for value in response.all(_HEADERS[response.status][0])[:_MOST_CHALLENGES]:
+            given = _parse(value)
+            if given is None or not _is_answerable(given):
+                continue
+            if self._realm is None and best is not None and given["realm"] != best["realm"]:
+                continue  # the first realm that asks
+            if self._realm is not None and _unescape(given["realm"]) != self._realm:
+                continue
+            if best is None or _strength(given) > _strength(best):
+                best = given
+        return best
+
+    def answer(self, challenge: Mapping[str, str], method: str, uri: str) -> str:
+        """The credentials for a challenge that `choose` gave."""
+        self._realm = _unescape(challenge["realm"])
+        nonce = challenge["nonce"]
+        count = self._counts[nonce] = self._counts.pop(nonce, 0) + 1
+        while len(self._counts) > _MOST_NONCES:
+            del self._counts[next(iter(self._counts))]
+        who = self._credentials
+        return _answer(
+            challenge, user=who.username, password=who.password, method=method, uri=uri, cnonce=self._token(), nc=count
+        )
+
+
+class Authorization:
+    """The credentials of one request on its way through challenge after challenge.
+
+    A second challenge to what was answered is a refusal, unless it says that only the nonce was stale, and then a
+    third is one.
+    """
+
+    def __init__(self, client: DigestClient) -> None:
+        self._client = client
+        self._challenges: dict[str, dict[str, str]] = {}  # by the header field that answers
+        self._tries: dict[str, int] = {}
+
+    def hear(self, response: Response, method: str, uri: str) -> list[tuple[str, str]] | None:
+        """The header fields with which to send the request again, or None: then the response is final."""
+        if response.status not in _HEADERS:
+            return None
+        challenge, header = self._client.choose(response), _HEADERS[response.status][1]
+        if challenge is None:
+            return None
+        tries = self._tries[header] = self._tries.get(header, 0) + 1
+        if tries > 2 or (tries == 2 and challenge.get("stale", "").lower() != "true"):
+            return None
+        self._challenges[header] = challenge
+        return self.renew(method, uri)
+
+    def renew(self, method: str, uri: str) -> list[tuple[str, str]]:
+        """The same credentials for the request that is sent again for another reason, their nonces counted on."""
+        return [(name, self._client.answer(given, method, uri)) for name, given in self._challenges.items()]
+
+
+def _is_answerable(challenge: Mapping[str, str]) -> bool:
+    if "realm" not in challenge or "nonce" not in challenge:
+        return False
+    offered = challenge.get("qop")
+    return _strength(challenge) >= 0 and (not offered or "auth" in _options(offered))
+
+
+def _strength(challenge: Mapping[str, str]) -> int:
+    return _STRENGTH.get(challenge.get("algorithm", "md5").lower(), -1)
+
+
+def _options(qop: str) -> list[str]:
+    return [option.strip().lower() for option in qop.split(",")]
 
 
 def _parse(value: str) -> dict[str, str] | None:

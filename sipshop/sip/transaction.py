@@ -22,6 +22,10 @@ from sipshop.sip.words import Word
 MAGIC_COOKIE: Final = "z9hG4bK"
 
 
+#: The header fields that answer a challenge.
+CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization"})
+
+
 class State(Word):
     """Where a transaction stands; the names are RFC 3261's and, for ACCEPTED, RFC 6026's."""
 
@@ -482,6 +486,13 @@ def _merge_key(request: Request) -> tuple[str, ...]:
     return (request.call_id, request.from_.tag or "", str(number), method)
 
 
+def credentials_of(invite: Request) -> list[tuple[str, str]]:
+    """What the ACK of an INVITE repeats of it: an ACK cannot be challenged (RFC 3261 section 22.1)."""
+    if CREDENTIALS.isdisjoint(invite.first()):
+        return []
+    return [field for field in invite.headers if field[0] in CREDENTIALS]
+
+
 def _ack_of_failure(invite: Request, response: Response) -> Request:
     """The ACK of a final response other than 2xx: the INVITE's own hop, branch and route (section 17.1.1.3)."""
     headers = [("via", invite.get("via") or ""), ("max-forwards", "70")]
@@ -490,4 +501,5 @@ def _ack_of_failure(invite: Request, response: Response) -> Request:
     headers.append(("to", response.get("to") or ""))
     headers.append(("call-id", invite.call_id))
     headers.append(("cseq", f"{invite.cseq[0]} ACK"))
+    headers += credentials_of(invite)
     return Request("ACK", invite.target, headers)

@@ -12,24 +12,49 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sipshop.sip import validate
+from sipshop.sip import session_timer, validate
 from sipshop.sip.dialog import Dialog
+from sipshop.sip.digest import Credentials, DigestClient
 from sipshop.sip.flow import Address, Flow
 from sipshop.sip.leg import Content, Event, IncomingLeg, Leg, OutgoingLeg
 from sipshop.sip.message import MalformedMessage, Request, Response, parse, split_commas
 from sipshop.sip.timers import Timers
-from sipshop.sip.transaction import MAGIC_COOKIE, ClientUser, ServerTransaction, Transactions, Unheard
+from sipshop.sip.transaction import (
+    CREDENTIALS,
+    MAGIC_COOKIE,
+    ClientTransaction,
+    ClientUser,
+    ServerTransaction,
+    Transactions,
+    Unheard,
+    credentials_of,
+)
 
 #: What we take inside a dialog or to make one, as Allow names it; REGISTER is taken besides.
-ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE"
 METHODS: Final = frozenset({*ALLOW.split(", "), "REGISTER"})
-#: Option tags of Require that we can honour: none yet (100rel and timer are not offered either).
-EXTENSIONS: Final[frozenset[str]] = frozenset()
+#: Option tags of Require that we can honour, the session timer only where we keep one.
+EXTENSIONS: Final = frozenset({"100rel"})
 
+_SUPPORTED_RELIABLE: Final = ("supported", "100rel")
+_SUPPORTED_TIMER: Final = ("supported", "timer")
 _RPORT: Final = re.compile(r";\s*rport\s*(?:=\s*)?(?=;|$)", re.IGNORECASE)
 
 
 # Nobody changes an output. They are not frozen for the reason that events are not (sipshop.sip.leg).
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """How a user agent watches those that it talks with.
+
+    `session_s` is the session interval that it asks for (RFC 4028; 0: no session timers), `session_least_s` the
+    shortest that it takes, `probe_s` the time between two probes of a peer without a session timer (0: none).
+    """
+
+    session_s: int = 0
+    session_least_s: int = session_timer.LEAST_S
+    probe_s: int = 0
 
 
 @dataclass(slots=True)
@@ -98,7 +123,10 @@ class UserAgent:
         advertise: Address,
         product: str = "sipshop",
         ours: Callable[[str, str], bool] = lambda _call_id, _tag: False,
+        manners: Manners | None = None,
     ) -> None:
+        self.manners = manners or Manners()
+        self._extensions = EXTENSIONS | {"timer"} if self.manners.session_s else EXTENSIONS
         self.timers = timers
         self.token = token
         self.pick = pick
@@ -150,8 +178,17 @@ class UserAgent:
         content: Content | None,
         now: float,
         headers: Iterable[tuple[str, str]] = (),
+        credentials: Credentials | None = None,
+        reliably: bool = True,
+        redirects: int = 0,
     ) -> OutgoingLeg:
-        """Call somebody: send an INVITE and return its leg. `from_` and `to` are given without tags."""
+        """Call somebody: send an INVITE and return its leg. `from_` and `to` are given without tags.
+
+        With `credentials` a challenge to the INVITE, or to a request of ours inside its dialog, is answered.
+        Without `reliably` the callee shall send no reliable provisional responses (RFC 3262). So many `redirects` are
+        followed, to other addresses of the same user.
+        """
+        manners = self.manners
         head = [
             ("via", self.via(flow)),
             ("max-forwards", str(max_forwards)),
@@ -164,12 +201,54 @@ class UserAgent:
             ("user-agent", self.product),
             *headers,
         ]
+        if reliably:
+            head.append(_SUPPORTED_RELIABLE)
+        if manners.session_s:
+            head.append(_SUPPORTED_TIMER)
+            head += session_timer.asked(manners.session_s, manners.session_least_s)
         if content is not None:
             head.append(("content-type", content.type))
-        leg = OutgoingLeg(self, Request("INVITE", target, head, content.data if content else b""), flow)
+        invite = Request("INVITE", target, head, content.data if content else b"")
+        leg = OutgoingLeg(self, invite, flow, self._digest(credentials), redirects)
         self.legs[leg.call_id, leg.local_tag] = leg
         leg.begin(now)
         return leg
+
+    def request(
+        self,
+        method: str,
+        flow: Flow,
+        *,
+        target: str,
+        from_: str,
+        to: str,
+        call_id: str,
+        tag: str,
+        cseq: int,
+        user: ClientUser,
+        now: float,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        credentials: Credentials | None = None,
+    ) -> None:
+        """Send a request outside any dialog, such as REGISTER or OPTIONS; `user` hears the final answer.
+
+        `from_` and `to` are given without tags. A challenge is answered by `credentials`, with the next number: whoever
+        counts reads it in the CSeq of the answer, or of the transaction where there is none.
+        """
+        head = [
+            ("via", self.via(flow)),
+            ("max-forwards", "70"),
+            ("from", f"{from_};tag={tag}"),
+            ("to", to),
+            ("call-id", call_id),
+            ("cseq", f"{cseq} {method}"),
+            ("user-agent", self.product),
+            *headers,
+        ]
+        digest = self._digest(credentials)
+        hearer = user if digest is None else _Outside(self, digest, user)
+        self.transactions.request(Request(method, target, head, body), flow, hearer, now)
 
     def respond(self, transaction: ServerTransaction, response: Response, now: float) -> None:
         """Answer a request that made no leg."""
@@ -207,12 +286,14 @@ class UserAgent:
         """Send an ACK: the one request without a transaction."""
         self._put(request.encode(), flow)
 
-    def send_ack(self, dialog: Dialog, content: Content | None, cseq: int) -> tuple[Request, Flow]:
-        """Acknowledge a 2xx; what is returned is sent again when the 2xx comes again."""
+    def send_ack(self, dialog: Dialog, content: Content | None, invite: Request) -> tuple[Request, Flow]:
+        """Acknowledge a 2xx to an INVITE of ours; what is returned is sent again when the 2xx comes again."""
         flow = dialog.next_hop()
-        headers = [("content-type", content.type)] if content is not None else []
+        headers = credentials_of(invite)
+        if content is not None:
+            headers.append(("content-type", content.type))
         body = content.data if content is not None else b""
-        ack = dialog.request("ACK", via=self.via(flow), headers=headers, body=body, cseq=cseq)
+        ack = dialog.request("ACK", via=self.via(flow), headers=headers, body=body, cseq=invite.cseq[0])
         self.send(ack, flow)
         return ack, flow
 
@@ -232,6 +313,15 @@ class UserAgent:
         request = dialog.request(method, via=self.via(flow), headers=head, body=body)
         self.transactions.request(request, flow, user, now)
         return request
+
+    def again(
+        self, request: Request, flow: Flow, changes: list[tuple[str, str]], cseq: int, target: str | None = None
+    ) -> Request:
+        """A request with some fields changed, a new branch and the next number (RFC 3261 section 22.2)."""
+        new = {"via": self.via(flow), "cseq": f"{cseq} {request.method}"}
+        gone = CREDENTIALS.union(name for name, _ in changes)
+        kept = [(name, new.get(name, value)) for name, value in request.headers if name not in gone]
+        return Request(request.method, target or request.target, [*kept, *changes], request.body)
 
     def via(self, flow: Flow) -> str:
         """A Via of ours with a new branch, asking for the answer to come where the request came from (RFC 3581)."""
@@ -253,6 +343,9 @@ class UserAgent:
 
     # inside
 
+    def _digest(self, credentials: Credentials | None) -> DigestClient | None:
+        return DigestClient(credentials, self.token) if credentials is not None else None
+
     def _put(self, data: bytes, flow: Flow) -> None:
         self.out.append(Send(data, flow))
 
@@ -267,7 +360,7 @@ class UserAgent:
         if request.method == "ACK":
             self._hear_ack(request, now)
             return
-        rejection = validate.check(request, methods=METHODS, extensions=EXTENSIONS)
+        rejection = validate.check(request, methods=METHODS, extensions=self._extensions)
         back = _mark_source(request, flow)
         if rejection is not None:
             # without a transaction: what makes no sense must not cost us state (section 8.2.7)
@@ -320,6 +413,9 @@ class UserAgent:
             self._refuse_stray(transaction, 482, "merged", now)
         elif not request.contacts:
             self._refuse_stray(transaction, 400, "malformed", now)
+        elif self.manners.session_s and session_timer.too_brief(request, self.manners.session_least_s):
+            self.refuse(transaction, 422, now, headers=[("min-se", str(self.manners.session_least_s))])
+            self.out.append(Refused(422, "not_supported"))
         else:
             self.out.append(Invited(transaction))
 
@@ -352,16 +448,37 @@ class UserAgent:
         request = Request("INVITE", str(response.to.uri), [*response.headers])
         request.set("cseq", f"{number} INVITE")
         dialog = Dialog.of_client(request, response, flow)
-        self.send_ack(dialog, None, number)
+        self.send_ack(dialog, None, request)
         self.end_dialog(dialog, 'SIP;cause=503;text="Restarted"', Unheard(), now)
         return True
 
     def _find(self, request: Request) -> Leg | None:
         """The leg of a request inside a dialog: Call-ID and both tags, not the source (section 12.2.2)."""
         leg = self.legs.get((request.call_id, request.to.tag or ""))
-        if leg is None or leg.dialog is None or leg.dialog.remote_tag != (request.from_.tag or ""):
-            return None
-        return leg
+        return leg if leg is not None and leg.dialog_with(request.from_.tag or "") is not None else None
+
+
+class _Outside:
+    """A request outside any dialog, sent once more with credentials when it is challenged."""
+
+    def __init__(self, agent: UserAgent, digest: DigestClient, user: ClientUser) -> None:
+        self._agent = agent
+        self._authorization = digest.begin()
+        self._user = user
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A response that the transaction does not absorb."""
+        request, flow, agent = transaction.request, transaction.flow, self._agent
+        credentials = self._authorization.hear(response, request.method, request.target)
+        if credentials is None:
+            self._user.on_response(transaction, response, now)
+        else:
+            again = agent.again(request, flow, credentials, request.cseq[0] + 1)
+            agent.transactions.request(again, flow, self, now)
+
+    def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
+        """The request failed."""
+        self._user.on_no_response(transaction, why, now)
 
 
 def _mark_source(request: Request, flow: Flow) -> Flow:

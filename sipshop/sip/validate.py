@@ -70,7 +70,7 @@ def check(request: Request, *, methods: frozenset[str], extensions: frozenset[st
         return _rejection(416) if error.status == 416 else _bad(str(error))
     method = request.method
     if method not in methods:
-        return _rejection(405, ("allow", ", ".join(sorted(methods)))) if method in KNOWN_METHODS else _rejection(501)
+        return _rejection(405 if method in KNOWN_METHODS else 501, ("allow", ", ".join(sorted(methods))))
     if "max-forwards" in fields and (refused := _check_hops(request, fields["max-forwards"])):
         return refused
     if "require" in fields and method not in {"ACK", "CANCEL"} and (refused := _check_require(request, extensions)):

@@ -48,7 +48,7 @@ REFUSALS: Final[Mapping[Cause, Refusal]] = {
 
 #: Refusals that come from the SIP engine and the registrar, before anybody is known.
 _OTHERS: Final = (
-    *((status, "not_supported") for status in (405, 415, 416, 420, 483, 501, 505)),
+    *((status, "not_supported") for status in (405, 415, 416, 420, 422, 483, 501, 505)),
     (400, "malformed"),
     (481, "no_dialog"),
     (481, "no_transaction"),

@@ -87,7 +87,8 @@ class Options:
     """How the switch runs: `process` names this run, `max_calls` bounds its live calls, `max_call_s` each talk.
 
     A talk is granted in slices of `slice_s` while somebody in its chain can run out of money. New calls are refused
-    while the event loop lags by more than `overload_lag_s`. The rest is how long and how often phones are registered.
+    while the event loop lags by more than `overload_lag_s`. So many `redirects` of a carrier are followed at a try. The
+    rest is how long and how often phones are registered.
     """
 
     process: str
@@ -95,6 +96,7 @@ class Options:
     max_call_s: int
     slice_s: int = SLICE_S
     overload_lag_s: float = 1.0
+    redirects: int = 0
     bindings_per_booth: int = 5
     registration_least_s: int = 60
     registration_most_s: int = 3600
@@ -431,9 +433,12 @@ class Switch:
                 assert leg is not None, "what is given up was dialled"
                 self._calls.let_go(leg)
                 leg.give_up(now)
-            case calls.Progress(status=status, content=content):
+            case calls.Progress(status=status, content=content, is_reliable=is_reliable):
                 self._progress(live)
-                live.leg_a.progress(status, content, now)
+                live.leg_a.progress(status, content, now, reliably=is_reliable)
+            case calls.AcknowledgeProgress(content=content):
+                assert live.leg_b is not None, "what rang was dialled"
+                live.leg_b.acknowledge_progress(content, now)
             case calls.Commit():
                 live.added_s -= now
                 done = partial(self._committed, live)
@@ -498,7 +503,11 @@ class Switch:
             max_forwards=int(live.offer.transaction.request.get("max-forwards") or 70) - 1,
             content=live.leg_a.offer,
             now=now,
+            redirects=self._options.redirects,
+            # an offer that comes while it rings needs a caller who answers while it rings
+            reliably=live.leg_a.offer is not None or live.leg_a.takes_reliable,
         )
+        live.leg_a.put_off_asks(now)  # the carrier before was to answer them
         live.leg_b, live.leg_b_call_id = leg, call_id
         self._calls.listen(leg, live)
         if not live.is_stored:
@@ -518,7 +527,8 @@ class Switch:
         """The store's word on an answer."""
         heard = calls.NotCommitted(str(result)) if isinstance(result, Exception) else calls.Committed()
         with self._turn() as now:
-            self._run(live, live.call.hear(heard, now), now)
+            # talk time starts with the 2xx, which may have to wait for a PRACK of the caller
+            live.leg_a.when_free(lambda then: self._run(live, live.call.hear(heard, then), then), now)
 
     def _answered(self, live: Live, now: float) -> None:
         """The 2xx has gone to the caller: talk time runs from `now`."""

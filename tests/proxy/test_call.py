@@ -56,6 +56,7 @@ from sipshop.sip.leg import (
     Failed,
     HungUp,
     Lost,
+    ProgressAcknowledged,
     Progressed,
     Replied,
     Withdrawn,
@@ -102,6 +103,13 @@ TABLE = """
     DIALLING     RANG_OUT             ENDED      GiveUp Reject Settle
     DIALLING     CALLER_CANCELLED     ENDED      GiveUp Reject Settle
     DIALLING     CUT                  ENDED      GiveUp Reject Settle
+    DIALLING     CALLER_GONE          ENDED      GiveUp Reject Settle
+    DIALLING     ASKED                DIALLING   PassReply
+    DIALLING     REPLIED              DIALLING   PassReply
+    RINGING      CALLER_GONE          ENDED      GiveUp Reject Settle
+    RINGING      PROGRESS_ACKNOWLEDGED RINGING   AcknowledgeProgress
+    RINGING      ASKED                RINGING    PassAsk
+    RINGING      REPLIED              RINGING    PassReply
     RINGING      TRYING               RINGING
     RINGING      PROGRESSED           RINGING    Progress
     RINGING      ANSWERED             ANSWERING  Commit
@@ -117,6 +125,8 @@ TABLE = """
     ANSWERING    NOT_COMMITTED        ENDED      HangUp:callee Reject Settle
     ANSWERING    CALLER_CANCELLED     ENDED      HangUp:callee Reject Settle
     ANSWERING    CALLEE_GONE          ENDED      Reject Settle
+    ANSWERING    CALLER_GONE          ENDED      HangUp:callee Reject Settle
+    ANSWERING    REPLIED              ANSWERING  PassReply
     ANSWERING    CUT                  ENDED      HangUp:callee Reject Settle
     ANSWERING    ASKED                ANSWERING  PassReply
     TALKING      EXTENDED             TALKING
@@ -148,6 +158,7 @@ EVENTS: dict[Input, tuple[Heard | None, Side]] = {
     Input.FAILED: (Failed(486, None, None, responded=True), Side.CALLEE),
     Input.CALLER_CANCELLED: (Cancelled(), Side.CALLER),
     Input.CALLER_ACKNOWLEDGED: (Acknowledged(SDP, None), Side.CALLER),
+    Input.PROGRESS_ACKNOWLEDGED: (ProgressAcknowledged(SDP), Side.CALLER),
     Input.CALLER_GONE: (HungUp(None), Side.CALLER),
     Input.CALLEE_GONE: (HungUp(None), Side.CALLEE),
     Input.COMMITTED: (Committed(), Side.CALLER),

@@ -10,11 +10,23 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.leg import Answered, Ask, Asked, Cancelled, Content, Event, IncomingLeg, Leg, OutgoingLeg, Replied
+from sipshop.sip.leg import (
+    Answered,
+    Ask,
+    Asked,
+    Cancelled,
+    Content,
+    Event,
+    IncomingLeg,
+    Leg,
+    OutgoingLeg,
+    Progressed,
+    Replied,
+)
 from sipshop.sip.message import Request, Response, parse
 from sipshop.sip.timers import GIVE_UP_S, Timers
 from sipshop.sip.transaction import ClientTransaction, ServerTransaction, Transactions
-from sipshop.sip.useragent import Dropped, Happened, Invited, Output, Refused, Requested, Send, UserAgent
+from sipshop.sip.useragent import Dropped, Happened, Invited, Manners, Output, Refused, Requested, Send, UserAgent
 
 #: One way, in seconds; a binary fraction, so that sums of it and of the SIP timers are exact.
 LATENCY_S: Final = 1 / 64
@@ -197,10 +209,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self.responses: list[Response] = []
+        self.request: Request | None = None  # the one that was answered last
         self.failure: str | None = None
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         self.responses.append(response)
+        self.request = transaction.request
 
     def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
         self.failure = why
@@ -224,6 +238,7 @@ class Peer(ABC):
         *,
         advertise: Address | None = None,
         ours: Callable[[str, str], bool] = lambda _call_id, _tag: False,
+        manners: Manners | None = None,
     ) -> None:
         self.network = network
         self.address = address
@@ -231,7 +246,12 @@ class Peer(ABC):
         # two lives at one address do not draw the same branches
         self._prefix = f"{address[0].rpartition('.')[2]}x{network.lives(address)}"
         self.agent = UserAgent(
-            timers=Timers(), token=self._token, pick=lambda _below: 0, advertise=advertise or address, ours=ours
+            timers=Timers(),
+            token=self._token,
+            pick=lambda _below: 0,
+            advertise=advertise or address,
+            ours=ours,
+            manners=manners,
         )
         self._busy = False
         network.join(self)
@@ -289,8 +309,9 @@ class Phone(Peer):
         advertise: Address | None = None,
         transport: str = "UDP",
         ours: Callable[[str, str], bool] = lambda _call_id, _tag: False,
+        manners: Manners | None = None,
     ) -> None:
-        super().__init__(network, address, advertise=advertise, ours=ours)
+        super().__init__(network, address, advertise=advertise, ours=ours, manners=manners)
         self.user = user
         self.transport = transport
         self.polite = True
@@ -327,6 +348,7 @@ class Phone(Peer):
         content: Content | None = OFFER,
         headers: Iterable[tuple[str, str]] = (),
         call_id: str | None = None,
+        reliably: bool = True,
     ) -> OutgoingLeg:
         self._count += 1
         target = f"sip:{number}@{address[0]}:{address[1]}"
@@ -341,13 +363,16 @@ class Phone(Peer):
             content=content,
             now=self.network.now,
             headers=headers,
+            reliably=reliably,
         )
         self._own(leg)
         self.work(self.network.now)
         return leg
 
-    def ring(self, leg: IncomingLeg, status: int = 180, content: Content | None = None) -> None:
-        leg.progress(status, content, self.network.now)
+    def ring(
+        self, leg: IncomingLeg, status: int = 180, content: Content | None = None, *, reliably: bool = False
+    ) -> None:
+        leg.progress(status, content, self.network.now, reliably=reliably)
         self.work(self.network.now)
 
     def answer(self, leg: IncomingLeg, content: Content | None = ANSWER) -> None:
@@ -370,9 +395,9 @@ class Phone(Peer):
         leg.acknowledge(content, self.network.now)
         self.work(self.network.now)
 
-    def reinvite(self, leg: Leg, content: Content | None = HOLD) -> Ask:
-        """Send a re-INVITE by the leg, which then knows of it; its `Replied` has the answer."""
-        ask = Ask("INVITE", content, unanswered())
+    def reinvite(self, leg: Leg, content: Content | None = HOLD, *, method: str = "INVITE") -> Ask:
+        """Send a re-INVITE, or UPDATE, by the leg, which then knows of it; its `Replied` has the answer."""
+        ask = Ask(method, content, unanswered())
         leg.relay(ask, self.network.now)
         self.work(self.network.now)
         return ask
@@ -393,7 +418,8 @@ class Phone(Peer):
     def acknowledge_inside(self, leg: Leg, recorder: Recorder, content: Content | None = None) -> None:
         """Send the ACK of a re-INVITE that `send_inside` sent."""
         assert leg.dialog is not None
-        self.agent.send_ack(leg.dialog, content, recorder.last.cseq[0])
+        assert recorder.request is not None
+        self.agent.send_ack(leg.dialog, content, recorder.request)
         self.work(self.network.now)
 
     def send(self, request: Request, address: Address) -> Recorder:
@@ -425,11 +451,13 @@ class Phone(Peer):
         match event:
             case Cancelled() if isinstance(leg, IncomingLeg):
                 leg.reject(487, None, [], now)
+            case Progressed(is_offer=True) if isinstance(leg, OutgoingLeg):
+                leg.acknowledge_progress(ANSWER, now)
             case Answered(late_offer=late_offer) if isinstance(leg, OutgoingLeg):
                 leg.acknowledge(ANSWER if late_offer else None, now)
             case Asked(ask=ask):
                 content = None
-                if ask.method == "INVITE":
+                if ask.is_about_session:
                     content = OFFER if ask.content is None else HELD if ask.content == HOLD else ANSWER
                 leg.reply(ask, 200, content, now)
             case Replied(ask=ask, late_offer=True):

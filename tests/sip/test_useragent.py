@@ -364,7 +364,7 @@ def test_bytes_that_cannot_be_answered_are_dropped(udp: Pair, data: bytes, reaso
     ("method", "more", "status", "cause"),
     [
         pytest.param("INVITE", {"cseq": "9 BYE"}, 400, "malformed", id="CSeq of another method"),
-        pytest.param("INVITE", {"require": "100rel"}, 420, "not_supported", id="Require"),
+        pytest.param("INVITE", {"require": "timer"}, 420, "not_supported", id="Require"),
         pytest.param("SUBSCRIBE", {}, 405, "not_supported", id="a method that we know and do not take"),
         pytest.param("FROB", {}, 501, "not_supported", id="a method that nobody knows"),
         pytest.param("INVITE", {"max-forwards": "0"}, 483, "not_supported", id="too many hops"),
@@ -653,6 +653,7 @@ def test_what_is_advertised_is_what_peers_are_told() -> None:
     assert (via.sent_by, "rport" in via.params) == ("[2001:db8::1]:5090", True)
 
 
+@pytest.mark.scenario(11)
 def test_a_180_that_is_overtaken_by_its_200_changes_nothing(udp: Pair) -> None:
     leg, incoming = udp.calling()
     udp.network.weather = delaying(0.2, "180 INVITE")

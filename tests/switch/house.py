@@ -21,7 +21,7 @@ from sipshop.sip.endpoint import Endpoint, Tap
 from sipshop.sip.flow import Address
 from sipshop.sip.leg import Content, IncomingLeg, OutgoingLeg, State
 from sipshop.sip.message import Request
-from sipshop.sip.useragent import Output
+from sipshop.sip.useragent import Manners, Output
 from sipshop.store import AccountState, CallSettled, LiveCall, Store, StoreError, Token, Unwritable, queries, rows
 from sipshop.store.connect import connect_writer
 from sipshop.store.journal import Done, Write
@@ -207,8 +207,9 @@ class SwitchPeer(Peer):
         process: str = "run-1",
         max_calls: int = 100,
         worlds: Sequence[World] = (WORLD,),
+        manners: Manners | None = None,
     ) -> None:
-        super().__init__(network, SWITCH, ours=self._is_ours)
+        super().__init__(network, SWITCH, ours=self._is_ours, manners=manners)
         self.facts: list[Fact] = []
         numbers = itertools.count()
         self.switch = Switch(
@@ -267,13 +268,17 @@ class House:
         max_calls: int = 100,
         world: World = WORLD,
         more: Sequence[World] = (),
+        manners: Manners | None = None,
+        peers: Manners | None = None,
     ) -> None:
         self.network = Network()
         self.worlds = (world, *more)
         self.store = store(self.network, self.worlds)
-        self.switch_peer = SwitchPeer(self.network, self.store, max_calls=max_calls, worlds=self.worlds)
-        self.phone = Phone(self.network, GATE, user="gate")
-        self.carrier = Phone(self.network, CARRIER_ONE, user="one")
+        self.switch_peer = SwitchPeer(
+            self.network, self.store, max_calls=max_calls, worlds=self.worlds, manners=manners
+        )
+        self.phone = Phone(self.network, GATE, user="gate", manners=peers)
+        self.carrier = Phone(self.network, CARRIER_ONE, user="one", manners=peers)
         self.second = Phone(self.network, CARRIER_TWO, user="two")
         self.switch_peer.begin()
 

@@ -129,6 +129,7 @@ def test_what_the_callee_says_reaches_the_caller(house: House, status: int, told
 # CANCEL and answer.
 
 
+@pytest.mark.scenario(1)
 def test_an_answer_that_crosses_our_cancel_is_ended_and_the_caller_gets_one_487(house: House) -> None:
     leg, incoming = house.calling()
     house.phone.give_up(leg)
@@ -143,6 +144,7 @@ def test_an_answer_that_crosses_our_cancel_is_ended_and_the_caller_gets_one_487(
     assert (house.cdr.result, house.cdr.talk_ms, house.cdr.charges) == (Result.CANCELLED, 0, ())
 
 
+@pytest.mark.scenario(2)
 def test_a_cancel_before_any_response_of_the_carrier_is_held(house: House) -> None:
     house.network.weather = delaying(2.0, "100 INVITE", times=10)
     leg = house.phone.call(SWITCH, BERLIN)
@@ -156,6 +158,7 @@ def test_a_cancel_before_any_response_of_the_carrier_is_held(house: House) -> No
     assert "> CANCEL" in house.carrier_side
 
 
+@pytest.mark.scenario(3)
 def test_the_487_after_our_cancel_is_acknowledged_though_the_call_is_gone(house: House) -> None:
     leg, incoming = house.calling()
     house.carrier.polite = False
@@ -167,6 +170,7 @@ def test_the_487_after_our_cancel_is_acknowledged_though_the_call_is_gone(house:
     assert house.carrier_side[-2:] == ["< 487 INVITE", "> ACK"]
 
 
+@pytest.mark.scenario(4)
 def test_after_a_cancel_without_a_final_response_the_leg_dies_and_no_other_trunk_is_dialled(house: House) -> None:
     house.carrier.polite = False
     leg, _ = house.calling()
@@ -278,6 +282,7 @@ def test_an_answer_that_dies_with_us_is_heard_of_again_and_ended(house: House) -
 # ACK.
 
 
+@pytest.mark.scenario(7)
 def test_without_the_callers_ack_the_200_is_repeated_to_32_s_and_then_both_are_hung_up_on(house: House) -> None:
     house.network.weather = lambda d: () if str(d) == "ACK" and d.source == house.phone.address else (1 / 64,)
     _, incoming = house.calling()
@@ -289,6 +294,7 @@ def test_without_the_callers_ack_the_200_is_repeated_to_32_s_and_then_both_are_h
     assert (house.cdr.result, house.cdr.talk_ms, house.cdr.hung_up_by) == (Result.ANSWERED, 32_000, HungUpBy.SWITCH)
 
 
+@pytest.mark.scenario(8)
 def test_a_bye_for_the_caller_waits_for_his_ack(house: House) -> None:
     house.network.weather = delaying(1.0, "ACK", times=2)
     leg, incoming = house.calling()
@@ -300,6 +306,7 @@ def test_a_bye_for_the_caller_waits_for_his_ack(house: House) -> None:
     assert house.phone.story(leg) == "Progressed Answered HungUp"
 
 
+@pytest.mark.scenario(7)
 def test_a_200_that_the_carrier_repeats_is_acknowledged_again(house: House) -> None:
     house.network.weather = lambda d: () if str(d) == "ACK" and d.source == SWITCH else (1 / 64,)
     leg, incoming = house.calling()
@@ -309,6 +316,7 @@ def test_a_200_that_the_carrier_repeats_is_acknowledged_again(house: House) -> N
     assert house.phone.story(leg) == "Progressed Answered"
 
 
+@pytest.mark.scenario(12)
 def test_the_second_answer_of_a_fork_behind_the_carrier_is_ended(house: House) -> None:
     leg, incoming = house.calling()
     invite = next(d for d in house.network.log if d.destination == house.carrier.address)
@@ -347,6 +355,7 @@ def test_hold_and_back(house: House, by: str) -> None:
     assert (leg.state, incoming.state) == (State.CONFIRMED, State.CONFIRMED)
 
 
+@pytest.mark.scenario(13)
 def test_reinvites_from_both_sides_at_once_are_both_refused_for_now(house: House) -> None:
     leg, incoming = house.talking()
     mine, theirs = house.phone.reinvite(leg), house.carrier.reinvite(incoming)
@@ -356,6 +365,7 @@ def test_reinvites_from_both_sides_at_once_are_both_refused_for_now(house: House
     assert reinvite(house, by="phone", leg=leg) == [100, 200]
 
 
+@pytest.mark.scenario(14)
 def test_a_second_reinvite_while_the_first_waits_is_refused(house: House) -> None:
     leg, _ = house.talking()
     house.carrier.polite = False
@@ -366,6 +376,7 @@ def test_a_second_reinvite_while_the_first_waits_is_refused(house: House) -> Non
     assert 0 <= int(second.last.get("retry-after") or "") <= 10
 
 
+@pytest.mark.scenario(16)
 def test_a_late_offer_crosses_and_so_does_the_answer_in_the_ack(house: House) -> None:
     leg, incoming = house.calling(content=None)
     assert incoming.offer is None
@@ -384,6 +395,7 @@ def test_a_late_offer_without_the_callers_ack_ends_both(house: House) -> None:
     assert house.switch.tables()["calls"] == 0
 
 
+@pytest.mark.scenario(16)
 def test_a_reinvite_without_an_offer_crosses_with_its_answer_in_the_ack(house: House) -> None:
     leg, incoming = house.talking()
     recorder = house.phone.send_inside(leg, "INVITE", None)
@@ -426,6 +438,7 @@ def test_a_request_inside_the_call_is_passed_on(house: House, method: str, by: s
     assert house.carrier_side.count("> " + method if by == "phone" else "< " + method) == 1
 
 
+@pytest.mark.scenario(22)
 def test_a_carrier_that_does_not_know_the_call_any_more_ends_it(house: House) -> None:
     leg, incoming = house.talking()
     house.carrier.agent.forget(incoming)
@@ -439,6 +452,7 @@ def test_a_carrier_that_does_not_know_the_call_any_more_ends_it(house: House) ->
 # The end.
 
 
+@pytest.mark.scenario(21)
 def test_both_hang_up_at_once(house: House) -> None:
     leg, incoming = house.talking()
     house.phone.hang_up(leg)

@@ -27,7 +27,7 @@ BOOTHS = {
             *("register", "wrong_password", "locked", "call", "mobile", "busy", "no_circuit_anywhere", "not_found"),
             *("no_rate", "bad_number", "no_answer", "cancel", "hold", "callee_hangs_up", "early_media", "inside"),
             *("register_and_call", "tcp", "emergency", "second_trunk", "silent_trunk", "desk", "cut", "busy_booth"),
-            *("options", "pjsua", "baresip", "trace"),
+            *("options", "pjsua", "baresip", "trace", "reliable"),
         ),
         "",
     ),

@@ -124,6 +124,17 @@ CASES: list[tuple[Case, Record | None]] = [
             amounts=("0.17 EUR",),
         ),
     ),
+    (
+        Case(booth="reliable", scenario="reliable", number="030183"),
+        Record(
+            result="answered",
+            sip_status=200,
+            hung_up_by="caller",
+            tried=(("carrier", 200),),
+            e164="4930183",
+            amounts=("0.17 EUR",),
+        ),
+    ),
     (Case(booth="inside", scenario="inside"), ANSWERED),
     (Case(booth="register_and_call", scenario="register_and_call"), ANSWERED),
     (Case(booth="tcp", scenario="register_and_call", transport="t1"), ANSWERED),

@@ -1,0 +1,331 @@
+"""What each leg keeps for itself: reliable responses, offers, session timers, dead peers; seen from both sides."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from sipshop.billing.cdr import HungUpBy, Result
+from sipshop.sip.leg import Answered, Ask, Content, Failed, HungUp, Leg, Progressed, Replied, State
+from sipshop.sip.message import Message, Request
+from sipshop.sip.useragent import Manners
+from tests.sip.peers import ANSWER, FORGETTING_S, HELD, HOLD, LATENCY_S, OFFER, Datagram, Peer, Phone
+from tests.switch.house import House
+
+OTHER = Content("application/sdp", b"v=0\r\ns=another\r\n")
+
+
+@contextmanager
+def a_house(manners: Manners | None = None, peers: Manners | None = None) -> Iterator[House]:
+    """A house of which nothing is left in the end, and each call has one CDR."""
+    house = House(manners=manners, peers=peers)
+    house.unlock()
+    yield house
+    house.network.weather = lambda _datagram: (1 / 64,)
+    house.memory.broken, house.memory.delay_s = False, 0.0
+    house.forget()
+    assert house.memory.count("calls") == 0
+    call_ids = [cdr.call_id for cdr in house.memory.cdrs]
+    assert len(call_ids) == len(set(call_ids)) == house.memory.count("cdrs")
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with a_house() as house:
+        yield house
+
+
+def sent(house: House, name: str, to: Peer) -> list[Message]:
+    """Messages of that kind that were sent to somebody."""
+    return [d.message for d in house.network.log if str(d) == name and d.destination == to.address]
+
+
+# Reliable provisional responses (RFC 3262).
+
+
+@pytest.mark.scenario(19)
+def test_a_reliable_183_is_acknowledged_on_each_leg_with_numbers_of_its_own(house: House) -> None:
+    leg, incoming = house.calling()
+    house.carrier.ring(incoming, 183, ANSWER, reliably=True)
+    house.advance()
+    assert house.carrier_side[2:] == ["< 183 INVITE", "> PRACK", "< 200 PRACK"]
+    assert house.caller_side[2:] == ["< 183 INVITE", "> PRACK", "< 200 PRACK"]
+    (ours,) = sent(house, "183 INVITE", house.phone)
+    (theirs,) = sent(house, "183 INVITE", house.switch_peer)
+    assert ours.get("require") == theirs.get("require") == "100rel"
+    assert house.phone.last(leg) == Progressed(183, ANSWER, is_reliable=True)
+    house.carrier.answer(incoming, ANSWER)
+    house.advance()
+    assert house.phone.last(leg) == Answered(ANSWER, late_offer=False)
+    (answer,) = sent(house, "200 INVITE", house.phone)
+    assert answer.body == b"", "the caller acknowledged the description before"
+    assert leg.state is State.CONFIRMED
+
+
+@pytest.mark.scenario(19)
+def test_a_caller_that_cannot_acknowledge_gets_plain_responses(house: House) -> None:
+    leg = house.phone.call(("192.0.2.1", 5060), reliably=False)
+    house.advance()
+    house.carrier.ring(house.carrier.incoming, 183, ANSWER, reliably=True)
+    house.advance()
+    assert house.phone.last(leg) == Progressed(183, ANSWER)
+    assert house.carrier_side[2:] == ["< 183 INVITE", "> PRACK", "< 200 PRACK"]
+
+
+@pytest.mark.scenario(19)
+def test_a_caller_that_demands_it_gets_it_though_the_carrier_knows_nothing_of_it(house: House) -> None:
+    leg = house.phone.call(("192.0.2.1", 5060), headers=[("require", "100rel")])
+    house.advance()
+    house.carrier.ring(house.carrier.incoming)
+    house.advance()
+    assert house.phone.last(leg) == Progressed(180, None, is_reliable=True)
+    assert house.carrier_side[2:] == ["< 180 INVITE"]
+    (invite,) = [m for m in sent(house, "INVITE", house.carrier) if isinstance(m, Request)]
+    assert invite.get("require") is None
+
+
+@pytest.mark.scenario(19)
+def test_an_answer_waits_for_the_callers_prack_and_talk_begins_with_the_200(house: House) -> None:
+    leg, incoming = house.calling()
+    lost: list[object] = []
+
+    def weather(datagram: Datagram) -> tuple[float, ...]:
+        if str(datagram) == "PRACK" and datagram.source == house.phone.address and not lost:
+            lost.append(datagram)
+            return ()
+        return (LATENCY_S,)
+
+    house.network.weather = weather
+    house.carrier.ring(incoming, 183, ANSWER, reliably=True)
+    house.carrier.answer(incoming)
+    house.advance()
+    assert sent(house, "200 INVITE", house.phone) == []
+    house.advance(1.0)
+    (answered_at_s,) = house.network.instants("200 INVITE", house.switch_peer)
+    (_, acknowledged_at_s) = house.network.instants("PRACK", house.phone)
+    assert answered_at_s == acknowledged_at_s + LATENCY_S
+    house.advance(10.0)
+    house.phone.hang_up(leg)
+    hung_up_at_s = house.network.now + LATENCY_S
+    house.advance()
+    assert house.cdr.talk_ms == int((hung_up_at_s - answered_at_s) * 1000)
+
+
+@pytest.mark.scenario(19)
+def test_a_caller_that_never_acknowledges_is_refused_and_the_carrier_cancelled(house: House) -> None:
+    leg, incoming = house.calling()
+    house.phone.polite = False
+    house.network.weather = lambda d: () if str(d) == "PRACK" and d.source == house.phone.address else (1 / 64,)
+    house.carrier.ring(incoming, 183, ANSWER, reliably=True)
+    house.advance(33.0)
+    failed = house.phone.last(leg)
+    assert isinstance(failed, Failed)
+    assert failed.status == 504
+    assert "> CANCEL" in house.carrier_side
+    assert (house.cdr.result, house.cdr.talk_ms, house.cdr.sip_status) == (Result.FAILED, 0, 504)
+
+
+@pytest.mark.scenario(16)
+@pytest.mark.scenario(19)
+def test_an_offer_that_rings_is_answered_by_the_callers_prack(house: House) -> None:
+    _, incoming = house.calling(content=None)
+    house.carrier.ring(incoming, 183, OFFER, reliably=True)
+    house.advance()
+    (prack,) = sent(house, "PRACK", house.carrier)
+    assert prack.body == ANSWER.data
+    house.carrier.answer(incoming, None)
+    house.advance()
+    assert incoming.state is State.CONFIRMED
+    (ack,) = sent(house, "ACK", house.carrier)
+    assert ack.body == b""
+
+
+# Offers before the answer, and after it.
+
+
+@pytest.mark.scenario(15)
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_an_update_before_the_answer_goes_through(house: House, by_caller: bool) -> None:
+    leg, incoming = house.calling()
+    house.carrier.ring(incoming, 183, ANSWER, reliably=True)
+    house.advance()
+    asker, asking, asked = (house.phone, leg, house.carrier) if by_caller else (house.carrier, incoming, house.phone)
+    ask = asker.reinvite(asking, HOLD, method="UPDATE")
+    house.advance()
+    assert asker.last(asking) == Replied(ask, 200, HELD, late_offer=False)
+    (update,) = sent(house, "UPDATE", asked)
+    assert update.body == HOLD.data
+    house.carrier.answer(incoming, None)
+    house.advance()
+    assert leg.state is incoming.state is State.CONFIRMED
+
+
+@pytest.mark.scenario(15)
+def test_an_update_while_the_next_carrier_is_dialled_gets_a_final_answer(house: House) -> None:
+    leg, incoming = house.calling()
+    house.carrier.ring(incoming, 183, ANSWER, reliably=True)
+    house.advance()
+    house.carrier.reject(incoming, 503)
+    house.advance()
+    ask = house.phone.reinvite(leg, HOLD, method="UPDATE")
+    house.advance()
+    assert house.phone.last(leg) == Replied(ask, 491, None, late_offer=False)
+
+
+@pytest.mark.scenario(15)
+def test_an_update_whose_carrier_fails_before_it_answers_gets_a_final_answer(house: House) -> None:
+    leg, incoming = house.calling()
+    house.carrier.ring(incoming, 183, ANSWER, reliably=True)
+    house.advance()
+    house.carrier.polite = False
+    ask = house.phone.reinvite(leg, HOLD, method="UPDATE")
+    house.advance()
+    house.carrier.reject(incoming, 503)
+    house.advance()
+    assert house.phone.last(leg) == Replied(ask, 491, None, late_offer=False)
+
+
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_an_update_inside_the_call_goes_through(house: House, by_caller: bool) -> None:
+    leg, incoming = house.talking()
+    asker, asking, asked = (house.phone, leg, house.carrier) if by_caller else (house.carrier, incoming, house.phone)
+    ask = asker.reinvite(asking, HOLD, method="UPDATE")
+    house.advance()
+    assert asker.last(asking) == Replied(ask, 200, HELD, late_offer=False)
+    assert [m.body for m in sent(house, "UPDATE", asked)] == [HOLD.data]
+
+
+# Glare.
+
+
+@pytest.mark.scenario(13)
+def test_reinvites_of_both_sides_at_once_are_refused_and_both_come_through_when_they_try_again(house: House) -> None:
+    leg, incoming = house.talking()
+    asks = [house.phone.reinvite(leg), house.carrier.reinvite(incoming)]
+    house.advance(1.0)
+    statuses = [_status(house.phone, leg, asks[0]), _status(house.carrier, incoming, asks[1])]
+    assert 491 in statuses
+    house.advance(1.0)
+    again = [house.carrier.reinvite(incoming)]  # not the owner of its Call-ID: within 2 s
+    house.advance(1.5)
+    again.append(house.phone.reinvite(leg))  # the owner: after 2.1 to 4 s
+    house.advance(1.0)
+    assert _status(house.carrier, incoming, again[0]) == _status(house.phone, leg, again[1]) == 200
+
+
+@pytest.mark.scenario(14)
+def test_a_second_reinvite_before_the_first_is_answered_is_put_off(house: House) -> None:
+    leg, incoming = house.talking()
+    house.carrier.polite = False
+    first = house.phone.send_inside(leg, "INVITE", HOLD)
+    house.advance()
+    second = house.phone.send_inside(leg, "INVITE", OTHER)
+    house.advance()
+    assert second.statuses == [500]
+    assert second.last.get("retry-after") == "1"
+    assert len(sent(house, "INVITE", house.carrier)) == 2, "the call and the first of the two"
+    house.phone.hang_up(leg)
+    house.advance()
+    assert first.statuses == [100, 487]
+    assert incoming.state is State.CLOSED
+
+
+def _status(phone: Phone, leg: Leg, ask: Ask) -> int | None:
+    replied = [e for e in phone.heard[leg].events if isinstance(e, Replied) and e.ask is ask]
+    return replied[0].status if replied else None
+
+
+# Session timers and dead peers.
+
+
+def comes_back(house: House, phone: Phone) -> None:
+    """A phone has power again, and remembers nothing."""
+    house.network.join(phone)
+    phone.agent.legs.clear()
+
+
+TIMED = Manners(session_s=600, session_least_s=90)
+PROBING = Manners(probe_s=30)
+
+
+@pytest.mark.scenario(20)
+def test_each_leg_has_a_session_timer_of_its_own(house: House) -> None:
+    with a_house(manners=TIMED, peers=Manners(session_s=300, session_least_s=90)) as timed:
+        leg, incoming = timed.talking()
+        timed.advance(2000.0)
+        assert leg.state is incoming.state is State.CONFIRMED
+        # the phone asked for 300 s and refreshes; the carrier was asked for 600 s and gave 300
+        assert timed.caller_side.count("> UPDATE") == 2000 // 150
+        assert timed.carrier_side.count("> UPDATE") == 2000 // 150
+        assert "< UPDATE" not in (*timed.caller_side, *timed.carrier_side)
+        timed.phone.hang_up(leg)
+        timed.advance()
+        assert (timed.cdr.result, timed.cdr.hung_up_by) == (Result.ANSWERED, HungUpBy.CALLER)
+
+
+@pytest.mark.scenario(20)
+@pytest.mark.parametrize("dead", ["phone", "carrier"])
+def test_an_unanswered_refresh_ends_the_call_with_a_right_cdr(dead: str) -> None:
+    with a_house(manners=TIMED, peers=TIMED) as timed:
+        leg, incoming = timed.talking()
+        timed.advance(1000.0)
+        talked_ms = round((timed.network.now - timed.network.instants("200 INVITE", timed.switch_peer)[0]) * 1000)
+        gone = timed.phone if dead == "phone" else timed.carrier
+        timed.network.leave(gone)
+        timed.advance(700.0)
+        survivor, its = (timed.carrier, incoming) if dead == "phone" else (timed.phone, leg)
+        assert isinstance(survivor.last(its), HungUp)
+        cdr = timed.cdr
+        assert (cdr.result, cdr.hung_up_by, cdr.q850) == (Result.ANSWERED, HungUpBy.SWITCH, 27)
+        assert 0 < talked_ms - cdr.talk_ms <= 300_000, "billed to the last sign of life, a refresh ago"
+        comes_back(timed, gone)
+
+
+@pytest.mark.parametrize("dead", ["phone", "carrier"])
+def test_a_dead_peer_is_found_by_two_probes_and_billed_to_its_last_sign_of_life(dead: str) -> None:
+    with a_house(manners=PROBING) as probing:
+        leg, incoming = probing.talking()
+        probing.advance(100.0)
+        gone = probing.phone if dead == "phone" else probing.carrier
+        died_at_s = probing.network.now
+        probing.network.leave(gone)
+        probing.advance(100.0)
+        survivor, its = (probing.carrier, incoming) if dead == "phone" else (probing.phone, leg)
+        assert isinstance(survivor.last(its), HungUp)
+        cdr = probing.cdr
+        answered_at_s = probing.network.instants("200 INVITE", probing.switch_peer)[0]
+        assert (cdr.result, cdr.hung_up_by, cdr.q850) == (Result.ANSWERED, HungUpBy.SWITCH, 27)
+        # the last probe that was answered, at most 30 s (and a lazy timer) before it died
+        assert 0 <= (died_at_s - answered_at_s) * 1000 - cdr.talk_ms <= 30_600
+        assert cdr.charges[0].cost.billed_s == 96
+        comes_back(probing, gone)
+
+
+def test_a_probe_is_answered_by_whoever_it_reaches_and_never_passed_on(house: House) -> None:
+    with a_house(manners=PROBING) as probing:
+        probing.talking()
+        probing.advance(95.0)
+        assert probing.caller_side.count("< OPTIONS") == probing.carrier_side.count("> OPTIONS") == 3
+        assert probing.caller_side.count("> OPTIONS") == probing.carrier_side.count("< OPTIONS") == 0
+
+
+@pytest.mark.scenario(42)
+def test_a_call_with_all_of_it_leaves_nothing_for_the_garbage_collector() -> None:
+    with a_house(manners=Manners(session_s=600, probe_s=30), peers=TIMED) as timed:
+        gc.collect()
+        gc.disable()
+        try:
+            leg, incoming = timed.calling()
+            timed.carrier.ring(incoming, 183, ANSWER, reliably=True)
+            timed.advance()
+            timed.carrier.answer(incoming)
+            timed.advance(700.0)
+            timed.phone.hang_up(leg)
+            timed.advance(2 * FORGETTING_S)
+            assert timed.switch_peer.leftovers() == {}
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
