@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from sipshop.sip.flow import Address, Flow
 from sipshop.sip.message import MalformedMessage, Message, NameAddr, Request, Response, Uri, parse_address, parse_uri
+
+_TRANSPORTS: Final = frozenset({"UDP", "TCP", "TLS"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,7 +22,8 @@ class Dialog:
     """One side's view of a dialog.
 
     `local` and `remote` are the From and To of our requests, without tags. `symmetric` says that the peer is reached
-    where its requests came from (a phone behind NAT) and not where its Contact or route points.
+    where its requests came from (a phone behind NAT) and not where its Contact or route points; `secure` that it was
+    begun with a SIPS URI over TLS, so that each of its requests has to go by TLS (section 12.1.1).
     """
 
     call_id: str
@@ -34,6 +37,7 @@ class Dialog:
     remote_cseq: int | None
     flow: Flow
     symmetric: bool
+    secure: bool = False
 
     @classmethod
     def of_server(cls, request: Request, local_tag: str, flow: Flow) -> Dialog:
@@ -53,6 +57,7 @@ class Dialog:
             remote_cseq=request.cseq[0],
             flow=flow,
             symmetric=True,
+            secure=flow.transport == "TLS" and _is_sips(request.target),
         )
 
     @classmethod
@@ -74,6 +79,7 @@ class Dialog:
             remote_cseq=None,
             flow=flow,
             symmetric=False,
+            secure=flow.transport == "TLS" and _is_sips(invite.target),
         )
 
     def request(
@@ -109,10 +115,14 @@ class Dialog:
             return self.flow
         uri = parse_address(self.routes[0]).uri if self.routes else parse_uri(self.target)
         address = _address(uri)
-        if address is None or address == self.flow.remote:
+        if address is None:
             return self.flow
-        transport = (uri.transport or self.flow.transport).upper()
-        return Flow(transport if transport in {"UDP", "TCP"} else self.flow.transport, self.flow.local, address)
+        transport = "TLS" if uri.scheme == "sips" else (uri.transport or self.flow.transport).upper()
+        if transport not in _TRANSPORTS:
+            transport = self.flow.transport
+        if address == self.flow.remote and transport == self.flow.transport:
+            return self.flow
+        return Flow(transport, self.flow.local, address, name=self.flow.name)
 
     def in_order(self, request: Request) -> bool:
         """Whether a request of the peer is newer than its last one, which it then becomes (section 12.2.2)."""
@@ -145,15 +155,16 @@ class Dialog:
             "routes": list(self.routes),
             "local_cseq": self.local_cseq,
             "remote_cseq": self.remote_cseq,
-            "flow": [self.flow.transport, *self.flow.local, *self.flow.remote],
+            "flow": [self.flow.transport, *self.flow.local, *self.flow.remote, self.flow.name],
             "symmetric": self.symmetric,
+            "secure": self.secure,
         }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Dialog:
         """What `to_json` wrote; the flow names the same addresses, but no connection."""
-        transport, local_host, local_port, host, port = stored["flow"]
-        flow = Flow(transport, (local_host, local_port), (host, port))
+        transport, local_host, local_port, host, port, *name = stored["flow"]
+        flow = Flow(transport, (local_host, local_port), (host, port), name="".join(name))  # version 0.1.0 knew no name
         return cls(**{**stored, "flow": flow, "routes": tuple(stored["routes"])})
 
     def _path(self) -> tuple[str, tuple[str, ...]]:
@@ -182,4 +193,8 @@ def _address(uri: Uri) -> Address | None:
     """Host and port of a URI that names an IP literal, else None."""
     host = uri.host.removeprefix("[").removesuffix("]")
     literal = ":" in host or (host.count(".") == 3 and host.replace(".", "").isdigit())
-    return (host, uri.port or 5060) if literal else None
+    return (host, uri.port or (5061 if uri.scheme == "sips" or uri.transport == "tls" else 5060)) if literal else None
+
+
+def _is_sips(target: str) -> bool:
+    return target[:5].lower() == "sips:"

@@ -174,8 +174,7 @@ def test_a_datagram_that_cannot_be_sent_and_one_that_nobody_takes_kill_nothing(r
 def test_a_refusal_told_by_the_kernel_is_counted(run: Run) -> None:
     async def main() -> None:
         async with Side() as us, Side() as them:
-            assert us.transports._datagrams is not None
-            us.transports._datagrams.error_received(ConnectionRefusedError())
+            us.transports._udp[us.address].error_received(ConnectionRefusedError())
             assert await us.dropped.get() == "udp_error"
             us.transports.send(OPTIONS, us.towards(them.address, "UDP"))
             assert (await them.messages.get())[0] == OPTIONS
