@@ -29,6 +29,7 @@ IO: Final = frozenset(
         "sipshop.logs",
         "sipshop.metrics",
         "sipshop.sip.endpoint",
+        "sipshop.sip.lookup",
         "sipshop.sip.transport",
         "sipshop.store",
         "sipshop.switch",

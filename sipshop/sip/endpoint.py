@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from sipshop.sip.flow import Address, Flow
+from sipshop.sip.lookup import WAIT_S, Resolver, Then
+from sipshop.sip.resolve import Wanted
 from sipshop.sip.transport import Limits, Tls, Transports, source_towards
 from sipshop.sip.useragent import Dropped, Output, Send, UserAgent
 
@@ -36,6 +38,8 @@ class Endpoint:
         clock: Callable[[], float] = time.monotonic,
         limits: Limits | None = None,
         tls: Tls | None = None,
+        name_servers: Sequence[Address] = (),
+        dns_wait_s: float = WAIT_S,
     ) -> None:
         self.agent = agent
         self._loop = loop
@@ -52,6 +56,7 @@ class Endpoint:
             limits=limits,
             tls=tls,
         )
+        self.resolver = Resolver(loop, turn=self.turn, pick=agent.pick, servers=name_servers, wait_s=dns_wait_s)
         self._send: Callable[[bytes, Flow], object] = self.transports.send
 
     async def listen(self, host: str, port: int, *, advertise: Address | None = None) -> None:
@@ -83,6 +88,16 @@ class Endpoint:
         several = len(addresses.candidates(transport, remote_host)) > 1
         return addresses.local_for(transport, remote_host, source_towards(remote_host) if several else "")
 
+    def find(self, wanted: Wanted, now: float, then: Then) -> None:
+        """Find the addresses of somebody: `then(plan, now)` is told the targets, or why there are none.
+
+        Called in a turn. Where all is known, and always for an IP address, `then` is called before this returns;
+        otherwise in a turn of its own when DNS has answered, at the latest after `dns_wait_s`. A target's flow is
+        `target.flow(endpoint.local_for(target.transport, target.address[0]))`; one that does not answer is shunned by
+        `endpoint.resolver.shun(target, now)`, and then tried after all others.
+        """
+        self.resolver.find(wanted, now, then, families=self.agent.addresses.families)
+
     @contextmanager
     def turn(self) -> Iterator[float]:
         """One turn that did not begin with a message: gives `now`, and does at the end what was put out."""
@@ -113,6 +128,7 @@ class Endpoint:
         """Stop listening and close every connection."""
         if self._alarm is not None:
             self._alarm.cancel()
+        self.resolver.close()
         self.transports.close()
 
     def _on_message(self, data: bytes, flow: Flow) -> None:

@@ -65,6 +65,11 @@ class Addresses:
         """Our addresses from which that transport reaches hosts of that family, in the order in which they came."""
         return tuple(self._locals(transport, _family(remote_host)))
 
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The versions of IP that we listen on, in the order in which they came."""
+        return tuple(dict.fromkeys(_family(local[0]) for _, local in self._told))
+
     def local_for(self, transport: str, remote_host: str, near: str = "") -> Address:
         """Our address for a flow to a host: the one with the IP `near`, else the first of its transport and family.
 

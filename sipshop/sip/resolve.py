@@ -1,4 +1,4 @@
-"""Where a SIP URI leads (RFC 3263 section 4, RFC 2782): which questions DNS is asked, and in which order hosts are tried.
+"""Where a SIP URI leads (RFC 3263 section 4, RFC 2782): what DNS is asked, and in which order hosts are tried.
 
 Pure: what DNS has said and what time it is are arguments. `plan` asks for what it still has to know, again and again
 with more known, and ends with the targets; `Answers` keeps what was heard, and `Shunned` who was found to be down.
@@ -19,7 +19,7 @@ LONGEST_TTL_S: Final = 86_400.0
 SHORTEST_TTL_S: Final = 5.0
 #: How long it is believed that a name has no such records, at most (RFC 2308 section 5).
 LONGEST_NEGATIVE_S: Final = 300.0
-#: An answer that has expired is better than none, for so long; then it is asked for again and again (RFC 8767 section 5).
+#: An answer that has expired is better than none, for so long, and is asked for again that often (RFC 8767 section 5).
 STALE_S: Final = 86_400.0
 RETRY_S: Final = 30.0
 #: Names that are remembered: the latest.
@@ -246,8 +246,8 @@ class _Answer:
 class Answers:
     """What DNS has said, as long as it may be believed; bounded, the oldest answers go first.
 
-    A question that DNS fails to answer keeps the records that it had, if it had any: an answer from yesterday finds a
-    carrier who has not moved, and no answer finds nobody.
+    A question that DNS fails to answer keeps the answer that it had: one from yesterday finds a carrier who has not
+    moved, and none finds nobody.
     """
 
     def __init__(self) -> None:
@@ -269,13 +269,12 @@ class Answers:
     def answered(self, question: Question, records: Records, ttl_s: float, now: float) -> None:
         """DNS has answered: records, or that there are none."""
         ttl_s = min(max(ttl_s, SHORTEST_TTL_S), LONGEST_TTL_S if records else LONGEST_NEGATIVE_S)
-        stale_s = STALE_S if records else 0.0
-        self._keep(question, _Answer(records[:MOST_RECORDS], now + ttl_s, now + ttl_s + stale_s))
+        self._keep(question, _Answer(records[:MOST_RECORDS], now + ttl_s, now + ttl_s + STALE_S))
 
     def failed(self, question: Question, now: float) -> None:
         """DNS has not answered, or could not: what was known is taken for a while longer, or that there is nothing."""
         answer = self._kept.get(question)
-        if answer is not None and answer.records and now < answer.stale_until_s:
+        if answer is not None and now < answer.stale_until_s:
             answer.fresh_until_s = now + RETRY_S
         else:
             self._keep(question, _Answer((), now + SHORTEST_TTL_S, 0.0))
