@@ -158,7 +158,8 @@ class Metrics:
         )
         self._certified = Gauge(
             "sipshop_certificate_expiry_timestamp_seconds",
-            "When the certificate of the HTTPS listener expires, since the Unix epoch; 0 without HTTPS.",
+            "When the certificate of HTTPS (http) or of SIP by TLS (sip) expires, since the Unix epoch; 0 without.",
+            ("listener",),
             registry=registry,
         )
         self._setup = _Children(
@@ -282,9 +283,10 @@ class Metrics:
             self._violations[law,].set(count)
         self._audited.set(at_s)
 
-    def certified(self, until_s: int) -> None:
-        """The certificate in use expires at this instant (since the Unix epoch); 0 where there is none."""
-        self._certified.set(until_s)
+    def certified(self, until_s: Mapping[str, int]) -> None:
+        """The certificate of each listener expires at this instant (since the Unix epoch); 0 where there is none."""
+        for listener, at_s in until_s.items():
+            self._certified.labels(listener).set(at_s)
 
     def lagged(self, seconds: float) -> None:
         """The event loop was `seconds` late for something that was due."""

@@ -31,8 +31,10 @@ IO: Final = frozenset(
         "sipshop.sip.endpoint",
         "sipshop.sip.lookup",
         "sipshop.sip.transport",
+        "sipshop.sip.veil",
         "sipshop.store",
         "sipshop.switch",
+        "sipshop.tls",
         "sipshop.web",
     }
 )

@@ -2,7 +2,7 @@
 
 With `endpoint` and `lookup` the only modules of this room that do input and output. Bytes of whole messages go up with
 the `Flow` they came on, and down with the flow they are to take. No task is made for a message; one is made for each
-connection that we open and for each handshake of TLS, and ends when it stands or has failed.
+TCP connection that we open, and ends when it stands or has failed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import ipaddress
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -23,6 +23,7 @@ from sipshop.sip import identity
 from sipshop.sip.flow import Address, Flow
 from sipshop.sip.message import FramingError, TooLarge
 from sipshop.sip.stream import Framer, Ping
+from sipshop.sip.veil import Veil
 
 #: A burst of calls has to wait here while the loop is busy; the kernel gives what it may.
 _RECEIVE_BUFFER_BYTES: Final = 4 << 20
@@ -77,8 +78,8 @@ class Transports:
     any request meets him half made. `on_message` is called with every datagram and framed message; `on_lost` with the
     flow of a connection that failed or closed, never from inside `send`; `on_dropped` with the reason when something
     is thrown away: `keepalive`, `starting` (before `serve`), `udp_error`, `udp_unsent`, `tcp_refused` (limits),
-    `tcp_idle`, `tcp_unsent`, `tcp_no_length`, `tcp_too_large`, `tcp_connect`; the five of a failed handshake are those
-    of `_why`, and `tls_name`.
+    `tcp_idle`, `tcp_unsent`, `tcp_no_length`, `tcp_too_large`, `tcp_connect`; of a handshake that failed
+    `tls_protocol`, `tls_certificate`, `tls_name`, `tls_timeout`, `tls_lost`.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Transports:
         self._sources: Counter[str] = Counter()  # accepted connections by the peer's IP
         self._rates: Counter[str] = Counter()  # those that came in this span
         self._span_began_s = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._opening: set[asyncio.Task[None]] = set()
         self._last_number = 0
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_heard = False
@@ -190,7 +191,7 @@ class Transports:
             self._sweeper.cancel()
         for server in self._servers:
             server.close()
-        for task in self._tasks:
+        for task in self._opening:
             task.cancel()
         for connection in list(self._connections.values()):
             self._forget(connection)
@@ -207,30 +208,21 @@ class Transports:
         if refused:
             self._loop.call_soon(self._fail, connection, "tcp_refused")
         else:
-            self._run(self._connect(connection))
+            task = self._loop.create_task(self._connect(connection))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
         return connection
-
-    def _run(self, doing: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(doing)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, connection: _Connection) -> None:
         flow = connection.flow
         host, port = flow.remote
         ours = ipaddress.ip_address(flow.local[0])
         bound = not ours.is_unspecified and (ours.version == 6) == (":" in host)
-        secured: dict[str, Any] = {}
-        if flow.transport == "TLS":
-            assert self._tls is not None, "whoever sends by TLS has said with what"
-            secured = {"ssl": self._tls.client, "server_hostname": flow.name or host}
         try:
             async with asyncio.timeout(self.limits.connect_s):
                 await self._loop.create_connection(
-                    lambda: connection, host, port, local_addr=(flow.local[0], 0) if bound else None, **secured
+                    lambda: connection, host, port, local_addr=(flow.local[0], 0) if bound else None
                 )
-        except ssl.SSLError as error:
-            self._fail(connection, _why(error))
         except OSError:  # a timeout is one too
             self._fail(connection, "tcp_connect")
 
@@ -262,21 +254,11 @@ class Transports:
         self._rates[source] += 1
         return self._rates[source] > self.limits.new_per_s
 
-    async def _shake_hands(self, connection: _Connection, plain: asyncio.Transport) -> None:
-        """Make TLS of a connection that a peer has opened; what it costs is bounded by the limits of any connection."""
-        assert self._tls is not None, "a listener of TLS has a certificate"
-        assert self._tls.server is not None, "a listener of TLS has a certificate"
-        try:
-            secured = await self._loop.start_tls(
-                plain, connection, self._tls.server, server_side=True, ssl_handshake_timeout=self.limits.connect_s
-            )
-        except OSError as error:
-            self._fail(connection, _why(error))
-        else:
-            if secured is None:  # so do both loops where the peer is gone at this very moment
-                self._fail(connection, "tls_lost")
-            else:
-                connection.secure(secured)
+    def _veil(self, flow: Flow, *, is_server: bool) -> Veil:
+        assert self._tls is not None, "whoever listens or sends by TLS has said with what"
+        context = self._tls.server if is_server else self._tls.client
+        assert context is not None, "a listener of TLS has a certificate"
+        return Veil(context, is_server=is_server, name=None if is_server else flow.name or flow.remote[0])
 
     def _remember(self, connection: _Connection) -> None:
         self._connections[connection.flow.connection] = connection
@@ -375,10 +357,10 @@ class _Connection(asyncio.Protocol):
     def __init__(self, owner: Transports, flow: Flow) -> None:
         self._owner = owner
         self._framer = Framer()
-        self._transport: asyncio.Transport | None = None  # by which messages go, in the clear or not
-        self._plain: asyncio.Transport | None = None  # while hands are shaken on it
+        self._transport: asyncio.Transport | None = None
+        self._veil: Veil | None = None
+        self._handshake: asyncio.TimerHandle | None = None  # when it is given up
         self._waiting = bytearray()
-        self._early = bytearray()  # what came before we knew that it is secured
         self.flow = flow
         self.is_accepted = False
         self.used_at_s = owner._loop.time()
@@ -387,62 +369,57 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's own class is a Transport in all but its bases
-        transport = cast("asyncio.Transport", transport)
+        self._transport = transport = cast("asyncio.Transport", transport)
         if self.flow.connection:
-            self._opened(transport)
-            return
-        remote = transport.get_extra_info("peername")
-        if remote is None or not self._owner._accept(self, _address(remote)):
-            transport.abort()
-            return
-        self.owes_since_s = self._owner._loop.time()
+            if self.flow.connection not in self._owner._connections:
+                transport.abort()  # given up while it was being opened
+                return
+        else:
+            remote = transport.get_extra_info("peername")
+            if remote is None or not self._owner._accept(self, _address(remote)):
+                transport.abort()
+                return
+            self.owes_since_s = self._owner._loop.time()
         _probe(transport)
         if self.flow.transport == "TLS":
-            transport.pause_reading()
-            self._plain = transport
-            self._owner._run(self._owner._shake_hands(self, transport))
+            self._veil = self._owner._veil(self.flow, is_server=self.is_accepted)
+            limit_s = self._owner.limits.connect_s
+            self._handshake = self._owner._loop.call_later(limit_s, self._owner._fail, self, "tls_timeout")
+            self._veil.begin()
+            transport.write(self._veil.taken)
         else:
-            self._transport = transport
-
-    def _opened(self, transport: asyncio.Transport) -> None:
-        """The connection that we asked for stands; a stranger's is closed before a byte of ours has gone there."""
-        self._transport = transport
-        if self.flow.connection not in self._owner._connections:
-            transport.abort()  # given up while it was being opened
-            return
-        secured = transport.get_extra_info("ssl_object")
-        if secured is not None and not identity.is_of(
-            secured.getpeercert() or {}, self.flow.name or self.flow.remote[0]
-        ):
-            self._owner._loop.call_soon(self._owner._fail, self, "tls_name")
-            return
-        _probe(transport)
-        self._flush()
-
-    def secure(self, transport: asyncio.Transport) -> None:
-        """Hands are shaken: talk by this from now on."""
-        self._plain, self._transport = None, transport
-        if self.flow.connection not in self._owner._connections:
-            transport.abort()
-            return
-        self._flush()
-        early = bytes(self._early)
-        self._early.clear()
-        if early:
-            self.data_received(early)
-
-    def _flush(self) -> None:
-        assert self._transport is not None, "what waited goes out when there is a way"
-        self._transport.write(bytes(self._waiting))
-        self._waiting.clear()
+            self._flush()
 
     def data_received(self, data: bytes) -> None:
-        if self._transport is None:
-            self._early += data
-            return
+        if self._veil is not None:
+            try:
+                data = self._unveiled(self._veil, data)
+            except ssl.SSLError as error:
+                self._send(self._veil.taken)  # why, for the peer
+                self._end("tls_certificate" if _is_about_certificate(error) else "tls_protocol")
+                return
+        if data:
+            self._hear(data)
+        if self._veil is not None and self._veil.is_over:
+            self.close()
+
+    def _unveiled(self, veil: Veil, data: bytes) -> bytes:
+        """What the peer has said; nothing of a stranger, who is hung up on before a byte of ours has gone there."""
+        was_up = veil.is_up
+        said = veil.hear(data)
+        self._send(veil.taken)
+        if veil.is_up and not was_up:
+            self._stop_handshake()
+            if not self.is_accepted and not identity.is_of(veil.certificate, self.flow.name or self.flow.remote[0]):
+                self._end("tls_name")
+                return b""
+            self._flush()
+        return said
+
+    def _hear(self, data: bytes) -> None:
         frames = self._framer.feed(data)
         for frame in frames:
-            if self._transport.is_closing():
+            if self._transport is None or self._transport.is_closing():
                 return  # what came before this frame made us close
             if isinstance(frame, FramingError):
                 self._owner._fail(self, "tcp_too_large" if isinstance(frame, TooLarge) else "tcp_no_length")
@@ -459,32 +436,67 @@ class _Connection(asyncio.Protocol):
             self.owes_since_s = self._owner._loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._owner._forget(self):
+        if self._handshake is not None:
+            self._end("tls_lost")
+        elif self._owner._forget(self):
             self._owner.on_lost(self.flow)
 
     def write(self, data: bytes) -> None:
         """Send, or keep until the connection stands; one whose peer does not read is given up."""
         self.used_at_s = self._owner._loop.time()
-        if self._transport is None:
+        if self._transport is None or (self._veil is not None and not self._veil.is_up):
             self._waiting += data
             unsent_bytes = len(self._waiting)
         else:
-            self._transport.write(data)
+            self._send(self._veiled(data))
             unsent_bytes = self._transport.get_write_buffer_size()
         if unsent_bytes > self._owner.limits.unsent_bytes:
             self._owner._loop.call_soon(self._owner._fail, self, "tcp_unsent")
 
+    def _veiled(self, data: bytes) -> bytes:
+        if self._veil is None:
+            return data
+        self._veil.say(data)
+        return self._veil.taken
+
+    def _flush(self) -> None:
+        """Send what has waited for the connection."""
+        if self._waiting:
+            self._send(self._veiled(bytes(self._waiting)))
+            self._waiting.clear()
+
+    def _send(self, data: bytes) -> None:
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    def _stop_handshake(self) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None
+
+    def _end(self, reason: str) -> None:
+        """Give it up, but let the peer have what was said to him."""
+        self._stop_handshake()
+        if self._owner._forget(self):
+            self._owner.on_dropped(reason)
+            self._owner.on_lost(self.flow)
+        if self._transport is not None:
+            self._transport.close()
+
     def close(self) -> None:
         """Close when all is sent."""
-        transport = self._transport or self._plain
-        if transport is not None:
-            transport.close()
+        self._stop_handshake()
+        if self._transport is not None and not self._transport.is_closing():
+            if self._veil is not None:
+                self._veil.end()
+                self._send(self._veil.taken)
+            self._transport.close()
 
     def abort(self) -> None:
         """Close at once."""
-        transport = self._transport or self._plain
-        if transport is not None:
-            transport.abort()
+        self._stop_handshake()
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def _key(flow: Flow) -> tuple[str, Address, str]:
@@ -503,14 +515,10 @@ def _address(known: tuple[Any, ...]) -> Address:
         return f"{host}%{of_ipv6[1]}", port  # the interface is gone, and the peer with it
 
 
-def _why(error: OSError) -> str:
-    """Why hands could not be shaken, in one word: who is at fault, and what he has to mend."""
-    if isinstance(error, ssl.SSLError):
-        about_certificate = "CERTIFICATE" in (error.reason or "") or "UNKNOWN_CA" in (error.reason or "")
-        return "tls_certificate" if about_certificate else "tls_protocol"
-    if isinstance(error, TimeoutError | ConnectionAbortedError):  # both loops say the second
-        return "tls_timeout"
-    return "tls_lost"
+def _is_about_certificate(error: ssl.SSLError) -> bool:
+    """Whether hands were not shaken because a certificate was missing or not believed, ours or the peer's."""
+    reason = error.reason or ""
+    return "CERTIFICATE" in reason or "UNKNOWN_CA" in reason
 
 
 def _probe(transport: asyncio.Transport) -> None:

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.transport import Limits, Transports
+from sipshop.sip.transport import Limits, Tls, Transports
 
 HOST = "127.0.0.1"
 PATIENCE_S = 10.0
@@ -38,7 +38,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 class Side:
     """One end: its transports, and a queue for each kind of thing they tell."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, tls: Tls | None = None) -> None:
         self.messages: asyncio.Queue[tuple[bytes, Flow]] = asyncio.Queue()
         self.lost: asyncio.Queue[Flow] = asyncio.Queue()
         self.dropped: asyncio.Queue[str] = asyncio.Queue()
@@ -48,6 +48,7 @@ class Side:
             on_lost=self.lost.put_nowait,
             on_dropped=self.dropped.put_nowait,
             limits=limits,
+            tls=tls,
         )
 
     async def __aenter__(self) -> Self:
