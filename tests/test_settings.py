@@ -67,6 +67,46 @@ def test_the_shipped_file_says_what_holds_without_it() -> None:
     assert replace(parse(SHIPPED.read_text("utf-8")), worlds=()) == Settings() == parse("logs: {}")
 
 
+def test_one_address_or_several() -> None:
+    one, several = parse("sip: {listen: 192.0.2.7:5060}"), parse("sip: {listen: [192.0.2.7:5060, '[::1]:5061']}")
+    assert one.sip.listeners == (("192.0.2.7", 5060),)
+    assert several.sip.listeners == (("192.0.2.7", 5060), ("::1", 5061))
+    assert (one.sip.listen, several.sip.listen) == (("192.0.2.7", 5060),) * 2
+
+
+def test_each_version_of_ip_is_advertised_by_itself() -> None:
+    sip = parse(
+        """
+sip:
+  listen: [0.0.0.0:5060, "[::]:5060", 10.0.0.7:5080]
+  advertise: [203.0.113.7:5099, "[2001:db8::7]"]
+  tls: {listen: 0.0.0.0:5061, certificate: c, key: k}
+"""
+    ).sip
+    assert sip.told(("0.0.0.0", 5060)) == ("203.0.113.7", 5099)
+    assert sip.told(("::", 5060)) == ("2001:db8::7", 5060)
+    assert sip.told(("10.0.0.7", 5080)) == ("203.0.113.7", 5080)
+    assert sip.told(("0.0.0.0", 5061)) == ("203.0.113.7", 5061)
+    assert parse("sip: {listen: ['10.0.0.7:5080', '10.1.0.7:5080']}").sip.told(("10.1.0.7", 5080)) == ("10.1.0.7", 5080)
+
+
+def test_a_reload_renews_certificates_of_sip_and_waits_with_listeners() -> None:
+    tls = TlsSettings(listen=(("::1", 5061),), certificate="a", key="b")
+    running = Settings(sip=SipSettings(tls=tls))
+    renewed = replace(tls, certificate="c", ca="d", verify_clients=True)
+    holds, done = reloaded(running, Settings(sip=SipSettings(tls=replace(renewed, listen=(("::1", 5062),)))))
+    assert holds.sip.tls == renewed
+    assert [str(change) for change in done.changed] == [
+        "sip.tls.certificate: a -> c",
+        "sip.tls.ca: nothing -> d",
+        "sip.tls.verify_clients: False -> True",
+    ]
+    assert [str(change) for change in done.restart] == ["sip.tls.listen: [::1]:5061 -> [::1]:5062"]
+    holds, done = reloaded(running, Settings(sip=SipSettings(listen_also=(("::1", 5060),))))
+    assert holds == running
+    assert str(done.restart[0]) == "sip.listen: 127.0.0.1:5060 -> 127.0.0.1:5060, [::1]:5060"
+
+
 @pytest.mark.parametrize("path", paths(Settings()))
 def test_the_shipped_file_explains_every_key(path: str) -> None:
     *tables, key = path.split(".")
