@@ -162,6 +162,7 @@ class Metrics:
             ("listener",),
             registry=registry,
         )
+        self.certified({"http": 0, "sip": 0})
         self._setup = _Children(
             Histogram(
                 "sipshop_setup_seconds",

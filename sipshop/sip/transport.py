@@ -173,8 +173,8 @@ class Transports:
             datagrams = self._udp.get(flow.local)
             if datagrams is None or datagrams.is_ipv6 is not (":" in flow.remote[0]):
                 datagrams = next((one for one in self._udp.values() if one.is_ipv6 is (":" in flow.remote[0])), None)
-            if datagrams is not None:
-                datagrams.send(data, flow.remote)
+            if datagrams is not None and not datagrams.is_full:
+                datagrams.transport.sendto(data, flow.remote)
             elif not self._closed:
                 self.on_dropped("udp_unsent")
             return flow
@@ -197,7 +197,7 @@ class Transports:
             self._forget(connection)
             connection.close()
         for datagrams in self._udp.values():
-            datagrams.close()
+            datagrams.transport.close()
         self._udp.clear()
 
     def _open(self, flow: Flow) -> _Connection:
@@ -307,8 +307,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def __init__(self, owner: Transports, local: Address) -> None:
         self._owner = owner
-        self._transport: asyncio.DatagramTransport | None = None
-        self._is_full = False
+        self.is_full = False
         self._local = local
         self.is_ipv6 = ":" in local[0]
         #: The flow from a peer's address: the same in each of his datagrams.
@@ -316,21 +315,8 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's own class is a transport in all but its bases
-        self._transport = cast("asyncio.DatagramTransport", transport)
+        self.transport = cast("asyncio.DatagramTransport", transport)
         self._owner._udp[self._local] = self
-
-    def send(self, data: bytes, remote: Address) -> None:
-        """Send a datagram, unless the kernel takes no more."""
-        assert self._transport is not None, "nobody knows of this socket before it is there"
-        if self._is_full:
-            self._owner.on_dropped("udp_unsent")
-        else:
-            self._transport.sendto(data, remote)
-
-    def close(self) -> None:
-        """Hear and send no more."""
-        assert self._transport is not None, "nobody knows of this socket before it is there"
-        self._transport.close()
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         if len(data) < _SHORTEST_MESSAGE:
@@ -345,10 +331,10 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._owner.on_dropped("udp_error")
 
     def pause_writing(self) -> None:
-        self._is_full = True
+        self.is_full = True
 
     def resume_writing(self) -> None:
-        self._is_full = False
+        self.is_full = False
 
 
 class _Connection(asyncio.Protocol):
