@@ -54,7 +54,14 @@ class Listening(Served):
         lines = [line.rpartition(" ") for line in self.metrics().text.splitlines()]
         return next(float(value) for found, _, value in lines if found == name)
 
+    def is_answering(self) -> bool:
+        """Whether its API takes connections: it says that it is ready before the loop has come to that."""
+        with socket.socket() as asked:
+            return asked.connect_ex((HOST, self.http)) == 0
+
     def unlock(self) -> None:
+        """Open the booth for a customer."""
+        until(self.is_answering, "its API")
         with self.client() as client:
             assert client.post("/api/v1/booths/booth1/unlock").status_code == 200
 
