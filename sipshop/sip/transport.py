@@ -387,6 +387,8 @@ class _Connection(asyncio.Protocol):
         if data:
             self._hear(data)
         if self._veil is not None and self._veil.is_over:
+            if self._owner._forget(self):  # what is sent from now on needs another connection
+                self._owner.on_lost(self.flow)
             self.close()
 
     def _unveiled(self, veil: Veil, data: bytes) -> bytes:
@@ -434,7 +436,10 @@ class _Connection(asyncio.Protocol):
             self._waiting += data
             unsent_bytes = len(self._waiting)
         else:
-            self._send(self._veiled(data))
+            try:
+                self._send(self._veiled(data))
+            except ssl.SSLError:
+                self._owner._loop.call_soon(self._owner._fail, self, "tls_protocol")
             unsent_bytes = self._transport.get_write_buffer_size()
         if unsent_bytes > self._owner.limits.unsent_bytes:
             self._owner._loop.call_soon(self._owner._fail, self, "tcp_unsent")

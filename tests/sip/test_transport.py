@@ -229,6 +229,7 @@ def test_a_phone_that_is_gone_and_comes_back_to_its_port_is_reached(run: Run) ->
     run(main)
 
 
+@pytest.mark.scenario(37)
 def test_pieces_pings_and_what_is_no_sip(run: Run) -> None:
     async def main() -> None:
         async with Side() as us:
@@ -248,6 +249,7 @@ def test_pieces_pings_and_what_is_no_sip(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.scenario(37)
 def test_a_message_that_is_too_long_ends_its_connection(run: Run) -> None:
     async def main() -> None:
         async with Side() as us:
@@ -315,6 +317,7 @@ def test_a_connection_that_idles_is_closed(run: Run, limits: Limits, said: bytes
     run(main)
 
 
+@pytest.mark.scenario(37)
 def test_a_peer_that_never_reads_is_closed(run: Run) -> None:
     async def main() -> None:
         async with Side() as us:
@@ -474,6 +477,7 @@ def test_the_longest_datagram_is_taken_whole(run: Run, host: str, size: int) -> 
     run(main)
 
 
+@pytest.mark.scenario(37)
 def test_a_message_of_65_kb_in_any_pieces(run: Run) -> None:
     async def main() -> None:
         async with Side() as us:

@@ -239,6 +239,37 @@ def test_a_carrier_who_does_not_shake_hands_is_given_up(run: Run) -> None:
     run(main)
 
 
+def test_who_has_said_goodbye_is_sent_nothing_more_on_that_connection(run: Run) -> None:
+    async def main() -> None:
+        async with Secured() as us, Secured() as them:
+            sent = us.transports.send(OPTIONS, us.to(them))
+            await them.messages.get()
+            [connection] = them.transports._connections.values()
+            connection.close()
+            assert await us.lost.get() == sent
+            again = us.transports.send(OPTIONS, us.to(them))
+            assert again.connection != sent.connection
+            assert (await them.messages.get())[0] == OPTIONS
+
+    run(main)
+
+
+def test_what_cannot_be_sent_in_secret_is_not_sent(run: Run) -> None:
+    async def main() -> None:
+        async with Secured() as us, Secured() as them:
+            sent = us.transports.send(OPTIONS, us.to(them))
+            await them.messages.get()
+            [connection] = us.transports._connections.values()
+            assert connection._veil is not None
+            connection._veil.end()
+            us.transports.send(OPTIONS, sent)
+            assert us.lost.empty(), "it is not told from inside send"
+            assert await us.lost.get() == sent
+            assert await us.dropped.get() == "tls_protocol"
+
+    run(main)
+
+
 def test_close_ends_handshakes_too(run: Run) -> None:
     async def main() -> None:
         us = Secured()
