@@ -54,6 +54,7 @@ from sipshop.store import Store, StoreError, Token, Unwritable
 from sipshop.store.audit import LAWS
 from sipshop.store.retention import Retention, retain
 from sipshop.switch import DROP_REASONS, Directory, Options, Switch, refusal_series, utc_ms
+from sipshop.tls import make_sip_tls
 from sipshop.web import BadCertificate, Listener, expires_at_s, load_certificate, make_tls
 from sipshop.world import World, WorldErrors
 
@@ -61,7 +62,12 @@ log: Final = logging.getLogger("sipshop.app")
 
 DATABASE: Final = "sipshop.db"
 #: What decides where a listener listens, in the words of whoever started us.
-_KEYS: Final = {"SIP": "sip.listen", "HTTP": "http.listen", "metrics": "metrics.listen"}
+_KEYS: Final = {
+    "SIP": "sip.listen",
+    "SIP over TLS": "sip.tls.listen",
+    "HTTP": "http.listen",
+    "metrics": "metrics.listen",
+}
 _HOUR_S: Final = 3600.0
 _OPTIONS: Final = {"SIP": "--listen", "HTTP": "--http"}
 
@@ -139,9 +145,10 @@ class _House:
         try:
             if settings.is_https:
                 self._tls = make_tls(settings.http)
+            self._sip_tls = make_sip_tls(settings.sip.tls)
             self._metrics.certified(_certified_until_s(settings))
         except BadCertificate as error:
-            raise StartError(f"http.certificate: {error}") from error
+            raise StartError(f"certificate: {error}") from error
 
     async def run(self) -> None:
         """Start, serve until a signal, and stop; raises StartError, StoreError and what a file is refused with."""
@@ -168,7 +175,15 @@ class _House:
         events = Hub()
         switch, agent = self._make_switch(store, directory, events)
         self._measure(store, switch, worlds)
-        endpoint = Endpoint(loop, agent, switch.handle, limits=_tcp_limits(self.settings))
+        endpoint = Endpoint(
+            loop,
+            agent,
+            switch.handle,
+            limits=_tcp_limits(self.settings),
+            tls=self._sip_tls,
+            name_servers=self.settings.sip.dns.servers,
+            dns_wait_s=self.settings.sip.dns.wait_ms / 1000,
+        )
         listeners = self._listen_http(switch, events, worlds[0].tenant)
         await self._listen(endpoint)
         with self._carrier(loop):
@@ -307,7 +322,8 @@ class _House:
             log.info(
                 "sipshop %s is up: SIP %s, HTTP %s%s, API token in %s",
                 __version__,
-                address_text(settings.sip.listen),
+                ", ".join(map(address_text, settings.sip.listeners))
+                + "".join(f", TLS {address_text(address)}" for address in settings.sip.tls.listen),
                 address_text(settings.http.listen),
                 "" if settings.metrics.listen is None else f", metrics {address_text(settings.metrics.listen)}",
                 token_file,
@@ -350,16 +366,18 @@ class _House:
         try:
             if self._tls is not None:
                 make_tls(holds.http)  # what cannot be used is told before anything has changed
+            sip_tls = make_sip_tls(holds.sip.tls)
             until_s = _certified_until_s(holds)
             begin_log(holds.logs)
             if self._tls is not None:
                 load_certificate(self._tls, holds.http)
         except BadCertificate as error:
-            raise SettingsErrors([Problem(str(file), 0, "http", str(error))]) from error
+            raise SettingsErrors([Problem(str(file), 0, "certificate", str(error))]) from error
         except OSError as error:
             why = f"{holds.logs.file} cannot be written: {error.strerror}"
             raise SettingsErrors([Problem(str(file), 0, "logs.file", why)]) from error
         self._metrics.certified(until_s)
+        self._sip_tls.client, self._sip_tls.server = sip_tls.client, sip_tls.server
         return holds, done
 
     async def _audit(self, database: Path) -> None:
@@ -402,11 +420,16 @@ class _House:
     # The doors.
 
     async def _listen(self, endpoint: Endpoint) -> None:
-        host, port = self.settings.sip.listen
-        try:
-            await endpoint.listen(host, port)
-        except OSError as error:
-            raise self._cannot_listen(error, "SIP", (host, port)) from error
+        sip = self.settings.sip
+        for what, listeners, listen in (
+            ("SIP", sip.listeners, endpoint.listen),
+            ("SIP over TLS", sip.tls.listen, endpoint.listen_tls),
+        ):
+            for address in listeners:
+                try:
+                    await listen(*address, advertise=sip.told(address))
+                except OSError as error:
+                    raise self._cannot_listen(error, what, address) from error
 
     def _listen_http(self, switch: Switch, events: Hub, host: str) -> list[Listener]:
         http, metrics = self.settings.http, self.settings.metrics
@@ -559,16 +582,17 @@ def _tcp_limits(settings: Settings) -> Limits:
     return Limits(
         accepted=sip.tcp_connections,
         per_source=sip.tcp_per_source,
+        new_per_s=sip.tcp_new_per_s,
         silent_s=sip.tcp_silent_s,
         idle_s=sip.tcp_idle_s,
         connect_s=sip.tcp_connect_s,
     )
 
 
-def _certified_until_s(settings: Settings) -> int:
-    """When the certificate expires; 0 without one."""
-    certificate = settings.http.certificate
-    return 0 if certificate is None else expires_at_s(Path(certificate))
+def _certified_until_s(settings: Settings) -> dict[str, int]:
+    """When the certificate of each listener expires; 0 without one."""
+    named = {"http": settings.http.certificate, "sip": settings.sip.tls.certificate}
+    return {listener: expires_at_s(Path(file)) if file is not None else 0 for listener, file in named.items()}
 
 
 def _tell_systemd(state: str) -> None:

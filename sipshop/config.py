@@ -269,6 +269,10 @@ class Section:
             self._asked.append(key)
         return key in self._table.values
 
+    def lists(self, key: str) -> bool:
+        """Whether a list stands under a key, where a single value may stand as well."""
+        return isinstance(self._table.values.get(key), Sequence)
+
     def lists_tables(self, key: str) -> bool:
         """Whether the list under a key begins with a table, where a list of texts may stand as well."""
         node = self._table.values.get(key)

@@ -8,6 +8,7 @@ from typing import Final
 
 from sipshop.config import MAX_BYTES, Problem, top_keys
 from sipshop.settings import Settings, SettingsErrors, parse_settings
+from sipshop.tls import make_sip_tls
 from sipshop.web import BadCertificate, make_tls
 from sipshop.world import World, WorldErrors, parse_world
 
@@ -45,6 +46,10 @@ def check_file(path: Path) -> tuple[str, tuple[Problem, ...]]:
             make_tls(settings.http)
         except BadCertificate as error:
             found.append(Problem(str(path), 0, "http", str(error)))
+    try:
+        make_sip_tls(settings.sip.tls)
+    except BadCertificate as error:
+        found.append(Problem(str(path), 0, "sip.tls", str(error)))
     for world in settings.worlds:
         try:
             load_world(Path(world))

@@ -158,9 +158,11 @@ class Metrics:
         )
         self._certified = Gauge(
             "sipshop_certificate_expiry_timestamp_seconds",
-            "When the certificate of the HTTPS listener expires, since the Unix epoch; 0 without HTTPS.",
+            "When the certificate of HTTPS (http) or of SIP by TLS (sip) expires, since the Unix epoch; 0 without.",
+            ("listener",),
             registry=registry,
         )
+        self.certified({"http": 0, "sip": 0})
         self._setup = _Children(
             Histogram(
                 "sipshop_setup_seconds",
@@ -282,9 +284,10 @@ class Metrics:
             self._violations[law,].set(count)
         self._audited.set(at_s)
 
-    def certified(self, until_s: int) -> None:
-        """The certificate in use expires at this instant (since the Unix epoch); 0 where there is none."""
-        self._certified.set(until_s)
+    def certified(self, until_s: Mapping[str, int]) -> None:
+        """The certificate of each listener expires at this instant (since the Unix epoch); 0 where there is none."""
+        for listener, at_s in until_s.items():
+            self._certified.labels(listener).set(at_s)
 
     def lagged(self, seconds: float) -> None:
         """The event loop was `seconds` late for something that was due."""

@@ -25,6 +25,11 @@ _REALM: Final = re.compile(r"[ !#-\[\]-~]{1,64}")  # what needs no escape in a q
 _SECRET: Final = {"secret": True}  # of a field: it is never shown
 
 
+def _rest_of(key: str) -> Mapping[str, str]:
+    """Of a field: what stands after the first value of a key that may be a list."""
+    return {"rest_of": key}
+
+
 class LogFormat(StrEnum):
     """How a line of the log looks."""
 
@@ -42,11 +47,36 @@ class LogLevel(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """Where phones and carriers reach us by TLS, and the certificate that they are shown, which is a file as `key` is.
+
+    `ca` are those whose certificates are believed, of carriers and, with `verify_clients`, of everybody who comes; the
+    system's if None.
+    """
+
+    listen: tuple[Address, ...] = ()
+    certificate: str | None = None
+    key: str | None = None
+    key_password: str | None = field(default=None, repr=False, metadata=_SECRET)
+    ca: str | None = None
+    verify_clients: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsSettings:
+    """Who is asked for the addresses of names, those of /etc/resolv.conf if nobody, and how long a call waits."""
+
+    servers: tuple[Address, ...] = ()
+    wait_ms: int = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SipSettings:
     """Where phones and carriers reach us; `advertise` is the address that they are told, that of `listen` if None.
 
-    At most `tcp_connections` are accepted in all and `tcp_per_source` from one address; one that has not sent a whole
-    message is closed after `tcp_silent_s`, any that is not used after `tcp_idle_s`.
+    `listen_also` are further addresses, `advertise_also` what is told on those of the other version of IP. At most
+    `tcp_connections` are accepted in all, `tcp_per_source` from one address and `tcp_new_per_s` from it in a second;
+    one that has not sent a whole message is closed after `tcp_silent_s`, any that is not used after `tcp_idle_s`.
 
     Sessions are refreshed within `session_s` (RFC 4028; 0 is never), peers that cannot do that are probed every
     `probe_s` (0 is never); no session may be shorter than `session_least_s`. So many `redirects` of a carrier are
@@ -54,7 +84,11 @@ class SipSettings:
     """
 
     listen: Address = ("127.0.0.1", 5060)
+    listen_also: tuple[Address, ...] = field(default=(), metadata=_rest_of("listen"))
     advertise: Address | None = None
+    advertise_also: tuple[Address, ...] = field(default=(), metadata=_rest_of("advertise"))
+    tls: TlsSettings = TlsSettings()
+    dns: DnsSettings = DnsSettings()
     realm: str = "sipshop"
     bindings_per_booth: int = 5
     registration_least_s: int = 60
@@ -65,9 +99,24 @@ class SipSettings:
     redirects: int = 0
     tcp_connections: int = 4096
     tcp_per_source: int = 256
+    tcp_new_per_s: int = 100
     tcp_silent_s: int = 30
     tcp_idle_s: int = 3900
     tcp_connect_s: int = 5
+
+    @property
+    def listeners(self) -> tuple[Address, ...]:
+        """Every address of UDP and TCP."""
+        return (self.listen, *self.listen_also)
+
+    def told(self, listener: Address) -> Address:
+        """What peers are told on flows from a listener: a host for each version of IP, its port for the first."""
+        version = ip_address(listener[0]).version
+        for advertised in (self.advertise, *self.advertise_also):
+            if advertised is not None and ip_address(advertised[0]).version == version:
+                same = [one for one in self.listeners if ip_address(one[0]).version == version]
+                return advertised if listener in same[:1] else (advertised[0], listener[1])
+        return listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +209,7 @@ class Settings:
     @property
     def advertised(self) -> Address:
         """The address that phones and carriers are told to send to."""
-        return self.sip.advertise or self.sip.listen
+        return self.sip.told(self.sip.listen)
 
     @property
     def is_https(self) -> bool:
@@ -250,6 +299,7 @@ def reloaded(running: Settings, wanted: Settings) -> tuple[Settings, Reloaded]:
     }
     holds = replace(
         running,
+        sip=replace(running.sip, tls=_reloaded_tls(running.sip.tls, wanted.sip.tls)),
         limits=wanted.limits,
         retention=wanted.retention,
         logs=wanted.logs,
@@ -257,6 +307,11 @@ def reloaded(running: Settings, wanted: Settings) -> tuple[Settings, Reloaded]:
         database=replace(running.database, audit_every_s=wanted.database.audit_every_s),
     )
     return holds, Reloaded(changed=tuple(_changes(running, holds)), restart=tuple(_changes(holds, wanted)))
+
+
+def _reloaded_tls(running: TlsSettings, wanted: TlsSettings) -> TlsSettings:
+    """What new connections get; where we listen stays, and so does whether we do by TLS."""
+    return replace(wanted, listen=running.listen) if running.listen and wanted.listen else running
 
 
 def _changes(old: Settings, new: Settings) -> Iterator[Change]:
@@ -275,6 +330,10 @@ def _flat(part: object, path: str = "") -> Mapping[str, tuple[object, bool]]:
         value = getattr(part, each.name)
         if is_dataclass(value):
             found |= _flat(value, f"{path}{each.name}.")
+        elif "rest_of" in each.metadata:
+            first, is_secret = found[path + each.metadata["rest_of"]]
+            if value:
+                found[path + each.metadata["rest_of"]] = (first, *value), is_secret
         else:
             found[path + each.name] = value, "secret" in each.metadata
     return found
@@ -287,7 +346,7 @@ def _text(value: object) -> str:
         case (str(host), int(port)):
             return address_text((host, port))
         case tuple():
-            return ", ".join(map(str, value)) or "nothing"
+            return ", ".join(map(_text, value)) or "nothing"
         case _:
             return str(value)
 
@@ -297,7 +356,7 @@ def _text(value: object) -> str:
 
 def _settings(top: Section, fetch: Callable[[str], str]) -> Settings:
     settings = Settings(
-        sip=_sip(top.part("sip")),
+        sip=_sip(top.part("sip"), fetch),
         http=_http(top.part("http"), fetch),
         metrics=_metrics(top.part("metrics")),
         database=_database(top.part("database")),
@@ -313,18 +372,18 @@ def _settings(top: Section, fetch: Callable[[str], str]) -> Settings:
     return settings
 
 
-def _sip(section: Section) -> SipSettings:
+def _sip(section: Section, fetch: Callable[[str], str]) -> SipSettings:
     default = SipSettings()
-    listen = _listen(section, "listen", default.listen)
-    advertise: Address | None = None
-    if section.has("advertise"):
-        advertise = _address(section, "advertise", listen[1])
-        if ip_address(advertise[0]).is_unspecified:
-            section.fault("advertise", f"nobody can send to {advertise[0]}: name this machine's address")
-    elif ip_address(listen[0]).is_unspecified:
-        section.fault(
-            "listen", f"phones cannot be told to send to {listen[0]}: add sip.advertise with this machine's address"
-        )
+    listen, *listen_also = _addresses(section, "listen", default=default.listen)
+    advertised = _advertised(section, (listen, *listen_also))
+    tls = _tls(section.part("tls"), fetch)
+    for listener in (listen, *listen_also, *tls.listen):
+        is_told = {ip_address(host).version for host, _ in advertised}
+        if ip_address(listener[0]).is_unspecified and ip_address(listener[0]).version not in is_told:
+            section.fault(
+                "listen" if listener not in tls.listen else "tls",
+                f"phones cannot be told to send to {listener[0]}: add sip.advertise with this machine's address",
+            )
     least_s = section.integer("registration_least_s", default.registration_least_s, low=1, high=DAY_S)
     most_s = section.integer("registration_most_s", default.registration_most_s, low=60, high=DAY_S)
     if least_s > most_s:
@@ -346,7 +405,11 @@ def _sip(section: Section) -> SipSettings:
         )
     settings = SipSettings(
         listen=listen,
-        advertise=advertise,
+        listen_also=tuple(listen_also),
+        advertise=advertised[0] if advertised else None,
+        advertise_also=advertised[1:],
+        tls=tls,
+        dns=_dns(section.part("dns")),
         realm=section.text("realm", default.realm, check=_realm),
         bindings_per_booth=section.integer("bindings_per_booth", default.bindings_per_booth, low=1, high=100),
         registration_least_s=least_s,
@@ -357,9 +420,57 @@ def _sip(section: Section) -> SipSettings:
         redirects=section.integer("redirects", default.redirects, low=0, high=5),
         tcp_connections=connections,
         tcp_per_source=per_source,
+        tcp_new_per_s=section.integer("tcp_new_per_s", default.tcp_new_per_s, low=1, high=100_000),
         tcp_silent_s=section.integer("tcp_silent_s", default.tcp_silent_s, low=1, high=3600),
         tcp_idle_s=idle_s,
         tcp_connect_s=section.integer("tcp_connect_s", default.tcp_connect_s, low=1, high=60),
+    )
+    section.end()
+    return settings
+
+
+def _advertised(section: Section, listeners: Sequence[Address]) -> tuple[Address, ...]:
+    """What is told of us, one address for each version of IP at most; the port is that of the first listener of it."""
+    if not section.has("advertise"):
+        return ()
+    found: list[Address] = []
+    for host, port in _addresses(section, "advertise", default=("127.0.0.1", 0), port=0):
+        version = ip_address(host).version
+        same = [listener for listener in listeners if ip_address(listener[0]).version == version]
+        if ip_address(host).is_unspecified:
+            section.fault("advertise", f"nobody can send to {host}: name this machine's address")
+        elif any(ip_address(other).version == version for other, _ in found):
+            section.fault("advertise", f"names two addresses of IPv{version}: phones are told one")
+        found.append((host, port or (same or listeners)[0][1]))
+    return tuple(found)
+
+
+def _tls(section: Section, fetch: Callable[[str], str]) -> TlsSettings:
+    files = {key: section.text(key, "", check=_path) or None for key in ("certificate", "key", "ca")}
+    listen = _addresses(section, "listen", default=None) if section.has("listen") else ()
+    for given, needs in (
+        *(("listen", "certificate"), ("certificate", "key"), ("key", "certificate"), ("key_password", "key")),
+        ("verify_clients", "ca"),
+    ):
+        if section.has(given) and not section.has(needs):
+            section.fault(given, f"needs sip.tls.{needs} beside it")
+    settings = TlsSettings(
+        listen=tuple(listen),
+        certificate=files["certificate"],
+        key=files["key"],
+        key_password=section.secret("key_password", fetch),
+        ca=files["ca"],
+        verify_clients=section.flag("verify_clients", False),
+    )
+    section.end()
+    return settings
+
+
+def _dns(section: Section) -> DnsSettings:
+    default = DnsSettings()
+    settings = DnsSettings(
+        servers=tuple(_addresses(section, "servers", default=None, port=53)) if section.has("servers") else (),
+        wait_ms=section.integer("wait_ms", default.wait_ms, low=100, high=10_000),
     )
     section.end()
     return settings
@@ -448,20 +559,31 @@ def _logs(section: Section) -> LogSettings:
 
 def _refuse_shared_ports(top: Section, settings: Settings) -> None:
     """Two listeners on one address: the second would not start. SIP listens for TCP too."""
-    listeners = {"sip": settings.sip.listen, "http": settings.http.listen, "metrics": settings.metrics.listen}
+    listeners = [
+        *(("sip", address) for address in settings.sip.listeners),
+        *(("sip.tls", address) for address in settings.sip.tls.listen),
+        ("http", settings.http.listen),
+        *(("metrics", address) for address in (settings.metrics.listen,) if address is not None),
+    ]
     taken: list[tuple[str, Address]] = []
-    for name, address in listeners.items():
-        if address is None or not address[1]:
+    for name, address in listeners:
+        if not address[1]:
             continue
         for other, theirs in taken:
             if _overlap(address, theirs):
-                top.fault(name, f"listens on {address_text(address)}, where {other} does: give one another port")
+                what = f"{name} listens" if "." in name else "listens"
+                top.fault(
+                    name.partition(".")[0],
+                    f"{what} on {address_text(address)}, where {other} does: give one another port",
+                )
         taken.append((name, address))
 
 
 def _overlap(one: Address, other: Address) -> bool:
-    hosts = {one[0], other[0]}
-    return one[1] == other[1] and (len(hosts) == 1 or any(ip_address(host).is_unspecified for host in hosts))
+    hosts = {ip_address(one[0]), ip_address(other[0])}
+    if one[1] != other[1] or len({host.version for host in hosts}) > 1:
+        return False
+    return len(hosts) == 1 or any(host.is_unspecified for host in hosts)
 
 
 def _listen(section: Section, key: str, default: Address) -> Address:
@@ -470,6 +592,11 @@ def _listen(section: Section, key: str, default: Address) -> Address:
 
 def _address(section: Section, key: str, port: int | None) -> Address:
     """Read HOST:PORT, or HOST alone where a port is known; after a problem the port is 0."""
+    return _addresses(section, key, default=("127.0.0.1", 0), port=port)[0]
+
+
+def _addresses(section: Section, key: str, *, default: Address | None, port: int | None = None) -> list[Address]:
+    """Read one address or a list of them, each as by `_address`; the default where there is none, if there is one."""
     found: list[Address] = []
 
     def check(text: str) -> str:
@@ -481,8 +608,14 @@ def _address(section: Section, key: str, port: int | None) -> Address:
         found.append((host, given or port or 0))
         return text
 
-    section.text(key, check=check)
-    return found[0] if found else ("127.0.0.1", 0)
+    if default is not None and not section.has(key):
+        return [default]
+    if section.lists(key):
+        if not section.texts(key, check=check) and section.sound:
+            section.fault(key, "names nothing: leave the key out, or write an address")
+    else:
+        section.text(key, check=check)
+    return found or [default or ("127.0.0.1", 0)]
 
 
 def _realm(text: str) -> str:

@@ -19,7 +19,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sipshop.settings import Address, HttpSettings
+from sipshop.settings import Address, HttpSettings, TlsSettings
 
 log: Final = logging.getLogger("sipshop.web")
 
@@ -139,22 +139,22 @@ def make_tls(http: HttpSettings) -> ssl.SSLContext:
     return context
 
 
-def load_certificate(context: ssl.SSLContext, http: HttpSettings) -> None:
+def load_certificate(context: ssl.SSLContext, named: HttpSettings | TlsSettings, section: str = "http") -> None:
     """Put the certificate that the settings name into a context: new connections get it. Raises BadCertificate."""
-    assert http.certificate is not None, "there is TLS only with a certificate"
-    assert http.key is not None, "a certificate has a key"
-    _content(http.certificate)
-    key = _content(http.key)
+    assert named.certificate is not None, "there is TLS only with a certificate"
+    assert named.key is not None, "a certificate has a key"
+    _content(named.certificate)
+    key = _content(named.key)
     try:
         # "" and not None: without a password OpenSSL would ask for one at the terminal.
-        context.load_cert_chain(http.certificate, http.key, http.key_password or "")
+        context.load_cert_chain(named.certificate, named.key, named.key_password or "")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            why = f"{http.key} is not the key of {http.certificate}"
+            why = f"{named.key} is not the key of {named.certificate}"
         elif b"ENCRYPTED" in key:
-            why = f"{http.key} cannot be decrypted: http.key_password has to be its password"
+            why = f"{named.key} cannot be decrypted: {section}.key_password has to be its password"
         else:
-            why = f"{http.certificate} and {http.key} are no certificate and its key in PEM"
+            why = f"{named.certificate} and {named.key} are no certificate and its key in PEM"
         raise BadCertificate(why) from error
 
 

@@ -16,6 +16,7 @@ from sipshop import app, cli
 from sipshop.settings import (
     Change,
     DatabaseSettings,
+    DnsSettings,
     HttpSettings,
     LimitSettings,
     LogFormat,
@@ -26,6 +27,7 @@ from sipshop.settings import (
     Settings,
     SettingsErrors,
     SipSettings,
+    TlsSettings,
     parse_address,
     parse_settings,
     reloaded,
@@ -51,6 +53,8 @@ def paths(part: object, above: str = "") -> list[str]:
     assert is_dataclass(part)
     found = []
     for each in fields(part):
+        if "rest_of" in each.metadata:
+            continue
         value = getattr(part, each.name)
         found += paths(value, f"{above}{each.name}.") if is_dataclass(value) else [above + each.name]
     return found
@@ -63,14 +67,54 @@ def test_the_shipped_file_says_what_holds_without_it() -> None:
     assert replace(parse(SHIPPED.read_text("utf-8")), worlds=()) == Settings() == parse("logs: {}")
 
 
+def test_one_address_or_several() -> None:
+    one, several = parse("sip: {listen: 192.0.2.7:5060}"), parse("sip: {listen: [192.0.2.7:5060, '[::1]:5061']}")
+    assert one.sip.listeners == (("192.0.2.7", 5060),)
+    assert several.sip.listeners == (("192.0.2.7", 5060), ("::1", 5061))
+    assert (one.sip.listen, several.sip.listen) == (("192.0.2.7", 5060),) * 2
+
+
+def test_each_version_of_ip_is_advertised_by_itself() -> None:
+    sip = parse(
+        """
+sip:
+  listen: [0.0.0.0:5060, "[::]:5060", 10.0.0.7:5080]
+  advertise: [203.0.113.7:5099, "[2001:db8::7]"]
+  tls: {listen: 0.0.0.0:5061, certificate: c, key: k}
+"""
+    ).sip
+    assert sip.told(("0.0.0.0", 5060)) == ("203.0.113.7", 5099)
+    assert sip.told(("::", 5060)) == ("2001:db8::7", 5060)
+    assert sip.told(("10.0.0.7", 5080)) == ("203.0.113.7", 5080)
+    assert sip.told(("0.0.0.0", 5061)) == ("203.0.113.7", 5061)
+    assert parse("sip: {listen: ['10.0.0.7:5080', '10.1.0.7:5080']}").sip.told(("10.1.0.7", 5080)) == ("10.1.0.7", 5080)
+
+
+def test_a_reload_renews_certificates_of_sip_and_waits_with_listeners() -> None:
+    tls = TlsSettings(listen=(("::1", 5061),), certificate="a", key="b")
+    running = Settings(sip=SipSettings(tls=tls))
+    renewed = replace(tls, certificate="c", ca="d", verify_clients=True)
+    holds, done = reloaded(running, Settings(sip=SipSettings(tls=replace(renewed, listen=(("::1", 5062),)))))
+    assert holds.sip.tls == renewed
+    assert [str(change) for change in done.changed] == [
+        "sip.tls.certificate: a -> c",
+        "sip.tls.ca: nothing -> d",
+        "sip.tls.verify_clients: False -> True",
+    ]
+    assert [str(change) for change in done.restart] == ["sip.tls.listen: [::1]:5061 -> [::1]:5062"]
+    holds, done = reloaded(running, Settings(sip=SipSettings(listen_also=(("::1", 5060),))))
+    assert holds == running
+    assert str(done.restart[0]) == "sip.listen: 127.0.0.1:5060 -> 127.0.0.1:5060, [::1]:5060"
+
+
 @pytest.mark.parametrize("path", paths(Settings()))
 def test_the_shipped_file_explains_every_key(path: str) -> None:
-    table, _, key = path.rpartition(".")
+    *tables, key = path.split(".")
     text = SHIPPED.read_text("utf-8")
-    if table:
-        text = text.partition(f"\n{table}:")[2]
-        text = text[: found.start()] if (found := re.search(r"\n[a-z]", text)) else text
-    assert re.search(rf"^ *(?:#  ?)?{key}:", text, re.MULTILINE), path
+    for depth, table in enumerate(tables):
+        text = text.partition(f"\n{'  ' * depth}{table}:")[2]
+        text = text[: found.start()] if (found := re.search(rf"\n {{{2 * depth}}}[a-z]", text)) else text
+    assert re.search(rf"^ *(?:#  ?)?{key}:|^ \{{{key}:", text, re.MULTILINE), path
 
 
 def test_every_key_that_may_be_written_is_read() -> None:
@@ -79,7 +123,10 @@ def test_every_key_that_may_be_written_is_read() -> None:
 worlds: [a.yaml, b.yaml]
 sip: {listen: "[::]:5062", advertise: "2001:db8::7", realm: shop, bindings_per_booth: 2, registration_least_s: 30,
       registration_most_s: 600, session_s: 600, session_least_s: 120, probe_s: 0, redirects: 1, tcp_connections: 10,
-      tcp_per_source: 5, tcp_silent_s: 3, tcp_idle_s: 700, tcp_connect_s: 2}
+      tcp_per_source: 5, tcp_silent_s: 3, tcp_idle_s: 700, tcp_connect_s: 2, tcp_new_per_s: 9,
+      dns: {servers: [192.0.2.53, "[::1]:5353"], wait_ms: 500},
+      tls: {listen: ["[::]:5061", 192.0.2.7:5061], certificate: s.pem, key: t.pem, key_password: "env:KEY_PASSWORD",
+            ca: ca.pem, verify_clients: true}}
 http: {listen: 192.0.2.7:443, certificate: c.pem, key: k.pem, key_password: "env:KEY_PASSWORD",
        trusted_proxies: [127.0.0.1, 192.0.2.0/24], token_file: t}
 metrics: {listen: 192.0.2.7:9100}
@@ -106,6 +153,16 @@ logs: {format: json, level: warning, file: x.log, file_mb: 5, files: 3, days: 1}
             tcp_silent_s=3,
             tcp_idle_s=700,
             tcp_connect_s=2,
+            tcp_new_per_s=9,
+            dns=DnsSettings(servers=(("192.0.2.53", 53), ("::1", 5353)), wait_ms=500),
+            tls=TlsSettings(
+                listen=(("::", 5061), ("192.0.2.7", 5061)),
+                certificate="s.pem",
+                key="t.pem",
+                key_password="open-sesame",
+                ca="ca.pem",
+                verify_clients=True,
+            ),
         ),
         http=HttpSettings(
             listen=("192.0.2.7", 443),
@@ -176,7 +233,33 @@ BROKEN = [
     pytest.param("sip: {listen: 'u@127.0.0.1:1'}\n", "sip.listen: must be HOST[:PORT]", id="a user in an address"),
     pytest.param("sip: {listen: '127.0.0.1:'}\n", "sip.listen: must be HOST[:PORT]", id="a colon without a port"),
     pytest.param("sip: {listen: '::1:5060:x'}\n", "sip.listen: must be HOST[:PORT]", id="IPv6 without brackets"),
-    pytest.param("sip: {listen: [127.0.0.1]}\n", "sip.listen: must be a single value", id="a list of addresses"),
+    pytest.param("sip: {listen: [127.0.0.1]}\n", "sip.listen[0]: '127.0.0.1' names no port", id="a list without port"),
+    pytest.param("sip: {listen: []}\n", "sip.listen: names nothing", id="a list of nothing"),
+    pytest.param("sip: {listen: {}}\n", "sip.listen: must be a single value", id="a table of addresses"),
+    pytest.param(
+        "sip: {listen: [127.0.0.1:5060, 127.0.0.1:5060]}\n",
+        "sip: listens on 127.0.0.1:5060, where sip does",
+        id="an address twice",
+    ),
+    pytest.param(
+        "sip: {listen: [0.0.0.0:5060, '[::]:5060'], advertise: 192.0.2.7}\n",
+        "sip.listen: phones cannot be told to send to ::",
+        id="advertised for one version alone",
+    ),
+    pytest.param(
+        "sip: {advertise: [192.0.2.7, 192.0.2.8]}\n",
+        "sip.advertise: names two addresses of IPv4",
+        id="advertised twice",
+    ),
+    pytest.param("sip: {tls: {listen: 127.0.0.1:5061}}\n", "sip.tls.listen: needs sip.tls.certificate", id="TLS alone"),
+    pytest.param("sip: {tls: {certificate: a}}\n", "sip.tls.certificate: needs sip.tls.key", id="a SIP key left out"),
+    pytest.param(
+        "sip: {tls: {listen: 127.0.0.1:5060, certificate: a, key: b}}\n",
+        "sip: sip.tls listens on 127.0.0.1:5060, where sip does",
+        id="TLS on the port of TCP",
+    ),
+    pytest.param("sip: {tls: {verify_clients: true}}\n", "verify_clients: needs sip.tls.ca", id="verified by anybody"),
+    pytest.param("sip: {dns: {servers: [ns.example]}}\n", "sip.dns.servers[0]: must be HOST", id="a name for DNS"),
     pytest.param(
         "sip: {listen: 0.0.0.0:5060}\n", "sip.listen: phones cannot be told to send to 0.0.0.0", id="advertise nowhere"
     ),

@@ -29,9 +29,12 @@ IO: Final = frozenset(
         "sipshop.logs",
         "sipshop.metrics",
         "sipshop.sip.endpoint",
+        "sipshop.sip.lookup",
         "sipshop.sip.transport",
+        "sipshop.sip.veil",
         "sipshop.store",
         "sipshop.switch",
+        "sipshop.tls",
         "sipshop.web",
     }
 )

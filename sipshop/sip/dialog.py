@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from sipshop.sip.flow import Address, Flow
 from sipshop.sip.message import MalformedMessage, Message, NameAddr, Request, Response, Uri, parse_address, parse_uri
+
+_TRANSPORTS: Final = frozenset({"UDP", "TCP", "TLS"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,7 +22,8 @@ class Dialog:
     """One side's view of a dialog.
 
     `local` and `remote` are the From and To of our requests, without tags. `symmetric` says that the peer is reached
-    where its requests came from (a phone behind NAT) and not where its Contact or route points.
+    where its requests came from (a phone behind NAT) and not where its Contact or route points; `secure` that it was
+    begun with a SIPS URI over TLS, so that each of its requests has to go by TLS (section 12.1.1).
     """
 
     call_id: str
@@ -34,6 +37,7 @@ class Dialog:
     remote_cseq: int | None
     flow: Flow
     symmetric: bool
+    secure: bool = False
 
     @classmethod
     def of_server(cls, request: Request, local_tag: str, flow: Flow) -> Dialog:
@@ -53,6 +57,7 @@ class Dialog:
             remote_cseq=request.cseq[0],
             flow=flow,
             symmetric=True,
+            secure=flow.transport == "TLS" and _is_sips(request.target),
         )
 
     @classmethod
@@ -74,6 +79,7 @@ class Dialog:
             remote_cseq=None,
             flow=flow,
             symmetric=False,
+            secure=flow.transport == "TLS" and _is_sips(invite.target),
         )
 
     def request(
@@ -141,15 +147,16 @@ class Dialog:
             "routes": list(self.routes),
             "local_cseq": self.local_cseq,
             "remote_cseq": self.remote_cseq,
-            "flow": [self.flow.transport, *self.flow.local, *self.flow.remote],
+            "flow": [self.flow.transport, *self.flow.local, *self.flow.remote, self.flow.name],
             "symmetric": self.symmetric,
+            "secure": self.secure,
         }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Dialog:
         """What `to_json` wrote; the flow names the same addresses, but no connection."""
-        transport, local_host, local_port, host, port = stored["flow"]
-        flow = Flow(transport, (local_host, local_port), (host, port))
+        transport, local_host, local_port, host, port, *name = stored["flow"]
+        flow = Flow(transport, (local_host, local_port), (host, port), name="".join(name))  # version 0.1.0 knew no name
         return cls(**{**stored, "flow": flow, "routes": tuple(stored["routes"])})
 
     def _path(self) -> tuple[str, tuple[str, ...]]:
@@ -164,10 +171,12 @@ def flow_to(uri: Uri, near: Flow) -> Flow | None:
     address = _address(uri)
     if address is None:
         return None
-    if address == near.remote:
+    transport = "TLS" if uri.scheme == "sips" else (uri.transport or near.transport).upper()
+    if transport not in _TRANSPORTS:
+        transport = near.transport
+    if address == near.remote and transport == near.transport:
         return near
-    transport = (uri.transport or near.transport).upper()
-    return Flow(transport if transport in {"UDP", "TCP"} else near.transport, near.local, address)
+    return Flow(transport, near.local, address, name=near.name)
 
 
 def _untagged(text: str) -> str:
@@ -189,4 +198,8 @@ def _address(uri: Uri) -> Address | None:
     """Host and port of a URI that names an IP literal, else None."""
     host = uri.host.removeprefix("[").removesuffix("]")
     literal = ":" in host or (host.count(".") == 3 and host.replace(".", "").isdigit())
-    return (host, uri.port or 5060) if literal else None
+    return (host, uri.port or (5061 if uri.scheme == "sips" or uri.transport == "tls" else 5060)) if literal else None
+
+
+def _is_sips(target: str) -> bool:
+    return target[:5].lower() == "sips:"

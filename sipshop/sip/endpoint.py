@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.transport import Limits, Transports
+from sipshop.sip.lookup import WAIT_S, Resolver, Then
+from sipshop.sip.resolve import Wanted
+from sipshop.sip.transport import Limits, Tls, Transports, source_towards
 from sipshop.sip.useragent import Dropped, Output, Send, UserAgent
 
 #: The event loop's timers count in steps of this; an alarm that rang a fraction too early would only ring again.
@@ -25,15 +27,19 @@ Tap = Callable[[bytes, Flow, bool], None]
 
 
 class Endpoint:
-    """One listening address with its user agent; `handle(output, now)` gets all that is not to be sent."""
+    """Our sockets with their user agent; `handle(output, now)` gets all that is not to be sent."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         agent: UserAgent,
         handle: Callable[[Output, float], None],
+        *,
         clock: Callable[[], float] = time.monotonic,
         limits: Limits | None = None,
+        tls: Tls | None = None,
+        name_servers: Sequence[Address] = (),
+        dns_wait_s: float = WAIT_S,
     ) -> None:
         self.agent = agent
         self._loop = loop
@@ -43,13 +49,29 @@ class Endpoint:
         self._alarm_at: float | None = None
         self._busy = False
         self.transports = Transports(
-            loop, on_message=self._on_message, on_lost=self._on_lost, on_dropped=self._on_dropped, limits=limits
+            loop,
+            on_message=self._on_message,
+            on_lost=self._on_lost,
+            on_dropped=self._on_dropped,
+            limits=limits,
+            tls=tls,
         )
+        self.resolver = Resolver(loop, turn=self.turn, pick=agent.pick, servers=name_servers, wait_s=dns_wait_s)
         self._send: Callable[[bytes, Flow], object] = self.transports.send
 
-    async def listen(self, host: str, port: int) -> None:
-        """Open UDP and TCP on one address, to send only; `OSError` where it is taken or is not ours."""
-        await self.transports.listen(host, port)
+    async def listen(self, host: str, port: int, *, advertise: Address | None = None) -> None:
+        """Open UDP and TCP on one address, to send only; `OSError` where it is taken or is not ours.
+
+        May be called for several. Peers that are reached from there are told `advertise`, or the address itself.
+        """
+        local = await self.transports.listen(host, port)
+        for transport in ("UDP", "TCP"):
+            self.agent.addresses.add(transport, local, advertise or local)
+
+    async def listen_tls(self, host: str, port: int, *, advertise: Address | None = None) -> None:
+        """Open TLS on one address, as `listen` does UDP and TCP."""
+        local = await self.transports.listen_tls(host, port)
+        self.agent.addresses.add("TLS", local, advertise or local)
 
     async def serve(self) -> None:
         """Hear what comes from now on: all that is to handle it is ready."""
@@ -57,8 +79,24 @@ class Endpoint:
 
     @property
     def local(self) -> Address:
-        """The address that we listen on."""
+        """The address that we listen on first."""
         return self.transports.local
+
+    def local_for(self, transport: str, remote_host: str) -> Address:
+        """Our address for a flow to a host: of several that would do, the one that the kernel would send from."""
+        addresses = self.agent.addresses
+        several = len(addresses.candidates(transport, remote_host)) > 1
+        return addresses.local_for(transport, remote_host, source_towards(remote_host) if several else "")
+
+    def find(self, wanted: Wanted, now: float, then: Then) -> None:
+        """Find the addresses of somebody: `then(plan, now)` is told the targets, or why there are none.
+
+        Called in a turn. Where all is known, and always for an IP address, `then` is called before this returns;
+        otherwise in a turn of its own when DNS has answered, at the latest after `dns_wait_s`. A target's flow is
+        `target.flow(endpoint.local_for(target.transport, target.address[0]))`; one that does not answer is shunned by
+        `endpoint.resolver.shun(target, now)`, and then tried after all others.
+        """
+        self.resolver.find(wanted, now, then, families=self.agent.addresses.families)
 
     @contextmanager
     def turn(self) -> Iterator[float]:
@@ -90,6 +128,7 @@ class Endpoint:
         """Stop listening and close every connection."""
         if self._alarm is not None:
             self._alarm.cancel()
+        self.resolver.close()
         self.transports.close()
 
     def _on_message(self, data: bytes, flow: Flow) -> None:

@@ -379,7 +379,7 @@ class Leg:
         self._asks.remove(ask)
         request, headers = ask.transaction.request, content_headers(content)
         if status < 300 and ask.method in {"INVITE", "UPDATE"}:
-            headers = [("contact", self.agent.contact(self.flow)), *self._agree(request), *headers]
+            headers = [("contact", self._contact), *self._agree(request), *headers]
         if status == 500:
             headers = [self._retry_after(), *headers]
         headers = [*headers, ("allow", self.agent.allow)]
@@ -397,6 +397,11 @@ class Leg:
         """Refuse what the peer has asked and nobody will answer any more: it may ask again."""
         for ask in list(self._asks):
             self.reply(ask, 491, None, now)
+
+    @property
+    def _contact(self) -> str:
+        """Our Contact in an answer: a SIPS URI if the dialog is one of those (RFC 3261 section 12.1.1)."""
+        return self.agent.contact(self.flow, secure=self.dialog is not None and self.dialog.secure)
 
     # what the user agent hands in
 
@@ -644,7 +649,8 @@ class Leg:
     def session_headers(self, dialog: Dialog) -> list[tuple[str, str]]:
         """What a re-INVITE or UPDATE of ours says: where we are, what we take, and how long the session lasts."""
         agent, terms = self.agent, self.terms
-        headers = [("contact", agent.contact(dialog.next_hop())), ("allow", agent.allow)]
+        contact = agent.contact(agent.way(dialog), secure=dialog.secure)
+        headers = [("contact", contact), ("allow", agent.allow)]
         if agent.manners.session_s:
             interval_s = terms.interval_s if terms is not None else agent.manners.session_s
             headers += [("supported", "timer"), *session_timer.asked(interval_s, agent.manners.session_least_s)]
@@ -824,7 +830,7 @@ class IncomingLeg(Leg):
     ) -> Response:
         head = content_headers(content)
         if status < 300:
-            head = [("contact", self.agent.contact(self.flow)), ("allow", self.agent.allow), *head]
+            head = [("contact", self._contact), ("allow", self.agent.allow), *head]
         return self._transaction.request.reply(
             status,
             reason,
@@ -1038,6 +1044,7 @@ class OutgoingLeg(Leg):
             flow = flow_to(uri, self.flow)
             if flow is not None and uri.user == self.invite.uri.user:
                 self._redirects -= 1
+                flow = self.agent.reaching(flow, self.flow)
                 self._moved = str(uri), flow
                 self._changes = [("contact", self.agent.contact(flow))]
                 self.digest = self._authorization = None
@@ -1163,7 +1170,8 @@ class OutgoingLeg(Leg):
         self._acks[dialog.remote_tag] = self.agent.send_ack(dialog, content, self.invite)
 
     def _send_cancel(self, _happened: Input, _message: Message | None, now: float) -> None:
-        self.agent.transactions.request(cancel_of(self.invite), self.flow, Unheard(), now)
+        assert self._transaction is not None, "what is cancelled was sent, and has no final answer"
+        self.agent.transactions.request(cancel_of(self.invite), self._transaction.flow, Unheard(), now)
         self._timer = self.agent.timers.start(now + GIVE_UP_S, lambda at_s: self._hear(Input.NO_FINAL, at_s))
 
     def _abandon(self, _happened: Input, _message: Message | None, now: float) -> None:

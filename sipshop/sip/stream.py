@@ -47,6 +47,11 @@ class Framer:
         self._length = 0  # of the message whose head is complete, 0 while there is none
         self._failed = False
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a message has begun that has not ended."""
+        return bool(self._buffer)
+
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes; nothing more once there was an error."""
         frames: list[Frame] = []

@@ -8,15 +8,23 @@ protocol error of the one that caused it: of a peer it is ignored, of ours it ra
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import auto
 from functools import partial
 from typing import Any, ClassVar, Final, Protocol
 
-from sipshop.sip.flow import Flow
+from sipshop.sip.flow import Address, Flow
 from sipshop.sip.message import Request, Response, SipError
 from sipshop.sip.timers import GIVE_UP_S, T1_S, T2_S, T4_S, Timer, Timers
 from sipshop.sip.words import Word
+
+#: A request of more bytes is for TCP, where the peer listens to it: UDP would have to cut it (RFC 3261 section 18.1.1).
+LARGEST_DATAGRAM: Final = 1300
+#: How long a peer has to answer a large request on TCP before it is sent by UDP as well.
+TCP_TRY_S: Final = 1.0
+#: How long we remember whether a peer takes TCP, and of how many peers.
+TCP_KNOWN_S: Final = 600.0
+TCP_KNOWN_PEERS: Final = 1000
 
 #: What makes a branch of RFC 3261 unique, unlike those of RFC 2543.
 MAGIC_COOKIE: Final = "z9hG4bK"
@@ -62,6 +70,7 @@ class Input(Word):
     TIMER_L = auto()
     TIMER_M = auto()
     TRANSPORT_FAILED = auto()
+    TCP_FAILED = auto()  # which was tried because the request is large: refused, or nothing came back in time
     ABANDONED = auto()  # cancelled long ago, and never a final response (section 9.1)
 
 
@@ -70,6 +79,7 @@ class Action(Word):
 
     SEND = auto()  # the response that its user handed in
     RESEND = auto()  # what it sent last
+    SEND_BY_UDP = auto()  # what was tried on TCP
     SEND_ACK = auto()  # for a final response other than 2xx, hop by hop (section 17.1.1.3)
     PASS_UP = auto()  # the message, to its user
     TELL_TIMEOUT = auto()
@@ -105,6 +115,7 @@ INVITE_CLIENT: Final[Table] = {
     (S.CALLING, On.TIMER_A): (S.CALLING, (Do.RESEND, Do.START_A)),
     (S.CALLING, On.TIMER_B): (S.TERMINATED, (Do.TELL_TIMEOUT,)),
     (S.CALLING, On.TRANSPORT_FAILED): (S.TERMINATED, (Do.TELL_FAILED,)),
+    (S.CALLING, On.TCP_FAILED): (S.CALLING, (Do.STOP_TIMERS, Do.SEND_BY_UDP, Do.START_A, Do.START_B)),
     (S.CALLING, On.GOT_1XX): (S.PROCEEDING, (Do.STOP_TIMERS, Do.PASS_UP)),
     (S.CALLING, On.GOT_2XX): (S.ACCEPTED, (Do.STOP_TIMERS, Do.START_M, Do.PASS_UP)),
     (S.CALLING, On.GOT_FAILURE): (S.COMPLETED, (Do.STOP_TIMERS, Do.SEND_ACK, Do.START_D, Do.PASS_UP)),
@@ -130,6 +141,7 @@ CLIENT: Final[Table] = {
     (S.TRYING, On.TIMER_E): (S.TRYING, (Do.RESEND, Do.START_E)),
     (S.TRYING, On.TIMER_F): (S.TERMINATED, (Do.TELL_TIMEOUT,)),
     (S.TRYING, On.TRANSPORT_FAILED): (S.TERMINATED, (Do.TELL_FAILED,)),
+    (S.TRYING, On.TCP_FAILED): (S.TRYING, (Do.STOP_TIMERS, Do.SEND_BY_UDP, Do.START_E, Do.START_F)),
     (S.TRYING, On.GOT_1XX): (S.PROCEEDING, (Do.PASS_UP,)),
     (S.TRYING, On.GOT_2XX): (S.COMPLETED, (Do.STOP_TIMERS, Do.START_K, Do.PASS_UP)),
     (S.TRYING, On.GOT_FAILURE): (S.COMPLETED, (Do.STOP_TIMERS, Do.START_K, Do.PASS_UP)),
@@ -287,6 +299,10 @@ class _Transaction:
             self.layer.forget(self)
         return True
 
+    def lose(self, now: float) -> None:
+        """Hear that the connection is gone."""
+        self.hear(Input.TRANSPORT_FAILED, now)
+
     def _resend(self, _message: None, _now: float) -> None:
         if self._last:
             self.layer.send(self._last, self.flow)
@@ -354,25 +370,49 @@ class ServerTransaction(_Transaction):
 
 
 class ClientTransaction(_Transaction):
-    """A request that we sent; its user hears what comes back."""
+    """A request that we sent; its user hears what comes back.
 
-    __slots__ = ("user",)
+    `udp` is the flow that a large one takes if TCP leads nowhere, as long as that is not known.
+    """
+
+    __slots__ = ("udp", "user")
 
     def __init__(
         self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow, user: ClientUser
     ) -> None:
         super().__init__(layer, key, request, flow, _ASKS[request.method == "INVITE"])
         self.user = user
+        self.udp: Flow | None = None
 
     def begin(self, now: float) -> None:
         """Send the request and start its timers."""
-        self._transmit(self.request.encode())
+        data = self.request.encode()
+        if len(data) > LARGEST_DATAGRAM and not self.flow.reliable and self.layer.tcp.get(self.flow, now) is not False:
+            self.udp, self.flow = self.flow, _by(self.request, "TCP", self.flow)
+            data = self.request.encode()
+            self._timers.append(self.layer.timers.start(now + TCP_TRY_S, partial(self.hear, Input.TCP_FAILED)))
+        self._transmit(data)
         for clock in _WAITS[self.request.method == "INVITE"]:
             self._start(clock, now)
 
     def abandon(self, now: float) -> None:
         """Stop waiting for the final response to a cancelled INVITE (section 9.1)."""
         self.hear(Input.ABANDONED, now)
+
+    def lose(self, now: float) -> None:
+        """Hear that the connection is gone: there may be another way."""
+        self.hear(Input.TRANSPORT_FAILED if self.udp is None else Input.TCP_FAILED, now)
+
+    def hear_by_tcp(self, now: float) -> None:
+        """Hear that the peer has answered: he takes TCP."""
+        self.layer.tcp.note(self.flow, now, works=True)
+        self.udp = None
+
+    def _send_by_udp(self, _message: None, now: float) -> None:
+        if self.udp is not None:
+            self.layer.tcp.note(self.udp, now, works=False)
+            self.flow, self.udp = _by(self.request, "UDP", self.udp), None
+        self._transmit(self.request.encode())
 
     def _pass_up(self, response: Response, now: float) -> None:
         self.user.on_response(self, response, now)
@@ -388,12 +428,36 @@ class ClientTransaction(_Transaction):
 
     _deeds: ClassVar[Mapping[Action, Callable[[Any, Any, float], None]]] = {
         Do.RESEND: _Transaction._resend,
+        Do.SEND_BY_UDP: _send_by_udp,
         Do.SEND_ACK: _send_ack,
         Do.PASS_UP: _pass_up,
         Do.TELL_TIMEOUT: _tell_timeout,
         Do.TELL_FAILED: _tell_failed,
         Do.STOP_TIMERS: _Transaction._stop_timers,
     }
+
+
+class TcpPeers:
+    """Which peers that are called by UDP take TCP too, as far as we have tried: the latest, and not for ever."""
+
+    def __init__(self) -> None:
+        self._known: dict[Address, tuple[bool, float]] = {}
+
+    def get(self, flow: Flow, now: float) -> bool | None:
+        """Whether the peer takes TCP; None where nobody knows."""
+        works, until_s = self._known.get(flow.remote, (False, 0.0))
+        return works if now < until_s else None
+
+    def took(self, flow: Flow) -> bool:
+        """Whether the peer took it the last time, however long ago."""
+        return self._known.get(flow.remote, (False, 0.0))[0]
+
+    def note(self, flow: Flow, now: float, *, works: bool) -> None:
+        """Remember how a try has ended."""
+        self._known.pop(flow.remote, None)
+        self._known[flow.remote] = works, now + TCP_KNOWN_S
+        if len(self._known) > TCP_KNOWN_PEERS:
+            del self._known[next(iter(self._known))]
 
 
 class Transactions:
@@ -404,6 +468,7 @@ class Transactions:
         self.send = send
         self.servers: dict[tuple[str, ...], ServerTransaction] = {}
         self.clients: dict[tuple[str, ...], ClientTransaction] = {}
+        self.tcp = TcpPeers()
         self._merges: dict[tuple[str, ...], ServerTransaction] = {}
 
     def hear_request(self, request: Request, now: float) -> bool:
@@ -423,6 +488,8 @@ class Transactions:
         transaction = self.clients.get((response.via.branch, response.cseq[1]))
         if transaction is None:
             return False
+        if transaction.udp is not None:
+            transaction.hear_by_tcp(now)
         transaction.hear(_GOT[response.status // 100], now, response)
         return True
 
@@ -456,11 +523,19 @@ class Transactions:
 
         A request that opened the connection knows no number of it, only the peer.
         """
-        unnumbered = Flow(flow.transport, flow.local, flow.remote)
+        unnumbered = replace(flow, connection=0)
         waiting: list[_Transaction] = [*self.clients.values(), *self.servers.values()]
         for transaction in waiting:
             if transaction.flow in {flow, unnumbered}:
-                transaction.hear(Input.TRANSPORT_FAILED, now)
+                transaction.lose(now)
+
+    def without_state(self, ack: Request, flow: Flow) -> tuple[bytes, Flow]:
+        """The bytes of an ACK and the flow that it takes: a large one TCP, where the peer is known to take that."""
+        data = ack.encode()
+        if len(data) > LARGEST_DATAGRAM and not flow.reliable and self.tcp.took(flow):
+            flow = _by(ack, "TCP", flow)
+            data = ack.encode()
+        return data, flow
 
     def forget(self, transaction: _Transaction) -> None:
         """A transaction has ended."""
@@ -470,6 +545,13 @@ class Transactions:
                 del self._merges[transaction.merge_key]
         else:
             self.clients.pop(transaction.key, None)
+
+
+def _by(request: Request, transport: str, flow: Flow) -> Flow:
+    """Have a request of ours go by another transport: the flow that it takes then, which its Via says."""
+    _, _, rest = (request.get("via") or "").partition(" ")
+    request.set("via", f"SIP/2.0/{transport} {rest}")
+    return Flow(transport, flow.local, flow.remote)
 
 
 def _server_key(request: Request, method: str) -> tuple[str, ...]:

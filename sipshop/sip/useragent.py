@@ -15,7 +15,7 @@ from typing import Final
 from sipshop.sip import session_timer, validate
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import Credentials, DigestClient
-from sipshop.sip.flow import Address, Flow
+from sipshop.sip.flow import Address, Addresses, Flow
 from sipshop.sip.leg import Content, Event, IncomingLeg, Leg, OutgoingLeg
 from sipshop.sip.message import MalformedMessage, Request, Response, parse, split_commas
 from sipshop.sip.timers import Timers
@@ -109,7 +109,8 @@ class UserAgent:
     """One SIP user agent, client and server.
 
     `token` gives a new random token each time; `pick(n)` a random number below n; `advertise` is our address as peers
-    see it; `ours(call_id, tag)` says whether a dialog that we do not hold was made by us in an earlier life.
+    see it, where `addresses` has no better one for a flow; `ours(call_id, tag)` says whether a dialog that we do not
+    hold was made by us in an earlier life.
     """
 
     allow = ALLOW
@@ -131,13 +132,12 @@ class UserAgent:
         self.token = token
         self.pick = pick
         self.advertise = advertise
+        self.addresses = Addresses(advertise)
         self.product = product
         self.transactions = Transactions(timers, self._put)
         self.legs: dict[tuple[str, str], Leg] = {}
         self.out: deque[Output] = deque()
         self._ours = ours
-        host, port = advertise
-        self._sent_by = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     # what the transport hears
 
@@ -196,7 +196,7 @@ class UserAgent:
             ("to", to),
             ("call-id", call_id),
             ("cseq", "1 INVITE"),
-            ("contact", self.contact(flow)),
+            ("contact", self.contact(flow, secure=target.startswith("sips:"))),
             ("allow", self.allow),
             ("user-agent", self.product),
             *headers,
@@ -284,11 +284,11 @@ class UserAgent:
 
     def send(self, request: Request, flow: Flow) -> None:
         """Send an ACK: the one request without a transaction."""
-        self._put(request.encode(), flow)
+        self._put(*self.transactions.without_state(request, flow))
 
     def send_ack(self, dialog: Dialog, content: Content | None, invite: Request) -> tuple[Request, Flow]:
         """Acknowledge a 2xx to an INVITE of ours; what is returned is sent again when the 2xx comes again."""
-        flow = dialog.next_hop()
+        flow = self.way(dialog)
         headers = credentials_of(invite)
         if content is not None:
             headers.append(("content-type", content.type))
@@ -308,7 +308,7 @@ class UserAgent:
         body: bytes = b"",
     ) -> Request:
         """Send a request inside a dialog; `user` hears the answer."""
-        flow = dialog.next_hop()
+        flow = self.way(dialog)
         head = [*headers, ("user-agent", self.product)]
         request = dialog.request(method, via=self.via(flow), headers=head, body=body)
         self.transactions.request(request, flow, user, now)
@@ -325,12 +325,25 @@ class UserAgent:
 
     def via(self, flow: Flow) -> str:
         """A Via of ours with a new branch, asking for the answer to come where the request came from (RFC 3581)."""
-        return f"SIP/2.0/{flow.transport} {self._sent_by};branch={MAGIC_COOKIE}{self.token()};rport"
+        return f"SIP/2.0/{flow.transport} {self.addresses.told(flow)};branch={MAGIC_COOKIE}{self.token()};rport"
 
-    def contact(self, flow: Flow) -> str:
-        """Our Contact on a flow."""
+    def contact(self, flow: Flow, *, secure: bool = False) -> str:
+        """Our Contact on a flow; a `secure` dialog's is a SIPS URI (section 12.1.1)."""
+        if secure:
+            return f"<sips:{self.addresses.told(flow)}>"
         transport = "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
-        return f"<sip:{self._sent_by}{transport}>"
+        return f"<sip:{self.addresses.told(flow)}{transport}>"
+
+    def way(self, dialog: Dialog) -> Flow:
+        """Where a request in a dialog goes, from an address of ours that can reach it."""
+        return self.reaching(dialog.next_hop(), dialog.flow)
+
+    def reaching(self, flow: Flow, known: Flow) -> Flow:
+        """A flow to somewhere near a known one: it begins at the same address of ours, if that can reach it."""
+        if flow is known or (flow.transport == known.transport and (":" in flow.remote[0]) == (":" in known.remote[0])):
+            return flow
+        local = self.addresses.local_for(flow.transport, flow.remote[0], known.local[0])
+        return Flow(flow.transport, local, flow.remote, name=flow.name)
 
     def tables(self) -> dict[str, int]:
         """How many entries each table holds; all are zero when nothing is going on."""
@@ -489,7 +502,12 @@ def _mark_source(request: Request, flow: Flow) -> Flow:
     host, port = flow.remote
     via = request.via
     rport = "rport" in via.params
-    if via.host != host or rport:
+    if ":" in host:
+        host = host.partition("%")[0]  # the zone of an address of one link means nothing to others
+        named = via.host == f"[{host}]"
+    else:
+        named = via.host == host
+    if not named or rport:
         first, rest = request.get("via") or "", ""
         if "," in first:
             first, *others = split_commas(first)
@@ -503,4 +521,4 @@ def _mark_source(request: Request, flow: Flow) -> Flow:
         request.set_first("via", f"{first};received={host}{rest}")
     if flow.reliable or rport:
         return flow
-    return Flow(flow.transport, flow.local, (host, via.port or 5060))
+    return Flow(flow.transport, flow.local, (flow.remote[0], via.port or 5060))

@@ -62,6 +62,7 @@ DROP_REASONS: Final = (
     *("malformed", "stray_ack", "stray_response", "unhandled"),
     *("keepalive", "starting", "udp_error", "udp_unsent"),
     *("tcp_refused", "tcp_idle", "tcp_unsent", "tcp_no_length", "tcp_too_large", "tcp_connect"),
+    *("tls_protocol", "tls_certificate", "tls_name", "tls_timeout", "tls_lost"),
 )
 
 

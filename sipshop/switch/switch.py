@@ -492,7 +492,7 @@ class Switch:
         user = live.offer.dialled if live.offer.e164 is None else f"+{live.offer.e164}"
         target = str(Uri("sip", user, host, trunk.port, params))
         call_id = self._seal(f"{live.call_id}/{attempt}")
-        local = self._endpoint_now.local
+        local = self._endpoint_now.local_for(trunk.transport.upper(), trunk.host)
         leg = self._agent.dial(
             Flow(trunk.transport.upper(), local, (trunk.host, trunk.port)),
             target=target,

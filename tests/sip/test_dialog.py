@@ -139,6 +139,46 @@ def test_where_a_request_to_a_carrier_goes(
     assert flow == Flow(transport, HERE, remote)
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param("sip:p@192.0.2.2:5061;transport=TLS", None, id="where it is already"),
+        pytest.param("sips:p@192.0.2.2", None, id="sips has TLS's own port"),
+        pytest.param("sip:p@192.0.2.9;transport=tls", ("TLS", ("192.0.2.9", 5061)), id="another of the same name"),
+        pytest.param("sips:p@192.0.2.9:5071;transport=tcp", ("TLS", ("192.0.2.9", 5071)), id="sips by whatever"),
+        pytest.param("sip:p@192.0.2.2:5061;transport=udp", ("UDP", ("192.0.2.2", 5061)), id="another transport"),
+    ],
+)
+def test_a_dialog_over_tls_stays_with_whoever_has_the_certificate(
+    target: str, expected: tuple[str, Address] | None
+) -> None:
+    flow = Flow("TLS", HERE, ("192.0.2.2", 5061), name="carrier.example")
+    found = replace(DIALOG, flow=flow, target=target).next_hop()
+    if expected is None:
+        assert found is flow
+    else:
+        assert found == Flow(expected[0], HERE, expected[1], name="carrier.example")
+
+
+@pytest.mark.rfc("3261", "12.1.1")
+@pytest.mark.parametrize(
+    ("scheme", "transport", "secure"),
+    [("sips", "TLS", True), ("SIPS", "TLS", True), ("sip", "TLS", False), ("sips", "UDP", False)],
+)
+def test_a_dialog_is_secure_that_sips_began_over_tls(scheme: str, transport: str, *, secure: bool) -> None:
+    flow = Flow(transport, HERE, PEER)
+    request = invite(INVITE.replace(b"INVITE sip:", f"INVITE {scheme}:".encode(), 1))
+    assert Dialog.of_server(request, "callee", flow).secure is secure
+    assert Dialog.of_client(request, request.reply(200, to_tag="b"), flow).secure is secure
+
+
+def test_what_an_older_version_has_written_down_is_read() -> None:
+    stored = Dialog.of_server(invite(), "callee", FLOW).to_json()
+    del stored["secure"]
+    stored["flow"] = stored["flow"][:5]
+    assert Dialog.from_json(stored) == Dialog.of_server(invite(), "callee", FLOW)
+
+
 def test_a_phone_behind_nat_is_reached_where_its_requests_came_from() -> None:
     dialog = replace(DIALOG, symmetric=True, target="sip:booth1@10.0.0.5", routes=("<sip:10.0.0.1;lr>",))
     assert dialog.next_hop() is FLOW

@@ -28,6 +28,8 @@ def feed(*pieces: bytes) -> list[bytes | type]:
     return [frame for piece in pieces for frame in plain(framer.feed(piece))]
 
 
+@pytest.mark.scenario(37)
+@pytest.mark.rfc("3261", "18.3")
 @pytest.mark.parametrize(
     ("stream", "frames"),
     [

@@ -17,11 +17,13 @@ from sipshop.sip.transaction import (
     INVITE_CLIENT,
     INVITE_SERVER,
     SERVER,
+    TCP_KNOWN_PEERS,
     ClientTransaction,
     Input,
     ServerTransaction,
     State,
     Table,
+    TcpPeers,
     TransactionMisused,
     Transactions,
     Unheard,
@@ -37,6 +39,7 @@ FIGURE_5 = """
     CALLING     TIMER_A           CALLING     sends INVITE
     CALLING     TIMER_B           TERMINATED  tells timeout
     CALLING     TRANSPORT_FAILED  TERMINATED  tells transport
+    CALLING     TCP_FAILED        CALLING     sends INVITE
     CALLING     GOT_1XX           PROCEEDING  tells 180
     CALLING     GOT_2XX           ACCEPTED    tells 200
     CALLING     GOT_FAILURE       COMPLETED   sends ACK, tells 486
@@ -61,6 +64,7 @@ FIGURE_6 = """
     TRYING      TIMER_E           TRYING      sends INFO
     TRYING      TIMER_F           TERMINATED  tells timeout
     TRYING      TRANSPORT_FAILED  TERMINATED  tells transport
+    TRYING      TCP_FAILED        TRYING      sends INFO
     TRYING      GOT_1XX           PROCEEDING  tells 180
     TRYING      GOT_2XX           COMPLETED   tells 200
     TRYING      GOT_FAILURE       COMPLETED   tells 486
@@ -593,3 +597,108 @@ def test_an_answer_that_is_not_wanted_has_a_user_all_the_same() -> None:
     bench.layer.request(request("CANCEL", branch="z9hG4bKtwo"), UDP, Unheard(), 0.0)
     bench.run(100.0)
     assert bench.size == 0
+
+
+# Large requests, RFC 3261 section 18.1.1.
+
+LARGE = b"v=0\r\n" + b"a=candidate:1 1 UDP 1 192.0.2.1 5000 typ host\r\n" * 30
+
+
+@dataclass
+class Ways(Bench):
+    """Notes by which transport each message went, and what its Via says of that."""
+
+    ways: list[str] = field(default_factory=list)
+    asked: int = 0
+
+    def _send(self, data: bytes, flow: Flow) -> None:
+        super()._send(data, flow)
+        message = parse(data)
+        assert message.via.transport == flow.transport
+        self.ways.append(f"{summary(message).split()[0]} {flow.transport}")
+
+    def ask(self, method: str = "INVITE", body: bytes = LARGE) -> ClientTransaction:
+        message = request(method)
+        message.body = body
+        self.asked += 1
+        message.set("via", f"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{self.asked};rport")
+        return self.layer.request(message, UDP, self, self.now)
+
+    def answer(self, transaction: ClientTransaction, status: int) -> None:
+        assert self.layer.hear_response(transaction.request.reply(status, to_tag="b"), self.now)
+
+
+@pytest.mark.scenario(36)
+@pytest.mark.rfc("3261", "18.1.1")
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+def test_a_large_request_goes_by_tcp_to_a_peer_who_takes_it(method: str) -> None:
+    bench = Ways()
+    asked = bench.ask(method)
+    assert bench.ways == [f"{method} TCP"]
+    bench.answer(asked, 486)
+    bench.run(100.0)
+    assert bench.ways == [f"{method} TCP", *(["ACK TCP"] if method == "INVITE" else [])]
+    assert bench.told == [(0.0, "486")]
+    assert bench.size == 0
+
+
+@pytest.mark.scenario(36)
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+def test_a_large_request_falls_back_to_udp_at_once_where_tcp_is_refused_and_the_peer_is_remembered(method: str) -> None:
+    bench = Ways()
+    asked = bench.ask(method)
+    bench.layer.hear_lost(Flow("TCP", UDP.local, UDP.remote, 7), bench.now)
+    assert bench.ways == [f"{method} TCP", f"{method} UDP"]
+    bench.run(0.6)
+    assert bench.ways[2:] == [f"{method} UDP"], "it is repeated as on UDP from the start"
+    bench.answer(asked, 200)
+    bench.ways.clear()
+    bench.ask(method)
+    assert bench.ways == [f"{method} UDP"], "that peer takes no TCP"
+    bench.run(700.0)
+    bench.ways.clear()
+    bench.ask(method)
+    assert bench.ways == [f"{method} TCP"], "by now he may"
+
+
+@pytest.mark.scenario(36)
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+def test_a_large_request_that_tcp_swallows_goes_by_udp_too_and_ends_in_time(method: str) -> None:
+    bench = Ways()
+    bench.ask(method)
+    bench.run(0.99)
+    assert bench.ways == [f"{method} TCP"]
+    bench.run(1.0)
+    assert bench.ways == [f"{method} TCP", f"{method} UDP"]
+    bench.run(33.0)
+    assert bench.told == [(33.0, "timeout")]
+    assert bench.size == 0
+
+
+def test_a_connection_that_breaks_after_the_peer_has_spoken_is_no_reason_to_ask_him_again() -> None:
+    bench = Ways()
+    asked = bench.ask()
+    bench.answer(asked, 100)
+    bench.layer.hear_lost(Flow("TCP", UDP.local, UDP.remote, 7), bench.now)
+    bench.run(5.0)
+    assert bench.ways == ["INVITE TCP"]
+
+
+def test_what_fits_into_a_datagram_goes_as_it_was_asked_and_so_does_an_ack_to_who_is_not_known() -> None:
+    bench = Ways()
+    bench.ask(body=b"")
+    assert bench.ways == ["INVITE UDP"]
+    ack = request("ACK")
+    ack.body = LARGE
+    assert bench.layer.without_state(ack, UDP)[1] is UDP
+    bench.answer(bench.ask(), 200)
+    assert bench.layer.without_state(ack, UDP)[1].transport == "TCP"
+    assert ack.via.transport == "TCP"
+
+
+def test_peers_who_were_tried_are_forgotten_the_oldest_first() -> None:
+    peers = TcpPeers()
+    for port in range(TCP_KNOWN_PEERS + 1):
+        peers.note(Flow("UDP", UDP.local, ("192.0.2.2", port)), 0.0, works=True)
+    known = [peers.get(Flow("UDP", UDP.local, ("192.0.2.2", port)), 1.0) for port in (0, 1, TCP_KNOWN_PEERS)]
+    assert known == [None, True, True]

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.transport import Limits, Transports
+from sipshop.sip.transport import Limits, Tls, Transports, _address, source_towards
 
 HOST = "127.0.0.1"
 PATIENCE_S = 10.0
@@ -38,7 +38,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 class Side:
     """One end: its transports, and a queue for each kind of thing they tell."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, tls: Tls | None = None) -> None:
         self.messages: asyncio.Queue[tuple[bytes, Flow]] = asyncio.Queue()
         self.lost: asyncio.Queue[Flow] = asyncio.Queue()
         self.dropped: asyncio.Queue[str] = asyncio.Queue()
@@ -48,6 +48,7 @@ class Side:
             on_lost=self.lost.put_nowait,
             on_dropped=self.dropped.put_nowait,
             limits=limits,
+            tls=tls,
         )
 
     async def __aenter__(self) -> Self:
@@ -174,8 +175,7 @@ def test_a_datagram_that_cannot_be_sent_and_one_that_nobody_takes_kill_nothing(r
 def test_a_refusal_told_by_the_kernel_is_counted(run: Run) -> None:
     async def main() -> None:
         async with Side() as us, Side() as them:
-            assert us.transports._datagrams is not None
-            us.transports._datagrams.error_received(ConnectionRefusedError())
+            us.transports._udp[us.address].error_received(ConnectionRefusedError())
             assert await us.dropped.get() == "udp_error"
             us.transports.send(OPTIONS, us.towards(them.address, "UDP"))
             assert (await them.messages.get())[0] == OPTIONS
@@ -229,6 +229,7 @@ def test_a_phone_that_is_gone_and_comes_back_to_its_port_is_reached(run: Run) ->
     run(main)
 
 
+@pytest.mark.scenario(37)
 def test_pieces_pings_and_what_is_no_sip(run: Run) -> None:
     async def main() -> None:
         async with Side() as us:
@@ -248,6 +249,7 @@ def test_pieces_pings_and_what_is_no_sip(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.scenario(37)
 def test_a_message_that_is_too_long_ends_its_connection(run: Run) -> None:
     async def main() -> None:
         async with Side() as us:
@@ -299,6 +301,7 @@ def test_connections_that_we_open_are_limited_too(run: Run) -> None:
     [
         pytest.param(Limits(silent_s=0.05), b"INVITE sip:h SIP/2.0\r\n", id="never a whole message"),
         pytest.param(Limits(idle_s=0.05), OPTIONS, id="nothing more for too long"),
+        pytest.param(Limits(silent_s=0.05), OPTIONS + b"INVITE sip:h SIP/2.0\r\n", id="a message that never ends"),
     ],
 )
 def test_a_connection_that_idles_is_closed(run: Run, limits: Limits, said: bytes) -> None:
@@ -314,6 +317,7 @@ def test_a_connection_that_idles_is_closed(run: Run, limits: Limits, said: bytes
     run(main)
 
 
+@pytest.mark.scenario(37)
 def test_a_peer_that_never_reads_is_closed(run: Run) -> None:
     async def main() -> None:
         async with Side() as us:
@@ -398,3 +402,152 @@ def test_ipv6(run: Run) -> None:
             await side.__aexit__()
 
     run(main)
+
+
+def test_a_peer_who_trickles_is_closed_in_time_and_one_who_ends_his_message_is_not(run: Run) -> None:
+    async def main() -> None:
+        async with Side(Limits(silent_s=0.2)) as us:
+            _, slow = await asyncio.open_connection(*us.address)
+            _, steady = await asyncio.open_connection(*us.address)
+            for writer in (slow, steady):
+                writer.write(OPTIONS + OPTIONS[:5])
+            for _ in range(2):
+                await us.messages.get()
+            steady.write(OPTIONS[5:])
+            await us.messages.get()
+            while us.lost.empty():
+                slow.write(b"X")  # it is not silent, and gets nowhere
+                await asyncio.sleep(0.02)
+            assert (await us.lost.get()).remote == slow.get_extra_info("sockname")
+            assert us.transports.connections == 1
+            slow.close()
+            steady.close()
+
+    run(main)
+
+
+def test_connections_that_come_too_fast_are_closed_and_others_are_not(run: Run) -> None:
+    async def main() -> None:
+        async with Side(Limits(new_per_s=2)) as us:
+            writers = [(await asyncio.open_connection(*us.address))[1] for _ in range(3)]
+            assert await us.dropped.get() == "tcp_refused"
+            writers.append((await asyncio.open_connection(*us.address, local_addr=("127.0.0.2", 0)))[1])
+            writers[3].write(OPTIONS)
+            assert (await us.messages.get())[1].remote[0] == "127.0.0.2"
+            us.transports._span_began_s -= 1.0  # a second goes by
+            writers.append((await asyncio.open_connection(*us.address))[1])
+            writers[4].write(OPTIONS)
+            assert (await us.messages.get())[1].remote[0] == HOST
+            for writer in writers:
+                writer.close()
+
+    run(main)
+
+
+def test_a_peer_who_lost_his_power_is_found_out(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us, Side() as them:
+            us.transports.send(OPTIONS, us.towards(them.address))
+            await them.messages.get()
+            for side in (us, them):
+                [connection] = side.transports._connections.values()
+                assert connection._transport is not None
+                made = connection._transport.get_extra_info("socket")
+                assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+                assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+
+    run(main)
+
+
+@pytest.mark.parametrize(("host", "size"), [(HOST, 65_507), ("::1", 65_487)])
+def test_the_longest_datagram_is_taken_whole(run: Run, host: str, size: int) -> None:
+    async def main() -> None:
+        us, them = Side(), Side()
+        for side in (us, them):
+            await side.transports.listen(host, 0)
+            await side.transports.serve()
+        data = OPTIONS[:-4] + b"\r\nX: " + b"x" * (size - len(OPTIONS) - 5) + b"\r\n\r\n"
+        assert len(data) == size
+        us.transports.send(data, us.towards(them.address, "UDP"))
+        assert (await them.messages.get())[0] == data
+        for side in (us, them):
+            await side.__aexit__()
+
+    run(main)
+
+
+@pytest.mark.scenario(37)
+def test_a_message_of_65_kb_in_any_pieces(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us:
+            _, writer = await asyncio.open_connection(*us.address)
+            data = b"INFO sip:h SIP/2.0\r\nl: 65000\r\n\r\n" + b"x" * 65_000
+            for start in range(0, len(data), 7000):
+                writer.write(data[start : start + 7000])
+                await writer.drain()
+                await asyncio.sleep(0)
+            assert (await us.messages.get())[0] == data
+            writer.close()
+
+    run(main)
+
+
+def test_several_addresses_at_once_each_sends_for_its_own(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us:
+            second = await us.transports.listen("127.0.0.2", us.address[1])
+            third = await us.transports.listen("::1", us.address[1])
+            await us.transports.serve()
+            them, of_ipv6 = Side(), Side()
+            for side, host in ((them, HOST), (of_ipv6, "::1")):
+                await side.transports.listen(host, 0)
+                await side.transports.serve()
+            for local in (us.address, second):
+                us.transports.send(OPTIONS, Flow("UDP", local, them.address))
+                assert (await them.messages.get())[1].remote == local
+                us.transports.send(OPTIONS, Flow("TCP", local, them.address, 1000 + local[1]))
+                assert (await them.messages.get())[1].remote[0] in {HOST, "127.0.0.2"}
+            us.transports.send(OPTIONS, Flow("UDP", us.address, of_ipv6.address))  # from what cannot reach it
+            assert (await of_ipv6.messages.get())[1].remote == third
+            them.transports.send(OPTIONS, Flow("UDP", them.address, third))
+            assert await them.dropped.get() == "udp_unsent", "there is no socket of that family"
+            for side in (them, of_ipv6):
+                await side.__aexit__()
+
+    run(main)
+
+
+def test_every_address_of_ipv6_is_none_of_ipv4(run: Run) -> None:
+    async def main() -> None:
+        async with Side() as us:
+            host, port = "0.0.0.0", us.address[1]
+            us.transports.close()
+            both = Side()
+            await both.transports.listen("::", port)
+            await both.transports.listen(host, port)
+            await both.transports.serve()
+            async with Side() as them:
+                for transport in ("UDP", "TCP"):
+                    them.transports.send(OPTIONS, them.towards((HOST, port), transport))
+                    _, flow = await both.messages.get()
+                    assert (flow.local, flow.remote[0]) == ((host, port), HOST)
+                    assert both.transports.send(ANSWER, flow) == flow
+                    assert (await them.messages.get())[0] == ANSWER
+            await both.__aexit__()
+
+    run(main)
+
+
+def test_an_address_of_one_link_keeps_its_zone() -> None:
+    assert _address(("fe80::7", 5060, 0, 1)) == (f"fe80::7%{socket.if_indextoname(1)}", 5060)
+    assert _address(("fe80::7%eth9", 5060, 0, 9)) == ("fe80::7%eth9", 5060)
+    assert _address(("fe80::7", 5060, 0, 99_999)) == ("fe80::7%99999", 5060)
+    assert _address(("2001:db8::7", 5060, 0, 0)) == ("2001:db8::7", 5060)
+    assert _address(("192.0.2.7", 5060)) == ("192.0.2.7", 5060)
+
+
+def test_where_the_kernel_would_send_from() -> None:
+    assert source_towards(HOST) == HOST
+    assert source_towards("::1") == "::1"
+    assert source_towards("255.255.255.255") == "", "nobody may shout"

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from sipshop.sip.flow import Flow
+from sipshop.sip.flow import Address, Flow
 from sipshop.sip.leg import Acknowledged, Answered, Ask, Asked, HungUp, IncomingLeg, Lost, OutgoingLeg, Replied, State
 from sipshop.sip.message import Request, Response, parse
+from sipshop.sip.useragent import Requested
 from tests.sip.peers import (
     ANSWER,
     FORGETTING_S,
@@ -651,6 +652,75 @@ def test_what_is_advertised_is_what_peers_are_told() -> None:
     assert phone.agent.contact(Flow("TCP", flow.local, flow.remote)) == "<sip:[2001:db8::1]:5090;transport=tcp>"
     via = parse(b"OPTIONS sip:x SIP/2.0\r\nVia: " + phone.agent.via(flow).encode() + b"\r\n\r\n").via
     assert (via.sent_by, "rport" in via.params) == ("[2001:db8::1]:5090", True)
+
+
+def test_each_peer_is_told_the_address_that_is_meant_for_him() -> None:
+    network = Network()
+    phone = Phone(network, ("192.0.2.1", 5060))
+    v4, v6, tls = ("192.0.2.1", 5060), ("2001:db8::1", 5060), ("192.0.2.1", 5061)
+    addresses = phone.agent.addresses
+    for transport, local, told in (
+        ("UDP", v4, v4),
+        ("UDP", v6, v6),
+        ("TCP", v4, ("203.0.113.7", 5070)),
+        ("TLS", tls, tls),
+    ):
+        addresses.add(transport, local, told)
+
+    def contact(transport: str, local: Address, *, secure: bool = False) -> str:
+        return phone.agent.contact(Flow(transport, local, ("192.0.2.9", 5060)), secure=secure)
+
+    assert contact("UDP", v4) == "<sip:192.0.2.1:5060>"
+    assert contact("UDP", v6) == "<sip:[2001:db8::1]:5060>"
+    assert contact("TCP", v4) == "<sip:203.0.113.7:5070;transport=tcp>"
+    assert contact("TLS", tls) == "<sip:192.0.2.1:5061;transport=tls>"
+    assert contact("TLS", tls, secure=True) == "<sips:192.0.2.1:5061>"
+    assert contact("TLS", ("192.0.2.77", 5061)) == "<sip:192.0.2.1:5061;transport=tls>", "ours no more: the next best"
+    assert contact("TCP", v6) == "<sip:[2001:db8::1]:5060;transport=tcp>"
+    assert addresses.families == (4, 6)
+    assert addresses.local_for("TLS", "192.0.2.9", "192.0.2.1") == tls
+    assert addresses.local_for("TLS", "2001:db8::9") == v6, "there is no TLS: at least the family is right"
+
+
+def test_a_request_in_a_dialog_leaves_from_an_address_that_reaches_the_peer() -> None:
+    network = Network()
+    caller, callee = Phone(network, ("192.0.2.1", 5060)), Phone(network, ("192.0.2.2", 5060))
+    caller.agent.addresses.add("UDP", caller.address, caller.address)
+    caller.agent.addresses.add("UDP", ("2001:db8::1", 5060), ("2001:db8::1", 5060))
+    leg = caller.call(callee.address)
+    network.advance()
+    [incoming] = callee.legs
+    assert isinstance(incoming, IncomingLeg)
+    callee.answer(incoming)
+    network.advance()
+    assert leg.dialog is not None
+    leg.dialog.target = "sip:[2001:db8::2]:5060"
+    assert caller.agent.way(leg.dialog) == Flow("UDP", ("2001:db8::1", 5060), ("2001:db8::2", 5060))
+    leg.dialog.target = "sip:192.0.2.2:5060"
+    assert caller.agent.way(leg.dialog) is leg.dialog.flow
+
+
+@pytest.mark.parametrize(
+    ("host", "via", "marked"),
+    [
+        ("2001:db8::9", "[2001:db8::9]:5062;branch=z9hG4bKx", ""),
+        ("2001:db8::9", "[2001:db8::9]:5062;branch=z9hG4bKx;rport", "=5060;received=2001:db8::9"),
+        ("2001:db8::9", "phone.lan:5062;branch=z9hG4bKx", ";received=2001:db8::9"),
+        ("fe80::9%eth0", "phone.lan:5062;branch=z9hG4bKx", ";received=fe80::9"),
+        ("fe80::9%eth0", "[fe80::9];branch=z9hG4bKx", ""),
+    ],
+)
+def test_a_source_of_ipv6_is_marked_without_brackets_and_without_zone(host: str, via: str, marked: str) -> None:
+    phone = Phone(Network(), ("192.0.2.1", 5060))
+    asked = (
+        f"OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/UDP {via}\r\nMax-Forwards: 70\r\nFrom: <sip:a@h>;tag=a\r\n"
+        "To: <sip:h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n"
+    )
+    phone.agent.hear(asked.encode(), Flow("UDP", ("::", 5060), (host, 5060)), 0.0)
+    [requested] = phone.agent.out
+    assert isinstance(requested, Requested)
+    assert requested.transaction.request.get("via") == f"SIP/2.0/UDP {via}{marked}"
+    assert requested.transaction.flow.remote[0] == host, "the answer needs the zone"
 
 
 @pytest.mark.scenario(11)

@@ -197,7 +197,7 @@ class MemoryStore:
 
 
 class SwitchPeer(Peer):
-    """The switch at its address, and the endpoint's double: it has its `turn` and its `local`, and no socket."""
+    """The switch at its address, and the endpoint's double: it has its `turn` and its addresses, and no socket."""
 
     def __init__(
         self,
@@ -231,6 +231,9 @@ class SwitchPeer(Peer):
 
     @property
     def local(self) -> Address:
+        return self.address
+
+    def local_for(self, _transport: str, _remote_host: str) -> Address:
         return self.address
 
     @contextmanager

@@ -331,7 +331,8 @@ class Sipp(Program):
         command += ["-trace_msg", "-message_file", self.messages_log, "-trace_err", "-error_file", self.errors_log]
         command += ["-p", str(listen or free_port())]
         if to is not None:
-            command += [f"{HOST}:{to}", "-s", number, "-key", "booth", booth, "-au", booth, "-ap", password]
+            server = f"[{host}]" if ":" in host else HOST
+            command += [f"{server}:{to}", "-s", number, "-key", "booth", booth, "-au", booth, "-ap", password]
         self._within_s = within_s
         super().__init__(command, folder / f"{name}.screen")
 

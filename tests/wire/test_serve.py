@@ -165,7 +165,7 @@ def test_a_call_s_end_is_in_the_log_with_its_id(served: Served, tmp_path: Path) 
 def test_monitoring_has_a_listener_of_its_own(served: Served) -> None:
     assert served.metrics("/healthz").json() == {"status": "ok"}
     assert served.metrics("/readyz").json()["ready"] is True
-    until = "sipshop_certificate_expiry_timestamp_seconds 4.948"  # of desk.pem: in 2126
+    until = 'sipshop_certificate_expiry_timestamp_seconds{listener="http"} 4.948'  # of desk.pem: in 2126
     assert until in served.metrics().text
     assert served.metrics("/api/v1/booths").status_code == 404
     with served.client() as client:
@@ -229,7 +229,7 @@ def test_a_renewed_certificate_is_shown_after_a_reload(served: Served) -> None:
     assert served.certificate() == (CERTIFICATES / "desk.pem").read_text(), "not before"
     assert served.reload().status_code == 200
     assert served.certificate() == (CERTIFICATES / "renewed.pem").read_text()
-    assert "sipshop_certificate_expiry_timestamp_seconds 3.350" in served.metrics().text
+    assert 'sipshop_certificate_expiry_timestamp_seconds{listener="http"} 3.350' in served.metrics().text
 
 
 def test_a_certificate_with_another_key_is_refused_and_the_old_one_stays(served: Served) -> None:
