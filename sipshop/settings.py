@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sipshop.config import Problem, Problems, Section, read_yaml, shown
+from sipshop.sip.shield import Rules
 
 Address = tuple[str, int]
 """(IP address, port)"""
@@ -45,8 +46,9 @@ class LogLevel(StrEnum):
 class SipSettings:
     """Where phones and carriers reach us; `advertise` is the address that they are told, that of `listen` if None.
 
-    At most `tcp_connections` are accepted in all and `tcp_per_source` from one address; one that has not sent a whole
-    message is closed after `tcp_silent_s`, any that is not used after `tcp_idle_s`.
+    `shield` is what strangers may cost us. At most `tcp_connections` are accepted in all and `tcp_per_source` from one
+    address; one that has not sent a whole message is closed after `tcp_silent_s`, any that is not used after
+    `tcp_idle_s`.
     """
 
     listen: Address = ("127.0.0.1", 5060)
@@ -60,6 +62,7 @@ class SipSettings:
     tcp_silent_s: int = 30
     tcp_idle_s: int = 3900
     tcp_connect_s: int = 5
+    shield: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +249,7 @@ def reloaded(running: Settings, wanted: Settings) -> tuple[Settings, Reloaded]:
         retention=wanted.retention,
         logs=wanted.logs,
         http=replace(running.http, **tls),
+        sip=replace(running.sip, shield=wanted.sip.shield),
         database=replace(running.database, audit_every_s=wanted.database.audit_every_s),
     )
     return holds, Reloaded(changed=tuple(_changes(running, holds)), restart=tuple(_changes(holds, wanted)))
@@ -344,9 +348,26 @@ def _sip(section: Section) -> SipSettings:
         tcp_silent_s=section.integer("tcp_silent_s", default.tcp_silent_s, low=1, high=3600),
         tcp_idle_s=idle_s,
         tcp_connect_s=section.integer("tcp_connect_s", default.tcp_connect_s, low=1, high=60),
+        shield=_shield(section.part("shield")),
     )
     section.end()
     return settings
+
+
+def _shield(section: Section) -> Rules:
+    default = Rules()
+    rules = Rules(
+        scanners=tuple(text.lower() for text in section.texts("scanners", default.scanners, check=_scanner)),
+        failures=section.integer("failures", default.failures, low=0, high=1_000_000),
+        source_failures=section.integer("source_failures", default.source_failures, low=0, high=1_000_000),
+        window_s=section.integer("window_s", default.window_s, low=1, high=DAY_S),
+        ban_s=section.integer("ban_s", default.ban_s, low=1, high=30 * DAY_S),
+        source_per_s=section.integer("source_per_s", default.source_per_s, low=0, high=1_000_000),
+        total_per_s=section.integer("total_per_s", default.total_per_s, low=0, high=1_000_000),
+        known_per_s=section.integer("known_per_s", default.known_per_s, low=0, high=1_000_000),
+    )
+    section.end()
+    return rules
 
 
 def _http(section: Section, fetch: Callable[[str], str]) -> HttpSettings:
@@ -472,6 +493,14 @@ def _address(section: Section, key: str, port: int | None) -> Address:
 def _realm(text: str) -> str:
     if _REALM.fullmatch(text) is None:
         raise ValueError(f"must be 1 to 64 ASCII characters without quotes and backslashes, not {shown(text)}")
+    return text
+
+
+def _scanner(text: str) -> str:
+    if len(text) < 4 or not text.isprintable():
+        raise ValueError(
+            f"must be at least 4 characters of a User-Agent, not {shown(text)}: a phone's would hold it too"
+        )
     return text
 
 

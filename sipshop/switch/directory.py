@@ -216,6 +216,11 @@ class Directory:
             return booths[0]
         return named
 
+    def known_hosts(self) -> frozenset[str]:
+        """The addresses that booths and trunks are known by."""
+        trunks = (trunk.host for world in self._worlds.values() for trunk in world.trunks)
+        return frozenset([*self._by_ip, *trunks])
+
     def suspended_above(self, booth: Booth) -> str | None:
         """Who keeps a booth from calling: its owner or the nearest suspended party above him, by name."""
         party = self.parties[booth.tenant].suspended(self.shop_of(booth).owner)
