@@ -216,6 +216,10 @@ class Directory:
             return booths[0]
         return named
 
+    def is_another(self, booth: Booth, name: str | None) -> bool:
+        """Whether a booth gives itself the name of another one of its provider's."""
+        return name != booth.name and name is not None and (booth.tenant, name) in self.booths
+
     def known_hosts(self) -> frozenset[str]:
         """The addresses that booths and trunks are known by."""
         trunks = (trunk.host for world in self._worlds.values() for trunk in world.trunks)

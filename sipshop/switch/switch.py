@@ -298,6 +298,10 @@ class Switch:
         if booth is None:
             return
         shop, key = self._directory.shop_of(booth), (booth.tenant, booth.name)
+        if self._directory.is_another(booth, request.from_.uri.user) and not shop.numbers.is_emergency(dialled):
+            self._agent.refuse(transaction, 403, now)
+            self._tell(RequestRefused(status=403, cause="wrong_aor", shop=shop.name))
+            return
         session = self.desk.open_session(key)
         state = BoothState(
             session_id=session.id if session is not None else None,
