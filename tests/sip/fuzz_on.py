@@ -1,7 +1,7 @@
 """`python -m tests.sip.fuzz_on [TARGET] [OPTIONS OF LIBFUZZER]`: fuzz a target until stopped, as `make fuzz` starts it.
 
-What reaches new code is kept in `.fuzz/TARGET` and is where the next run goes on; what breaks a target is written beside
-it. An input that broke something belongs into `tests/sip/corpus`, with the name of what it broke.
+What reaches new code is kept in `.fuzz/TARGET`, where the next run goes on; what breaks a target is written beside it.
+An input that broke something belongs into `tests/sip/corpus`, with the name of what it broke.
 """
 
 from __future__ import annotations
