@@ -123,7 +123,7 @@ class Shield:
         is_late = rules.total_per_s and self._total_due_s - now > _BURST_S
         if is_late or (rules.source_per_s and self._due.get(source, 0.0) - now > _BURST_S):
             # who answers a challenge that went to him has no forged address: he has a limit that forgers cannot use up
-            nonce = _NONCE.search(data)
+            nonce = _NONCE.search(data) if b'nonce="' in data else None  # the quick look is a tenth of the search
             if nonce is None or not self._is_ours(nonce[1].decode("ascii"), host, now):
                 return self._drop("rate_limited")
             answering = f"{source} answers"
