@@ -117,3 +117,7 @@ def test_sipvicious_finds_no_server_no_account_and_no_password(thief: Thief) -> 
 
     assert thief.server.api("DELETE", f"/bans/{HOST}?account=102").json() == {"lifted": 1}
     assert [ban["account"] for ban in thief.server.look("/bans")["bans"]] == ["103"]
+    listed = thief.server.cli("ban", "list")
+    assert "103" in listed.stdout, listed
+    assert "1 bans of 127.0.0.1 are lifted" in thief.server.cli("ban", "lift", HOST, "--account", "103").stdout
+    assert thief.server.look("/bans")["bans"] == []
