@@ -247,6 +247,7 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
             made.id for made in TOKENS.values() if (made.party, made.shop) in {(party, None), (party, shop)}
         ),
         "trace_id": day.trace_id,
+        "source": "192.0.2.66",
     }
 
 
