@@ -160,7 +160,13 @@ class Field:
 
     @staticmethod
     def _answered(metrics: dict[str, float]) -> int:
-        return int(metrics['sipshop_calls_total{carrier="one",result="answered"}'])
+        return int(
+            sum(
+                value
+                for name, value in metrics.items()
+                if name.startswith("sipshop_calls_total{") and 'result="answered"' in name
+            )
+        )
 
     def _cpu_s(self) -> float:
         fields = Path(f"/proc/{self.server.process.pid}/stat").read_text().rpartition(")")[2].split()
