@@ -11,7 +11,7 @@ INSTALL := $(PIP) install --only-binary :all: --constraint constraints.txt
 NAME_A_PYTHON := name a Python 3.11, 3.12 or 3.13, such as: make PYTHON=python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format sipp chaos pins clean
+.PHONY: help setup run test check format sipp chaos flood fuzz pins clean
 
 help:  ## List the targets
 	@echo "make TARGET [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -47,6 +47,13 @@ chaos: $(VENV)/.dev  ## Kill the server 120 times under 200 calls, and count (AR
 	@tools/foreign_programs.sh sipp strace
 	@$(BIN)/python -m tests.wire.chaos $(ARGS)
 
+flood: $(VENV)/.dev  ## Calls while 5,000 strangers a second flood, and what that costs (ARGS="--seconds 60 ...")
+	@tools/foreign_programs.sh sipp
+	@$(BIN)/python -m tests.wire.flood $(ARGS)
+
+fuzz: $(VENV)/.fuzz  ## Feed the SIP engine random bytes until Ctrl-C (ARGS="message -max_total_time=60 ...")
+	@$(BIN)/python -m tests.sip.fuzz_on $(ARGS)
+
 pins: $(VENV)/.dev  ## Write the newest versions of everything we install into constraints.txt
 	$(PIP) install --only-binary :all: --upgrade --upgrade-strategy eager --editable . --group dev
 	@sed -n '/^#/p' constraints.txt >$(VENV)/.pins
@@ -54,7 +61,7 @@ pins: $(VENV)/.dev  ## Write the newest versions of everything we install into c
 	@mv $(VENV)/.pins constraints.txt
 
 clean:  ## Remove .venv and every cache; data/ stays, it holds the CDRs
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find sipshop tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 # Each stamp says that a step was done with the files it depends on: with nothing changed, nothing is run.
@@ -76,4 +83,8 @@ $(VENV)/.runtime: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "Installing the tools for tests and checks"
 	@$(INSTALL) --group dev
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@$(INSTALL) --group fuzz
 	@touch $@

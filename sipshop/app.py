@@ -438,6 +438,7 @@ class _House:
             self._metrics,
             events,
             switch.tracer,
+            bans=switch.gate,
             version=__version__,
             reload=lambda: self._reload(switch),
             host=host,
@@ -544,6 +545,7 @@ def _options(settings: Settings, process: str) -> Options:
         bindings_per_booth=settings.sip.bindings_per_booth,
         registration_least_s=settings.sip.registration_least_s,
         registration_most_s=settings.sip.registration_most_s,
+        shield=settings.sip.shield,
     )
 
 

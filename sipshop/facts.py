@@ -109,9 +109,19 @@ class RequestRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageDropped:
-    """Bytes that got no answer; `reason` is one of a small fixed set of words."""
+    """Bytes that got no answer, so many times; `reason` is one of a small fixed set of words."""
 
     reason: str
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceBanned:
+    """Too many wrong passwords came from an address: for one account, or all that is heard from there if None."""
+
+    source: str
+    account: str | None
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +159,7 @@ Fact = (
     | TrunkTried
     | RequestRefused
     | MessageDropped
+    | SourceBanned
     | LossSeen
     | BoothChanged
     | PartyChanged

@@ -26,6 +26,7 @@ from sipshop.facts import (
     MessageDropped,
     RegistrationChanged,
     RequestRefused,
+    SourceBanned,
 )
 from sipshop.settings import LogFormat, LogSettings
 from sipshop.sip.message import printable
@@ -218,6 +219,9 @@ def log_fact(fact: Fact) -> None:
                 fact.talk_ms / 1000,
                 extra=about | ({} if fact.trunk is None else {"trunk": fact.trunk}),
             )
+        case SourceBanned():
+            what = "all of it" if fact.account is None else f"account {printable(fact.account)!r}"
+            log.warning("too many wrong passwords from %s: %s is not heard for %d s", fact.source, what, fact.seconds)
         case LossSeen():
             log.warning("%s loses on this call", fact.party, extra={"call": fact.call_id, "tenant": fact.tenant})
         case _ if log.isEnabledFor(logging.DEBUG):
@@ -240,7 +244,7 @@ def _log_detail(fact: Fact) -> None:
         case RequestRefused():
             log.debug("refused with %d: %s", fact.status, fact.cause, extra={"shop": fact.shop or ""})
         case MessageDropped():
-            log.debug("a message was dropped: %s", fact.reason)
+            log.debug("%d messages were dropped: %s", fact.times, fact.reason)
 
 
 def _lost_lines(count: int) -> logging.LogRecord:

@@ -269,7 +269,7 @@ class Metrics:
             case RequestRefused():
                 self._refused[str(fact.status), fact.cause].inc()
             case MessageDropped():
-                self._dropped[fact.reason,].inc()
+                self._dropped[fact.reason,].inc(fact.times)
             case LossSeen():
                 self._losses[fact.tenant, fact.party].inc()
 

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sipshop.config import Problem, Problems, Section, read_yaml, shown
+from sipshop.sip.shield import Rules
 
 Address = tuple[str, int]
 """(IP address, port)"""
@@ -81,6 +82,8 @@ class SipSettings:
     Sessions are refreshed within `session_s` (RFC 4028; 0 is never), peers that cannot do that are probed every
     `probe_s` (0 is never); no session may be shorter than `session_least_s`. So many `redirects` of a carrier are
     followed; one more, and it has failed.
+
+    `shield` is what strangers may cost us.
     """
 
     listen: Address = ("127.0.0.1", 5060)
@@ -103,6 +106,7 @@ class SipSettings:
     tcp_silent_s: int = 30
     tcp_idle_s: int = 3900
     tcp_connect_s: int = 5
+    shield: Rules = field(default_factory=Rules)
 
     @property
     def listeners(self) -> tuple[Address, ...]:
@@ -299,7 +303,7 @@ def reloaded(running: Settings, wanted: Settings) -> tuple[Settings, Reloaded]:
     }
     holds = replace(
         running,
-        sip=replace(running.sip, tls=_reloaded_tls(running.sip.tls, wanted.sip.tls)),
+        sip=replace(running.sip, tls=_reloaded_tls(running.sip.tls, wanted.sip.tls), shield=wanted.sip.shield),
         limits=wanted.limits,
         retention=wanted.retention,
         logs=wanted.logs,
@@ -424,6 +428,7 @@ def _sip(section: Section, fetch: Callable[[str], str]) -> SipSettings:
         tcp_silent_s=section.integer("tcp_silent_s", default.tcp_silent_s, low=1, high=3600),
         tcp_idle_s=idle_s,
         tcp_connect_s=section.integer("tcp_connect_s", default.tcp_connect_s, low=1, high=60),
+        shield=_shield(section.part("shield")),
     )
     section.end()
     return settings
@@ -474,6 +479,22 @@ def _dns(section: Section) -> DnsSettings:
     )
     section.end()
     return settings
+
+
+def _shield(section: Section) -> Rules:
+    default = Rules()
+    rules = Rules(
+        scanners=tuple(text.lower() for text in section.texts("scanners", default.scanners, check=_scanner)),
+        failures=section.integer("failures", default.failures, low=0, high=1_000_000),
+        source_failures=section.integer("source_failures", default.source_failures, low=0, high=1_000_000),
+        window_s=section.integer("window_s", default.window_s, low=1, high=DAY_S),
+        ban_s=section.integer("ban_s", default.ban_s, low=1, high=30 * DAY_S),
+        source_per_s=section.integer("source_per_s", default.source_per_s, low=0, high=1_000_000),
+        total_per_s=section.integer("total_per_s", default.total_per_s, low=0, high=1_000_000),
+        known_per_s=section.integer("known_per_s", default.known_per_s, low=0, high=1_000_000),
+    )
+    section.end()
+    return rules
 
 
 def _http(section: Section, fetch: Callable[[str], str]) -> HttpSettings:
@@ -621,6 +642,14 @@ def _addresses(section: Section, key: str, *, default: Address | None, port: int
 def _realm(text: str) -> str:
     if _REALM.fullmatch(text) is None:
         raise ValueError(f"must be 1 to 64 ASCII characters without quotes and backslashes, not {shown(text)}")
+    return text
+
+
+def _scanner(text: str) -> str:
+    if len(text) < 4 or not text.isprintable():
+        raise ValueError(
+            f"must be at least 4 characters of a User-Agent, not {shown(text)}: a phone's would hold it too"
+        )
     return text
 
 

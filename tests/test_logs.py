@@ -54,7 +54,7 @@ DETAILS: list[tuple[Fact, str]] = [
     (RegistrationChanged(tenant="t", shop="s", booth="b", bindings=2), "registered: 2 tenant=t shop=s booth=b"),
     (RequestRefused(status=403, cause="locked", shop="s"), "refused with 403: locked shop=s"),
     (RequestRefused(status=401, cause="unauthenticated", shop=None), "refused with 401: unauthenticated"),
-    (MessageDropped(reason="malformed"), "a message was dropped: malformed"),
+    (MessageDropped(reason="malformed"), "1 messages were dropped: malformed"),
 ]
 
 

@@ -32,6 +32,7 @@ from sipshop.settings import (
     parse_settings,
     reloaded,
 )
+from sipshop.sip.shield import Rules
 
 SHIPPED: Final = Path(__file__).parent.parent / "conf" / "sipshop.yaml"
 SECRETS: Final = {"env:KEY_PASSWORD": "open-sesame"}
@@ -126,7 +127,9 @@ sip: {listen: "[::]:5062", advertise: "2001:db8::7", realm: shop, bindings_per_b
       tcp_per_source: 5, tcp_silent_s: 3, tcp_idle_s: 700, tcp_connect_s: 2, tcp_new_per_s: 9,
       dns: {servers: [192.0.2.53, "[::1]:5353"], wait_ms: 500},
       tls: {listen: ["[::]:5061", 192.0.2.7:5061], certificate: s.pem, key: t.pem, key_password: "env:KEY_PASSWORD",
-            ca: ca.pem, verify_clients: true}}
+            ca: ca.pem, verify_clients: true},
+      shield: {scanners: [Evil Phone], failures: 3, source_failures: 9, window_s: 60, ban_s: 90,
+      source_per_s: 5, total_per_s: 0, known_per_s: 500}}
 http: {listen: 192.0.2.7:443, certificate: c.pem, key: k.pem, key_password: "env:KEY_PASSWORD",
        trusted_proxies: [127.0.0.1, 192.0.2.0/24], token_file: t}
 metrics: {listen: 192.0.2.7:9100}
@@ -162,6 +165,16 @@ logs: {format: json, level: warning, file: x.log, file_mb: 5, files: 3, days: 1}
                 key_password="open-sesame",
                 ca="ca.pem",
                 verify_clients=True,
+            ),
+            shield=Rules(
+                scanners=("evil phone",),
+                failures=3,
+                source_failures=9,
+                window_s=60,
+                ban_s=90,
+                source_per_s=5,
+                total_per_s=0,
+                known_per_s=500,
             ),
         ),
         http=HttpSettings(
@@ -313,6 +326,10 @@ BROKEN = [
     pytest.param('database: {path: "a\\nb"}\n', "database.path: must be the path of a file, not 'a\\nb'", id="newline"),
     pytest.param("database: {audit_every_s: -1}\n", "from 0 to 604800, not '-1'", id="a negative interval"),
     pytest.param("database: {audit_every_s: hourly}\n", "must be a whole number from 0", id="an interval in words"),
+    pytest.param(
+        "sip: {shield: {scanners: [x]}}\n", "scanners[0]: must be at least 4 char", id="a scanner as any phone"
+    ),
+    pytest.param("sip: {shield: {failures: -1}}\n", "sip.shield.failures: must be a whole number", id="failures"),
     pytest.param("limits: {max_calls: 0}\n", "limits.max_calls: must be a whole number from 1", id="no calls"),
     pytest.param("limits: {max_calls: 10_000}\n", "limits.max_calls: must be a whole number", id="an underscore"),
     pytest.param("limits: {max_calls: 1e4}\n", "limits.max_calls: must be a whole number", id="an exponent"),
@@ -467,6 +484,13 @@ TLS: Final = replace(RUNNING, http=HttpSettings(certificate="c.pem", key="c.key"
             [],
             ["http.certificate: c.pem -> nothing", "http.key: c.key -> nothing"],
             id="and ends at one",
+        ),
+        pytest.param(
+            RUNNING,
+            replace(RUNNING, sip=SipSettings(shield=Rules(failures=3), tcp_idle_s=9000)),
+            ["sip.shield.failures: 5 -> 3"],
+            ["sip.tcp_idle_s: 3900 -> 9000"],
+            id="limits of strangers at once",
         ),
         pytest.param(
             RUNNING, replace(RUNNING, worlds=("a", "b")), [], ["worlds: nothing -> a, b"], id="worlds are for a start"

@@ -47,6 +47,7 @@ _PLACES: Final = {
     "quote": ("prices", "show_quote", EXIT_CODES),
     "trace": ("ladder", "trace_messages", EXIT_CODES),
     "token": ("tokens", "tokens", EXIT_CODES),
+    "ban": ("bans", "bans", EXIT_CODES),
     "audit": ("keeping", "audit", AUDIT_EXIT_CODES),
     "backup": ("keeping", "backup", FILE_EXIT_CODES),
     "restore": ("keeping", "restore", FILE_EXIT_CODES),

@@ -22,6 +22,7 @@ from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money, parse_amount
 from sipshop.config import Problem
 from sipshop.console.access import Tokens, add_tokens
+from sipshop.console.bans import Bans, add_bans
 from sipshop.console.errors import bad_request, of_status, problem_of
 from sipshop.console.events import Hub
 from sipshop.console.guard import Guard
@@ -146,6 +147,7 @@ def make_api(
     hub: Hub,
     traces: Traces,
     *,
+    bans: Bans,
     version: str,
     reload: Callable[[], Reloaded] = nothing_to_reload,
     hidden_digits: Callable[[], int] = lambda: RetentionSettings().hidden_digits,
@@ -156,10 +158,10 @@ def make_api(
 ) -> FastAPI:
     """Build the ASGI application.
 
-    `hub` is where events are heard, `traces` who traces, `random` makes tokens. `reload` reads the server's
-    configuration again or raises SettingsErrors, `hidden_digits` is what that says of masks now, and `host` the tenant
-    who may ask for it: he runs the server for the others too; None where there is but one. Without `has_monitoring` the
-    pages of monitoring are left out: they have a listener of their own (`make_monitoring`).
+    `hub` is where events are heard, `traces` who traces, `bans` who keeps the bans, `random` makes tokens. `reload`
+    reads the server's configuration again or raises SettingsErrors, `hidden_digits` is what that says of masks now, and
+    `host` the tenant who may ask for it: he runs the server for the others too; None where there is but one. Without
+    `has_monitoring` the pages of monitoring are left out: they have a listener of their own (`make_monitoring`).
     """
     api = FastAPI(
         title="sipshop",
@@ -176,6 +178,7 @@ def make_api(
     add_records(commands, desk, hidden_digits)
     add_live(commands, desk, hub, desk.token, utc_ms)
     add_traces(commands, traces)
+    add_bans(commands, bans, host)
     add_tokens(commands, desk, utc_ms, random)
     api.include_router(commands)
     add_reference(api)

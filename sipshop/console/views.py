@@ -507,6 +507,26 @@ class ReloadedView(BaseModel):
         )
 
 
+class BanView(BaseModel):
+    """An address from which nothing is heard, or nothing for one account, until an instant."""
+
+    source: str
+    account: str | None
+    until: str
+
+
+class BanList(BaseModel):
+    """Every ban that stands, the newest last."""
+
+    bans: list[BanView]
+
+
+class LiftedView(BaseModel):
+    """How many bans were ended."""
+
+    lifted: int
+
+
 class ProblemView(BaseModel):
     """A refusal (RFC 9457); some codes carry more members."""
 

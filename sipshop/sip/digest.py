@@ -59,11 +59,21 @@ class Unverified:
     """The request is to be challenged.
 
     `stale`: the password was right but the nonce is old, foreign or used up, so a phone may answer again without
-    asking anyone. `tried`: credentials for our realm were there.
+    asking anyone. `tried`: credentials for our realm were there. `guess`: a wrong password, in answer to a challenge of
+    ours that was alive.
     """
 
     stale: bool
     tried: bool
+    guess: Guess | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Whose password was not right, whether there is such a user or not, and the nonce that was answered."""
+
+    user: str
+    nonce: str
 
 
 def ha1(algorithm: Algorithm, user: str, realm: str, password: str) -> str:
@@ -114,14 +124,16 @@ class DigestServer:
         *,
         stale: bool = False,
         header: str = "www-authenticate",
+        host: str = "",
     ) -> list[tuple[str, str]]:
         """One header an algorithm, in the order of preference (RFC 8760 section 2.4), all with the same new nonce.
 
-        `now` is in seconds on any clock that does not run backwards, the same as for `verify`.
+        `now` is in seconds on any clock that does not run backwards, the same as for `verify`; `host` is the address
+        that the challenge goes to.
         """
         quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
         tail = ', qop="auth", stale=true' if stale else ', qop="auth"'
-        head = f'Digest realm="{quoted}", nonce="{self._new_nonce(now)}", algorithm='
+        head = f'Digest realm="{quoted}", nonce="{self._new_nonce(now, host)}", algorithm='
         return [(header, f"{head}{algorithm}{tail}") for algorithm in algorithms]
 
     def verify(  # noqa: PLR0917  # two sequences and a clock would say less by keyword
@@ -140,6 +152,7 @@ class DigestServer:
         """
         tried = 0
         stale = False
+        guess: Guess | None = None
         for value in authorizations:
             given = _parse(value)
             if given is None or _unescape(given.get("realm", "")) != realm:
@@ -149,11 +162,18 @@ class DigestServer:
                 break
             user = _unescape(given.get("username", ""))
             if not self._is_right(given, method, lookup(user), algorithms):
+                nonce = given.get("nonce", "")
+                if self._made_ms(nonce, now) is not None:
+                    guess = Guess(user, nonce)
                 continue
             if self._spend(given["nonce"], int(given["nc"], 16) if "qop" in given else _USED_UP, now):
                 return Verified(user)
             stale = True
-        return Unverified(stale=stale, tried=tried > 0)
+        return Unverified(stale=stale, tried=tried > 0, guess=guess)
+
+    def is_issued_to(self, nonce: str, host: str, now: float) -> bool:
+        """Whether a nonce is of a challenge of ours that went to this host and is alive: he has heard it there."""
+        return nonce[20:28] == self._seal(f"{nonce[:20]}@{host}")[:8] and self._made_ms(nonce, now) is not None
 
     def _is_right(
         self,
@@ -181,23 +201,29 @@ class DigestServer:
         )
         return hmac.compare_digest(expected, response.lower()) and stored is not None
 
-    def _new_nonce(self, now: float) -> str:
-        made = f"{int(now * 1000):012x}{self._random(8).hex()}"
+    def _new_nonce(self, now: float, host: str) -> str:
+        """The time, a random number, a mark of the host that nobody else can make, and a seal of all that."""
+        made = f"{int(now * 1000):012x}{self._random(4).hex()}"
+        made += self._seal(f"{made}@{host}")[:8]
         return made + self._seal(made)
 
     def _seal(self, made: str) -> str:
         seal = self._sealer.copy()  # a copy of a keyed hash costs a fraction of a new one
-        seal.update(made.encode("ascii"))
+        seal.update(made.encode("utf-8", "surrogateescape"))
         return seal.digest()[:16].hex()
+
+    def _made_ms(self, nonce: str, now: float) -> int | None:
+        """When a nonce was made, if it is ours and alive."""
+        match = _NONCE.match(nonce)
+        if match is None or not hmac.compare_digest(self._seal(match[1] + match[2]), match[3]):
+            return None
+        made_ms = int(match[1], 16)
+        return made_ms if 0 <= int(now * 1000) - made_ms < self._lifetime_ms else None
 
     def _spend(self, nonce: str, count: int, now: float) -> bool:
         """Remember `count` for the nonce if the nonce is ours, alive, and was never used with it or a higher one."""
-        match = _NONCE.match(nonce)
-        if match is None or not hmac.compare_digest(self._seal(match[1] + match[2]), match[3]):
-            return False
-        made_ms = int(match[1], 16)
-        now_ms = int(now * 1000)
-        if not 0 <= now_ms - made_ms < self._lifetime_ms:
+        made_ms = self._made_ms(nonce, now)
+        if made_ms is None:
             return False
         last = self._counts.get(nonce)
         if last is None:

@@ -126,10 +126,12 @@ _COPIED_INTO_100: Final = _COPIED | {"timestamp"}
 _COPIED_INTO_DIALOGS: Final = _COPIED | {"record-route"}
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+#: A NUL may stand in a quoted string behind a backslash (RFC 3261 section 25.1), and nowhere else.
+_BARE_NUL: Final = re.compile(r"(?<!\\)\0")
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.\-_]*[A-Za-z0-9.])?)\Z")
-#: A Via up to its parameters.
+#: A Via up to its parameters, of any version: that of the request is what 505 is for (RFC 4475 section 3.1.2.16).
 _SENT_BY: Final = re.compile(
-    r"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]+(\[[0-9A-Fa-f:.]+\]|[^\s:;,]+)"
+    r"SIP[ \t]*/[ \t]*[0-9]+\.[0-9]+[ \t]*/[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]+(\[[0-9A-Fa-f:.]+\]|[^\s:;,]+)"
     r"(?:[ \t]*:[ \t]*([0-9]{1,5}))?[ \t]*\Z",
     re.IGNORECASE,
 )
@@ -494,7 +496,7 @@ def parse(data: bytes) -> Request | Response:
         raise MalformedMessage("the header has no end")
     lines = head.decode("utf-8", "surrogateescape").split("\r\n")
     text = "".join(lines)
-    if "\r" in text or "\n" in text or "\0" in text:
+    if "\r" in text or "\n" in text or ("\0" in text and _BARE_NUL.search(text)):
         # it would become a header line of its own on the other leg
         raise MalformedMessage("the header holds a bare CR, a bare LF or a NUL")
     start = lines.pop(0)
@@ -570,7 +572,7 @@ def parse_address(text: str) -> NameAddr:
     'Booth "1"'
 
     Raises:
-        MalformedMessage: unclosed quotes or brackets, or no SIP URI.
+        MalformedMessage: unclosed quotes or brackets, none around a URI that needs them, or no SIP URI.
     """
     text = text.strip()
     display = ""
@@ -585,6 +587,8 @@ def parse_address(text: str) -> NameAddr:
     if opening < 0:
         # addr-spec: its parameters belong to the header (RFC 3261 section 20.10)
         spec, _, tail = text.partition(";")
+        if "?" in spec:
+            raise MalformedMessage("a URI with header fields stands outside brackets")
         return NameAddr(parse_uri(spec.strip()), "", _parse_params(tail) if tail else {})
     closing = text.find(">", opening)
     if closing < 0:
@@ -810,7 +814,7 @@ def _parse_status_line(line: str, headers: list[tuple[str, str]]) -> Response:
 
 def _parse_request_line(line: str, headers: list[tuple[str, str]]) -> Request:
     method, space, rest = line.partition(" ")
-    target, last, version = rest.rpartition(" ")
+    target, last, version = rest.rstrip(" ").rpartition(" ")  # RFC 4475 section 3.1.2.10
     is_ours = version.upper() == "SIP/2.0"
     is_sip = is_ours or version.upper().startswith("SIP/")
     is_token = (method.isascii() and method.isalpha()) or _TOKEN.match(method)

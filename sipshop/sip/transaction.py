@@ -558,7 +558,7 @@ def _server_key(request: Request, method: str) -> tuple[str, ...]:
     """How a request finds its transaction (section 17.2.3); a branch without the cookie is matched by RFC 2543."""
     via = request.via
     method = "INVITE" if method == "ACK" else method
-    if via.branch.startswith(MAGIC_COOKIE):
+    if via.branch.startswith(MAGIC_COOKIE) and via.branch != MAGIC_COOKIE:  # RFC 4475 section 3.2.1
         return (via.branch, via.sent_by, method)
     return (via.branch, via.sent_by, method, request.call_id, request.from_.tag or "", str(request.cseq[0]))
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 from sipshop.sip import session_timer, validate
@@ -18,6 +20,7 @@ from sipshop.sip.digest import Credentials, DigestClient
 from sipshop.sip.flow import Address, Addresses, Flow
 from sipshop.sip.leg import Content, Event, IncomingLeg, Leg, OutgoingLeg
 from sipshop.sip.message import MalformedMessage, Request, Response, parse, split_commas
+from sipshop.sip.shield import Shield
 from sipshop.sip.timers import Timers
 from sipshop.sip.transaction import (
     CREDENTIALS,
@@ -75,16 +78,21 @@ class Happened:
 
 @dataclass(slots=True)
 class Invited:
-    """A new INVITE, well-formed and outside any dialog: `accept` makes it a leg, `respond` refuses it."""
+    """A new INVITE, well-formed and outside any dialog: `accept` makes it a leg, `respond` refuses it.
+
+    `source` is where it came from; where its answers go may be another port.
+    """
 
     transaction: ServerTransaction
+    source: Flow
 
 
 @dataclass(slots=True)
 class Requested:
-    """A REGISTER or OPTIONS outside any dialog, to be answered by `respond`."""
+    """A REGISTER or OPTIONS outside any dialog, to be answered by `respond`; it came from `source`."""
 
     transaction: ServerTransaction
+    source: Flow
 
 
 @dataclass(slots=True)
@@ -110,7 +118,8 @@ class UserAgent:
 
     `token` gives a new random token each time; `pick(n)` a random number below n; `advertise` is our address as peers
     see it, where `addresses` has no better one for a flow; `ours(call_id, tag)` says whether a dialog that we do not
-    hold was made by us in an earlier life.
+    hold was made by us in an earlier life. `shield` is asked before any state is made, and told what cost us work;
+    without one all are heard.
     """
 
     allow = ALLOW
@@ -125,9 +134,11 @@ class UserAgent:
         product: str = "sipshop",
         ours: Callable[[str, str], bool] = lambda _call_id, _tag: False,
         manners: Manners | None = None,
+        shield: Shield | None = None,
     ) -> None:
         self.manners = manners or Manners()
         self._extensions = EXTENSIONS | {"timer"} if self.manners.session_s else EXTENSIONS
+        self.shield = shield
         self.timers = timers
         self.token = token
         self.pick = pick
@@ -138,15 +149,18 @@ class UserAgent:
         self.legs: dict[tuple[str, str], Leg] = {}
         self.out: deque[Output] = deque()
         self._ours = ours
+        self._key = token().encode("ascii")
 
     # what the transport hears
 
     def hear(self, data: bytes, flow: Flow, now: float) -> None:
         """Take one datagram, or one framed message of a connection."""
+        if self.shield is not None and not self.shield.admit(data, flow, now):
+            return
         try:
             message = parse(data)
         except MalformedMessage:
-            self.out.append(Dropped("malformed"))
+            self._drop("malformed", flow, now)
             return
         if isinstance(message, Request):
             self._hear_request(message, flow, now)
@@ -267,6 +281,28 @@ class UserAgent:
         response = transaction.request.reply(status, reason, to_tag=self.token(), headers=headers)
         transaction.respond(response, now)
 
+    def turn_away(
+        self,
+        transaction: ServerTransaction,
+        source: Flow,
+        status: int,
+        now: float,
+        *,
+        reason: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Answer somebody whom nobody knows, once, and forget that he asked (RFC 3261 sections 8.2.7 and 26.3.2.4).
+
+        If the answer is lost he asks again, and if his address is forged nobody gets more than this. The To-tag is
+        made of the request, so that its ACK is known and each copy of it gets the same.
+        """
+        request = transaction.request
+        self.transactions.forget(transaction)
+        tag = self._tag_for(request)
+        self._put(request.reply(status, reason, to_tag=tag, headers=headers).encode(), transaction.flow)
+        if self.shield is not None:
+            self.shield.charge(source, now)
+
     def end_dialog(self, dialog: Dialog, reason: str, user: ClientUser, now: float) -> None:
         """Send BYE in a dialog that an earlier process held, well above its last sequence number."""
         dialog.local_cseq += 10_000
@@ -363,84 +399,105 @@ class UserAgent:
         self.out.append(Send(data, flow))
 
     def _hear_request(self, request: Request, flow: Flow, now: float) -> None:
-        try:
-            known = self.transactions.hear_request(request, now)
-        except MalformedMessage:
-            self.out.append(Dropped("malformed"))  # without a Via or CSeq there is nobody to answer
-            return
-        if known:
-            return
+        with suppress(MalformedMessage):  # validate says what is wrong with it
+            if self.transactions.hear_request(request, now):
+                return
         if request.method == "ACK":
-            self._hear_ack(request, now)
+            self._hear_ack(request, flow, now)
             return
         rejection = validate.check(request, methods=METHODS, extensions=self._extensions)
-        back = _mark_source(request, flow)
+        try:
+            back = _mark_source(request, flow)
+        except MalformedMessage:
+            self._drop("malformed", flow, now)  # without a Via there is nobody to answer
+            return
         if rejection is not None:
             # without a transaction: what makes no sense must not cost us state (section 8.2.7)
             status, reason, headers = rejection.status, rejection.reason, rejection.headers
             self._put(request.reply(status, reason, to_tag=self.token(), headers=headers).encode(), back)
             self.out.append(Refused(status, "malformed" if status == 400 else "not_supported"))
+            if self.shield is not None:
+                self.shield.charge(flow, now)
+            return
+        if self.shield is not None and request.to.tag is None and not self.shield.screen(request, flow, now):
             return
         transaction = self.transactions.serve(request, back)
         if request.method == "CANCEL":
-            self._hear_cancel(request, transaction, now)
+            self._hear_cancel(request, transaction, flow, now)
         elif request.to.tag is not None:
-            self._hear_inside(request, transaction, now)
+            self._hear_inside(request, transaction, flow, now)
         elif request.method == "INVITE":
-            self._hear_invite(request, transaction, now)
+            self._hear_invite(request, transaction, flow, now)
         elif request.method in {"REGISTER", "OPTIONS"}:
-            self.out.append(Requested(transaction))
+            self.out.append(Requested(transaction, flow))
         else:
-            self._refuse_stray(transaction, 481, "no_dialog", now)
+            self._refuse_stray(transaction, flow, 481, "no_dialog", now)
 
-    def _hear_ack(self, request: Request, now: float) -> None:
+    def _drop(self, reason: str, flow: Flow, now: float) -> None:
+        self.out.append(Dropped(reason))
+        if self.shield is not None:
+            self.shield.charge(flow, now)
+
+    def _tag_for(self, request: Request) -> str:
+        """The To-tag of an answer that is not remembered: the same for a request, its copies and its ACK."""
+        about = f"{request.call_id}\n{request.from_.tag}\n{request.cseq[0]}"
+        return blake2b(about.encode("utf-8", "surrogateescape"), key=self._key, digest_size=8).hexdigest()
+
+    def _hear_ack(self, request: Request, flow: Flow, now: float) -> None:
         """An ACK of a 2xx goes to its dialog; any other is dropped, never answered (section 17)."""
         try:
             leg = self._find(request)
         except MalformedMessage:
             leg = None
-        if leg is None:
-            self.out.append(Dropped("stray_ack"))
-        else:
+        if leg is not None:
             leg.hear_ack(request, now)
+        elif not self._is_turned_away(request):
+            self._drop("stray_ack", flow, now)
 
-    def _hear_cancel(self, request: Request, transaction: ServerTransaction, now: float) -> None:
+    def _is_turned_away(self, ack: Request) -> bool:
+        """Whether an ACK is that of an answer that was not remembered."""
+        try:
+            return ack.to.tag == self._tag_for(ack)
+        except MalformedMessage:
+            return False
+
+    def _hear_cancel(self, request: Request, transaction: ServerTransaction, flow: Flow, now: float) -> None:
         cancelled = self.transactions.cancelled_by(request)
         if cancelled is None:
-            self._refuse_stray(transaction, 481, "no_transaction", now)
+            self._refuse_stray(transaction, flow, 481, "no_transaction", now)
             return
         self.refuse(transaction, 200, now)
         if cancelled.final is None and cancelled.on_cancel is not None:
             cancelled.on_cancel(request, now)
 
-    def _hear_inside(self, request: Request, transaction: ServerTransaction, now: float) -> None:
+    def _hear_inside(self, request: Request, transaction: ServerTransaction, flow: Flow, now: float) -> None:
         """A To-tag is no proof of a dialog: what we do not hold is refused, never passed on (section 12.2.2)."""
         leg = self._find(request)
         if leg is None:
-            self._refuse_stray(transaction, 481, "no_dialog", now)
+            self._refuse_stray(transaction, flow, 481, "no_dialog", now)
         else:
             leg.hear_request(request, transaction, now)
 
-    def _hear_invite(self, request: Request, transaction: ServerTransaction, now: float) -> None:
+    def _hear_invite(self, request: Request, transaction: ServerTransaction, flow: Flow, now: float) -> None:
         if self.transactions.merging(transaction):
-            self._refuse_stray(transaction, 482, "merged", now)
+            self._refuse_stray(transaction, flow, 482, "merged", now)
         elif not request.contacts:
-            self._refuse_stray(transaction, 400, "malformed", now)
+            self._refuse_stray(transaction, flow, 400, "malformed", now)
         elif self.manners.session_s and session_timer.too_brief(request, self.manners.session_least_s):
-            self.refuse(transaction, 422, now, headers=[("min-se", str(self.manners.session_least_s))])
+            self.turn_away(transaction, flow, 422, now, headers=[("min-se", str(self.manners.session_least_s))])
             self.out.append(Refused(422, "not_supported"))
         else:
-            self.out.append(Invited(transaction))
+            self.out.append(Invited(transaction, flow))
 
-    def _refuse_stray(self, transaction: ServerTransaction, status: int, cause: str, now: float) -> None:
-        self.refuse(transaction, status, now)
+    def _refuse_stray(self, transaction: ServerTransaction, source: Flow, status: int, cause: str, now: float) -> None:
+        self.turn_away(transaction, source, status, now)
         self.out.append(Refused(status, cause))
 
     def _hear_response(self, response: Response, flow: Flow, now: float) -> None:
         if validate.check_response(response) is not None:
-            self.out.append(Dropped("malformed"))
+            self._drop("malformed", flow, now)
         elif not self.transactions.hear_response(response, now) and not self._hear_late_answer(response, flow, now):
-            self.out.append(Dropped("stray_response"))
+            self._drop("stray_response", flow, now)
 
     def _hear_late_answer(self, response: Response, flow: Flow, now: float) -> bool:
         """Whether a 2xx to an INVITE without a transaction was dealt with.

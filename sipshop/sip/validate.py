@@ -65,7 +65,9 @@ def check(request: Request, *, methods: frozenset[str], extensions: frozenset[st
     except MalformedMessage as error:
         return _bad(str(error))
     try:
-        request.uri  # noqa: B018  # the view is made here, as those above, so that its reader cannot be surprised
+        # the view is made here, as those above, so that its reader cannot be surprised
+        if request.uri.headers:
+            return _bad("Request-URI holds header fields")
     except MalformedMessage as error:
         return _rejection(416) if error.status == 416 else _bad(str(error))
     method = request.method
@@ -127,7 +129,7 @@ def _read_views(request: Request, fields: Mapping[str, str]) -> None:
         raise MalformedMessage("From has no tag")
     if not _is_call_id(fields["call-id"]):
         raise MalformedMessage("Call-ID is empty or holds white space")
-    if request.cseq[1] != method:
+    if request.cseq[1] != method and method in KNOWN_METHODS:  # else 501 says more (RFC 4475 section 3.1.2.18)
         raise MalformedMessage("CSeq names another method")
     if len(request.contacts if "contact" in fields else ()) != 1 and method == "INVITE":
         raise MalformedMessage("INVITE needs exactly one Contact")
@@ -148,15 +150,15 @@ def _has_empty_parameter(via: str) -> bool:
 
 
 def _is_call_id(text: str) -> bool:
-    """Whether a text is there and holds neither white space nor a comma."""
-    return "," not in text and text.split() == [text]
+    """Whether a text is there and holds neither white space nor a comma nor a NUL."""
+    return "," not in text and "\0" not in text and text.split() == [text]
 
 
 def _check_hops(request: Request, hops: str) -> Rejection | None:
-    if not is_number(hops, 3) or int(hops) > 255:
+    if not is_number(hops, 9) or int(hops) > 255:
         return _bad("Max-Forwards is not a number up to 255")
-    # What is in a dialog ends here, as a CANCEL does: only a new request could go round in a loop.
-    if int(hops) == 0 and request.method != "CANCEL" and request.to.tag is None:
+    # Only a new call is passed on and could go round in a loop; all else ends here (RFC 4475 section 3.3.11).
+    if int(hops) == 0 and request.method == "INVITE" and request.to.tag is None:
         return _rejection(483)
     return None
 

@@ -12,6 +12,7 @@ from sipshop.switch.errors import (
     UnknownShop,
     UnknownTrace,
 )
+from sipshop.switch.gate import BanStatus, Gate
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach
 from sipshop.switch.switch import Options, Switch
@@ -21,12 +22,14 @@ from sipshop.switch.worlds import DeckStatus, TrunkStatus, Worlds
 __all__ = [
     "DROP_REASONS",
     "REFUSALS",
+    "BanStatus",
     "BoothStatus",
     "CallStatus",
     "CommandRefused",
     "DeckStatus",
     "Desk",
     "Directory",
+    "Gate",
     "Health",
     "Options",
     "PartyMoney",

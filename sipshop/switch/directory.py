@@ -216,6 +216,15 @@ class Directory:
             return booths[0]
         return named
 
+    def is_another(self, booth: Booth, name: str | None) -> bool:
+        """Whether a booth gives itself the name of another one of its provider's."""
+        return name != booth.name and name is not None and (booth.tenant, name) in self.booths
+
+    def known_hosts(self) -> frozenset[str]:
+        """The addresses that booths and trunks are known by."""
+        trunks = (trunk.host for world in self._worlds.values() for trunk in world.trunks)
+        return frozenset([*self._by_ip, *trunks])
+
     def suspended_above(self, booth: Booth) -> str | None:
         """Who keeps a booth from calling: its owner or the nearest suspended party above him, by name."""
         party = self.parties[booth.tenant].suspended(self.shop_of(booth).owner)

@@ -60,6 +60,7 @@ _OTHERS: Final = (
 #: Why messages are dropped, as `MessageDropped` tells.
 DROP_REASONS: Final = (
     *("malformed", "stray_ack", "stray_response", "unhandled"),
+    *("rate_limited", "banned", "scanner"),
     *("keepalive", "starting", "udp_error", "udp_unsent"),
     *("tcp_refused", "tcp_idle", "tcp_unsent", "tcp_no_length", "tcp_too_large", "tcp_connect"),
     *("tls_protocol", "tls_certificate", "tls_name", "tls_timeout", "tls_lost"),

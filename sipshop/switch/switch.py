@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -27,16 +27,16 @@ from sipshop.facts import (
     RequestRefused,
 )
 from sipshop.proxy import call as calls
-from sipshop.proxy.admission import Admitted, Booth, BoothState, Cause, Emergency, Refused, Shop, admit
+from sipshop.proxy.admission import Admitted, BoothState, Cause, Emergency, Refused, Shop, admit
 from sipshop.proxy.call import Call, Command, Side
 from sipshop.proxy.registrar import Location
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.dialog import Dialog
-from sipshop.sip.digest import DigestServer, Verified
 from sipshop.sip.endpoint import Endpoint
 from sipshop.sip.flow import Flow
 from sipshop.sip.leg import Event, Failed, HungUp, Leg, Lost
 from sipshop.sip.message import NameAddr, Request, Uri, printable
+from sipshop.sip.shield import Rules
 from sipshop.sip.timers import GIVE_UP_S
 from sipshop.sip.transaction import ServerTransaction, Unheard
 from sipshop.sip.useragent import Dropped, Happened, Invited, Output, Requested, UserAgent
@@ -54,6 +54,7 @@ from sipshop.switch.accounts import Accounts
 from sipshop.switch.clock import utc_ms
 from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
+from sipshop.switch.gate import Gate
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import SLICE_S, Meter
 from sipshop.switch.records import (
@@ -87,8 +88,8 @@ class Options:
     """How the switch runs: `process` names this run, `max_calls` bounds its live calls, `max_call_s` each talk.
 
     A talk is granted in slices of `slice_s` while somebody in its chain can run out of money. New calls are refused
-    while the event loop lags by more than `overload_lag_s`. So many `redirects` of a carrier are followed at a try. The
-    rest is how long and how often phones are registered.
+    while the event loop lags by more than `overload_lag_s`. So many `redirects` of a carrier are followed at a try.
+    `shield` says what strangers may cost us. The rest is how long and how often phones are registered.
     """
 
     process: str
@@ -100,10 +101,13 @@ class Options:
     bindings_per_booth: int = 5
     registration_least_s: int = 60
     registration_most_s: int = 3600
+    shield: Rules = field(default_factory=Rules)
 
 
 class Switch:
     """The live calls of one process; `desk` is the people's door to them, `accounts` what they may spend.
+
+    `gate` knows who a request comes from, and who is not heard.
 
     Everything that touches calls runs in turns of the event loop, so that nothing here needs a lock. Facts go to each
     of `on_fact` in the order in which they came to be, a world that takes the place of another to `on_world`.
@@ -130,11 +134,21 @@ class Switch:
         self._random = random
         self._listeners = tuple(on_fact)
         self._on_lag = on_lag
+        self._tell_world = on_world
         self._utc_ms = utc_ms
         self._clock = clock
         self._started_s = clock()
         self._sealer = hmac.new(store.secret, digestmod="sha256")
-        self._digest = DigestServer(store.secret, random)
+        self.gate = Gate(
+            agent,
+            directory,
+            self._tell,
+            secret=store.secret,
+            random=random,
+            rules=options.shield,
+            utc_ms=utc_ms,
+            clock=clock,
+        )
         self._registrations = Registrations(agent, directory, self._tell, _location(options))
         self._calls = LiveCalls(directory)
         self.accounts = Accounts(store.accounts(), store.unpaid_sessions())
@@ -161,7 +175,7 @@ class Switch:
             health=self.health,
             utc_ms=utc_ms,
             clock=clock,
-            on_world=on_world,
+            on_world=self._on_world,
             most_s=options.max_call_s,
         )
         self.tracer = Tracer(
@@ -193,6 +207,7 @@ class Switch:
         """Take other limits for the calls that begin from now on; registrations stay as they were begun."""
         self._options = options
         self._meter.limit(most_s=options.max_call_s, slice_s=options.slice_s)
+        self.gate.change(options.shield)
 
     async def drain(self, limit_s: float) -> int:
         """Refuse new calls, end those that live, and wait until their CDRs are on disk; how many are left then.
@@ -240,7 +255,7 @@ class Switch:
             "unwritten_cdrs": self._settler.unwritten,
             "holds": self.accounts.holds,
             "bindings": self._registrations.size,
-            "nonces": self._digest.nonces,
+            "nonces": self.gate.nonces,
         }
 
     # What the SIP engine hands up.
@@ -250,36 +265,44 @@ class Switch:
         match output:
             case Happened(leg=leg, event=event):
                 self._hear_leg(leg, event, now)
-            case Invited(transaction=transaction):
-                self._hear_invite(transaction, now)
-            case Requested(transaction=transaction):
-                self._hear_request(transaction, now)
+            case Invited(transaction=transaction, source=source):
+                self._hear_invite(transaction, source, now)
+            case Requested(transaction=transaction, source=source):
+                self._hear_request(transaction, source, now)
             case Dropped(reason=reason):
                 self._tell(MessageDropped(reason=reason))
             case Rejected(status=status, cause=cause):
                 self._tell(RequestRefused(status=status, cause=cause, shop=None))
 
-    def _hear_request(self, transaction: ServerTransaction, now: float) -> None:
+    def _hear_request(self, transaction: ServerTransaction, source: Flow, now: float) -> None:
         request = transaction.request
         if request.method == "OPTIONS":
             headers = [("allow", self._agent.allow), ("accept", "application/sdp")]
-            self._agent.refuse(transaction, 200, now, headers=headers)
+            self._agent.turn_away(transaction, source, 200, now, headers=headers)
             return
-        booth = self._authenticate(transaction, request.to, now)
+        booth = self.gate.authenticate(transaction, source, request.to, now)
         if booth is not None:
             self._registrations.hear(transaction, booth, now)
 
-    def _hear_invite(self, transaction: ServerTransaction, now: float) -> None:
+    def _hear_invite(self, transaction: ServerTransaction, source: Flow, now: float) -> None:
         request = transaction.request
         dialled = request.uri.user or ""
         closed = self._closed(request, dialled)
         if closed is not None:
-            self._refuse(transaction, closed, None, now)
+            refusal = REFUSALS[closed]
+            self._agent.turn_away(
+                transaction, source, refusal.status, now, reason=refusal.phrase, headers=refusal.headers()
+            )
+            self._tell(RequestRefused(status=refusal.status, cause=closed.value, shop=None))
             return
-        booth = self._authenticate(transaction, request.from_, now)
+        booth = self.gate.authenticate(transaction, source, request.from_, now)
         if booth is None:
             return
         shop, key = self._directory.shop_of(booth), (booth.tenant, booth.name)
+        if self._directory.is_another(booth, request.from_.uri.user) and not shop.numbers.is_emergency(dialled):
+            self._agent.refuse(transaction, 403, now)
+            self._tell(RequestRefused(status=403, cause="wrong_aor", shop=shop.name))
+            return
         session = self.desk.open_session(key)
         state = BoothState(
             session_id=session.id if session is not None else None,
@@ -308,29 +331,6 @@ class Switch:
         else:
             return None
         return None if self._directory.is_emergency(dialled) else cause
-
-    def _authenticate(self, transaction: ServerTransaction, claimed: NameAddr, now: float) -> Booth | None:
-        """The booth that a request comes from, or None: then it was challenged (RFC 3261 section 22)."""
-        request, uri = transaction.request, claimed.uri
-        booth = self._directory.booth_of_source(transaction.flow.remote[0], uri.user)
-        if booth is not None:
-            return booth
-        realm = self._directory.realm_of(uri.host)
-        algorithms = self._directory.algorithms_of(realm)
-        verdict = self._digest.verify(
-            request.method,
-            request.all("authorization"),
-            realm,
-            lambda user: self._directory.ha1_of(realm, user),
-            algorithms,
-            now,
-        )
-        if isinstance(verdict, Verified):
-            return self._directory.booth_of_user(realm, verdict.user)
-        challenges = self._digest.challenge(realm, algorithms, now, stale=verdict.stale)
-        self._agent.refuse(transaction, 401, now, headers=challenges)
-        self._tell(RequestRefused(status=401, cause=Cause.UNAUTHENTICATED.value, shop=None))
-        return None
 
     def _admit(self, offer: Offer, now: float) -> None:
         """Begin the call of an admitted number, if every level sells it and a carrier takes it."""
@@ -630,13 +630,17 @@ class Switch:
 
     # Small things.
 
+    def _on_world(self, world: World) -> None:
+        self.gate.know_the_world()
+        self._tell_world(world)
+
     def _seal(self, text: str) -> str:
         seal = self._sealer.copy()  # a copy of a keyed hash costs a fraction of a new one
         seal.update(text.encode("utf-8", "surrogateescape"))
         return seal.digest()[:12].hex()
 
     def _heartbeat(self, now: float) -> None:
-        self._digest.forget_old(now)
+        self.gate.tidy(now)
         self._store.submit(Heartbeat(self._options.process, self._mono_ms(now), self._utc_ms()))
         self._agent.timers.start(now + HEARTBEAT_S, self._heartbeat)
 
@@ -644,6 +648,7 @@ class Switch:
         """Measure how late the event loop runs what was due."""
         self._lag_s = max(0.0, self._clock() - due_s)
         self._on_lag(self._lag_s)
+        self.gate.tell_drops()
         self._agent.timers.start(now + BEAT_S, partial(self._beat, now + BEAT_S))
 
     def _mono_ms(self, now: float) -> int:

@@ -48,7 +48,9 @@ from sipshop.console.api import make_api
 from sipshop.console.events import Hub
 from sipshop.console.tokens import hash_token
 from sipshop.metrics import Metrics
+from sipshop.sip.shield import Rules
 from sipshop.sip.timers import Timers
+from sipshop.sip.useragent import UserAgent
 from sipshop.store import AccountState, Applied, CdrPlace, Store, Token, UnknownOperator
 from sipshop.store.audit import Violation
 from sipshop.store.errors import NothingToPay, UnknownPlace
@@ -56,6 +58,7 @@ from sipshop.switch import (
     BoothStatus,
     CallStatus,
     Directory,
+    Gate,
     Health,
     PartyStatus,
     Reach,
@@ -569,7 +572,15 @@ def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> FastAPI:
     """The API over a desk in memory, with the tokens above and the real metrics."""
     metrics = Metrics(version="1.2.3")
     metrics.expect(TENANT, shops=["center"], trunks=["demo"])
-    return make_api(desk, metrics, hub or Hub(), idle_tracer(), version="1.2.3", utc_ms=lambda: OPENED_AT_MS)
+    return make_api(
+        desk,
+        metrics,
+        hub or Hub(),
+        idle_tracer(),
+        bans=idle_gate(),
+        version="1.2.3",
+        utc_ms=lambda: OPENED_AT_MS,
+    )
 
 
 def idle_tracer() -> Tracer:
@@ -581,6 +592,21 @@ def idle_tracer() -> Tracer:
         calls=LiveCalls(directory),
         tap=lambda _heard: None,
         random=lambda size: next(numbers).to_bytes(size),
+        utc_ms=lambda: OPENED_AT_MS,
+        clock=lambda: 0.0,
+    )
+
+
+def idle_gate() -> Gate:
+    """A gate at which nobody has knocked."""
+    agent = UserAgent(timers=Timers(), token=lambda: "t", pick=lambda _most: 0, advertise=("192.0.2.1", 5060))
+    return Gate(
+        agent,
+        Directory([], default_realm="sipshop"),
+        lambda _fact: None,
+        secret=bytes(32),
+        random=bytes,
+        rules=Rules(),
         utc_ms=lambda: OPENED_AT_MS,
         clock=lambda: 0.0,
     )

@@ -24,6 +24,7 @@ from tests.console.memory import (
     TOKENS,
     Caller,
     MemoryDesk,
+    idle_gate,
     idle_tracer,
     memory_api,
     serving,
@@ -65,6 +66,8 @@ GUARDED = [
     ("GET", "/api/v1/traces/00"),
     ("GET", "/api/v1/traces/00/pcap"),
     ("POST", "/api/v1/traces/00/stop"),
+    ("GET", "/api/v1/bans"),
+    ("DELETE", "/api/v1/bans/192.0.2.66"),
     ("GET", "/api/v1/tokens"),
     ("POST", "/api/v1/tokens"),
     ("POST", f"/api/v1/tokens/{TOKEN_ID}/revoke"),
@@ -164,7 +167,15 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
     documented = {
         (
             method.upper(),
-            path.format(booth="b1", party="olga", call_id="call-1", deck="sell", token_id=TOKEN_ID, trace_id="00"),
+            path.format(
+                booth="b1",
+                party="olga",
+                call_id="call-1",
+                deck="sell",
+                token_id=TOKEN_ID,
+                trace_id="00",
+                source="192.0.2.66",
+            ),
         )
         for path, methods in paths.items()
         for method in methods
@@ -890,7 +901,7 @@ def test_every_endpoint_documents_its_refusals(client: Caller) -> None:
 
 
 def test_a_request_that_went_round_the_guard_is_nobodys() -> None:
-    api = make_api(MemoryDesk("b1"), _Blank(), Hub(), idle_tracer(), version="1")
+    api = make_api(MemoryDesk("b1"), _Blank(), Hub(), idle_tracer(), bans=idle_gate(), version="1")
     api.user_middleware.clear()
     with Caller(api) as client:
         assert client.get("/api/v1/booths").status_code == 401

@@ -171,7 +171,10 @@ async def installation(path: Path) -> AsyncIterator[Installation]:
         house = House(lambda _network, _worlds: store, world=worlds[0], more=worlds[1:])
         hub = Hub(lambda: NOON_MS)
         desk, tracer = house.switch.desk, house.switch.tracer
-        api = make_api(desk, Metrics(version="1"), hub, tracer, version="1", host="Alpha", utc_ms=lambda: NOON_MS)
+        gate = house.switch.gate
+        api = make_api(
+            desk, Metrics(version="1"), hub, tracer, bans=gate, version="1", host="Alpha", utc_ms=lambda: NOON_MS
+        )
         yield await a_day(Installation(api, house, hub), store)
     finally:
         store.close()
@@ -244,6 +247,7 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
             made.id for made in TOKENS.values() if (made.party, made.shop) in {(party, None), (party, shop)}
         ),
         "trace_id": day.trace_id,
+        "source": "192.0.2.66",
     }
 
 
@@ -559,7 +563,8 @@ def test_a_key_outlives_the_process(tmp_path: Path) -> None:
         store.start(asyncio.get_running_loop())
         try:
             house = House(lambda _network, _worlds: store, world=store.worlds()[0], more=store.worlds()[1:])
-            api = make_api(house.switch.desk, Metrics(version="1"), Hub(), house.switch.tracer, version="1")
+            switch = house.switch
+            api = make_api(switch.desk, Metrics(version="1"), Hub(), switch.tracer, bans=switch.gate, version="1")
             await work(Installation(api, house, Hub()))
         finally:
             store.close()

@@ -15,7 +15,7 @@ from sipshop.console.api import make_api
 from sipshop.console.events import Hub
 from sipshop.metrics import Metrics
 from sipshop.settings import Change, Reloaded, SettingsErrors
-from tests.console.memory import OWNER, TOKEN, Caller, MemoryDesk, idle_tracer, memory_api, serving
+from tests.console.memory import OWNER, TOKEN, Caller, MemoryDesk, idle_gate, idle_tracer, memory_api, serving
 
 CHANGED = Reloaded(
     changed=(Change("limits.max_calls", "10000", "7"),), restart=(Change("sip.listen", "[::1]:5060", "[::1]:5062"),)
@@ -30,7 +30,15 @@ def broken() -> Reloaded:
 
 
 def api_with(reload: Callable[[], Reloaded]) -> FastAPI:
-    return make_api(MemoryDesk("b1"), Metrics(version="1"), Hub(), idle_tracer(), version="1", reload=reload)
+    return make_api(
+        MemoryDesk("b1"),
+        Metrics(version="1"),
+        Hub(),
+        idle_tracer(),
+        bans=idle_gate(),
+        version="1",
+        reload=reload,
+    )
 
 
 def caller(reload: Callable[[], Reloaded], token: str = TOKEN) -> Caller:

@@ -12,6 +12,7 @@ from sipshop.sip.message import MalformedMessage, Request, Response, parse
 from sipshop.sip.validate import Rejection, check, check_response
 
 METHODS = frozenset({"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER"})
+ALLOW = ", ".join(sorted(METHODS))
 EXTENSIONS = frozenset({"100rel", "timer"})
 INVITE = {
     "Via": "SIP/2.0/UDP 192.0.2.5:5060;rport;branch=z9hG4bK1",
@@ -126,17 +127,14 @@ def test_what_is_a_bad_request(changes: dict[str, str | None], reason: str | Non
         pytest.param(
             request({}, method="MESSAGE"),
             405,
-            (("allow", "ACK, BYE, CANCEL, INVITE, OPTIONS, REGISTER"),),
+            (("allow", ALLOW),),
             id="a method that we do not take",
         ),
+        pytest.param(request({}, method="invite"), 501, (("allow", ALLOW),), id="a method that nobody knows"),
         pytest.param(
-            request({}, method="invite"),
-            501,
-            (("allow", "ACK, BYE, CANCEL, INVITE, OPTIONS, REGISTER"),),
-            id="a method that nobody knows",
-        ),
-        pytest.param(
-            request({"CSeq": "1 INVITE"}, method="NEWMETHOD"), 400, (), id="an unknown method that CSeq denies"
+            request({"CSeq": "1 INVITE"}, method="NEWMETHOD"),
+            *(501, (("allow", ALLOW),)),
+            id="an unknown method that CSeq denies",
         ),
         pytest.param(request({"Max-Forwards": "0"}), 483, (), id="no hops left"),
         pytest.param(
