@@ -6,13 +6,14 @@ Values and what follows from them alone; the machines that live on them are `sip
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from typing import Final
 
 from sipshop.proxy.numbers import BadNumber, NumberRules
+from sipshop.sip.flow import Address
 from sipshop.sip.message import NameAddr, Uri
 
 #: Statuses that say what the callee wants or does. No agreement makes another carrier try them again: he would ring
@@ -220,6 +221,14 @@ def is_withheld(privacy: str | None) -> bool:
     return bool(asked & {"id", "user", "header"})
 
 
+#: What holds where nothing was agreed on.
+BY_ADDRESS: Final = Login()
+NOT_REGISTERED: Final = Registering()
+NOT_PROBED: Final = Probing()
+WITH_PLUS: Final = NumberFormat()
+SHOPS_NUMBER: Final = CallerId()
+
+
 class Verdict(StrEnum):
     """What a carrier's refusal means for the call."""
 
@@ -235,6 +244,8 @@ class FailOver:
     stop: tuple[int, ...] = ()
 
 
+AS_USUAL: Final = FailOver()
+
 #: What refusals mean by their first digit. 3xx sends us where no contract is.
 _MEANS_BY_CLASS: Final[Mapping[int, Verdict]] = {
     3: Verdict.NEXT,
@@ -247,7 +258,7 @@ _MEANS_BY_CLASS: Final[Mapping[int, Verdict]] = {
 MEANS: Final[Mapping[int, Verdict]] = dict.fromkeys((401, 407, 408, 420, 421, 430), Verdict.NEXT)
 
 
-def verdict(status: int, agreed: FailOver = FailOver()) -> Verdict:
+def verdict(status: int, agreed: FailOver = AS_USUAL) -> Verdict:
     """What a carrier's final response other than 2xx means for the call.
 
     >>> verdict(403).value, verdict(403, FailOver(next=(403,))).value, verdict(486, FailOver(next=(486,))).value
@@ -262,18 +273,22 @@ def verdict(status: int, agreed: FailOver = FailOver()) -> Verdict:
     return MEANS.get(status) or _MEANS_BY_CLASS[status // 100]
 
 
-def is_from(source: str, host: str, networks: tuple[str, ...]) -> bool:
-    """Whether an address is a carrier's: his host where that is an address, or in one of his networks.
+def is_from(source: Address, where: Address, networks: Iterable[str]) -> bool:
+    """Whether an address is a carrier's: his own with its port, or in one of his networks.
 
-    >>> is_from("198.51.100.9", "192.0.2.20", ("198.51.100.0/28",))
+    His own names a port because others may live at that host: an edge proxy, or the phones of a test.
+
+    >>> is_from(("198.51.100.9", 40000), ("192.0.2.20", 5060), ["198.51.100.0/28"])
     True
     """
-    address = ip_address(source)
-    return _same(address.compressed, host) or any(address in ip_network(network) for network in networks)
+    address = ip_address(source[0])
+    if source[1] == where[1] and _is_at(where[0], address.compressed):
+        return True
+    return any(address in ip_network(network) for network in networks)
 
 
-def _same(source: str, host: str) -> bool:
+def _is_at(host: str, address: str) -> bool:
     try:
-        return source == ip_address(host).compressed
+        return ip_address(host).compressed == address
     except ValueError:
         return False  # a name proves nothing: what it leads to changes

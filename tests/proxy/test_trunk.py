@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from sipshop.proxy.trunk import (
     is_withheld,
     verdict,
 )
+from sipshop.sip.flow import Address
 
 BERLIN, LONDON = "49301234567", "442071234567"
 NATIONAL = NumberFormat(Format.NATIONAL, country_code="49")
@@ -236,24 +239,28 @@ def test_every_refusal_means_something(status: int) -> None:
 # Addresses
 
 
+HIS: Final = ("192.0.2.20", 5060)
+
+
 @pytest.mark.parametrize(
     ("source", "is_his"),
     [
-        ("192.0.2.20", True),
-        ("192.0.2.21", False),
-        ("198.51.100.15", True),
-        ("198.51.100.16", False),
-        ("2001:db8::1", True),
-        ("2001:db8:1::1", False),
+        (("192.0.2.20", 5060), True),
+        (("192.0.2.20", 5061), False),
+        (("192.0.2.21", 5060), False),
+        (("198.51.100.15", 40_000), True),
+        (("198.51.100.16", 5060), False),
+        (("2001:db8::1", 5060), True),
+        (("2001:db8:1::1", 5060), False),
     ],
 )
-def test_whose_address_it_is(source: str, is_his: bool) -> None:
-    assert is_from(source, "192.0.2.20", ("198.51.100.0/28", "2001:db8::/64")) is is_his
+def test_whose_address_it_is(source: Address, is_his: bool) -> None:
+    assert is_from(source, HIS, ("198.51.100.0/28", "2001:db8::/64")) is is_his
 
 
 def test_a_name_proves_no_address() -> None:
-    assert not is_from("192.0.2.20", "sip.example.com", ())
+    assert not is_from(HIS, ("sip.example.com", 5060), ())
 
 
 def test_an_address_is_itself_however_it_is_spelt() -> None:
-    assert is_from("2001:db8::20", "2001:0db8:0:0::20", ())
+    assert is_from(("2001:db8::20", 5060), ("2001:0db8:0:0::20", 5060), ())
