@@ -7,14 +7,17 @@ Values and what follows from them alone; the machines that live on them are `sip
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
-from typing import Final
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final, Generic, TypeVar
 
 from sipshop.proxy.numbers import BadNumber, NumberRules
 from sipshop.sip.flow import Address
 from sipshop.sip.message import NameAddr, Uri
+
+T = TypeVar("T")
 
 #: Statuses that say what the callee wants or does. No agreement makes another carrier try them again: he would ring
 #: the same telephone (RFC 3261 section 21.6 for 6xx).
@@ -273,22 +276,29 @@ def verdict(status: int, agreed: FailOver = AS_USUAL) -> Verdict:
     return MEANS.get(status) or _MEANS_BY_CLASS[status // 100]
 
 
-def is_from(source: Address, where: Address, networks: Iterable[str]) -> bool:
-    """Whether an address is a carrier's: his own with its port, or in one of his networks.
+class Sources(Generic[T]):
+    """Which carrier sends from an address: the one whose host and port it is, or one of whose networks it is in.
 
-    His own names a port because others may live at that host: an edge proxy, or the phones of a test.
-
-    >>> is_from(("198.51.100.9", 40000), ("192.0.2.20", 5060), ["198.51.100.0/28"])
-    True
+    His own names a port because others may live at that host: an edge proxy, or the phones of a test. A name proves
+    nothing: what it leads to changes.
     """
-    address = ip_address(source[0])
-    if source[1] == where[1] and _is_at(where[0], address.compressed):
-        return True
-    return any(address in ip_network(network) for network in networks)
 
+    __slots__ = ("_hosts", "_networks")
 
-def _is_at(host: str, address: str) -> bool:
-    try:
-        return ip_address(host).compressed == address
-    except ValueError:
-        return False  # a name proves nothing: what it leads to changes
+    def __init__(self) -> None:
+        self._hosts: dict[Address, T] = {}
+        self._networks: list[tuple[IPv4Network | IPv6Network, T]] = []
+
+    def add(self, carrier: T, host: str, port: int, networks: Iterable[str]) -> None:
+        """Know a carrier by his host, where that is an address, and his networks; who was added first goes first."""
+        with suppress(ValueError):
+            self._hosts.setdefault((ip_address(host).compressed, port), carrier)
+        self._networks += [(ip_network(network), carrier) for network in networks]
+
+    def find(self, source: Address) -> T | None:
+        """The carrier who sends from an address, or None."""
+        known = self._hosts.get(source)
+        if known is not None or not self._networks:
+            return known
+        address = ip_address(source[0])
+        return next((carrier for network, carrier in self._networks if address in network), None)

@@ -14,7 +14,9 @@ from sipshop.billing.parties import Party, PartyTree
 from sipshop.billing.rating import cost
 from sipshop.proxy.admission import Auth, Booth, Cause, Shop
 from sipshop.proxy.routing import Choice, Routing, Trunk, ordered
+from sipshop.proxy.trunk import Sources
 from sipshop.sip.digest import Algorithm
+from sipshop.sip.flow import Address
 from sipshop.world import World
 
 #: Carriers of one priority are compared by what a call of this length costs.
@@ -59,6 +61,7 @@ class Directory:
         self._by_realm: dict[tuple[str, str], Booth] = {}
         self._digest_users: set[str] = set()
         self._by_ip: dict[str, list[Booth]] = {}
+        self._sources: Sources[Trunk] = Sources()
         self._judged: dict[tuple[str, ...], bool] = {}
         self._below: dict[tuple[str, str], tuple[frozenset[str], frozenset[str]]] = {}
         for world in worlds.values():
@@ -68,6 +71,9 @@ class Directory:
         tenant = world.tenant
         self.parties[tenant] = PartyTree(world.parties)
         self.routings[tenant] = Routing(world.trunks, world.routes)
+        for trunk in world.trunks:
+            if not trunk.disabled:
+                self._sources.add(trunk, trunk.host, trunk.port, trunk.sources)
         self.decks.update({(tenant, deck.name): deck for deck in world.decks})
         for shop in world.shops:
             self.shops[tenant, shop.name] = shop
@@ -81,6 +87,11 @@ class Directory:
             else:
                 self._by_realm[self.shop_of(booth).realm, booth.name] = booth
                 self._digest_users.add(booth.name)
+
+    @property
+    def worlds(self) -> Iterable[World]:
+        """The worlds of all tenants."""
+        return self._worlds.values()
 
     def world(self, tenant: str) -> World:
         """The world of a tenant, with the suspensions of now; its credit limits are those of its loading."""
@@ -215,6 +226,10 @@ class Directory:
         if named is None and len(booths) == 1 and user not in self._digest_users:
             return booths[0]
         return named
+
+    def trunk_of_source(self, source: Address) -> Trunk | None:
+        """The trunk whose carrier sends from this address; of several the first, in the order of the worlds."""
+        return self._sources.find(source)
 
     def suspended_above(self, booth: Booth) -> str | None:
         """Who keeps a booth from calling: its owner or the nearest suspended party above him, by name."""

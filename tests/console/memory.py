@@ -49,6 +49,7 @@ from sipshop.console.events import Hub
 from sipshop.console.tokens import hash_token
 from sipshop.metrics import Metrics
 from sipshop.sip.timers import Timers
+from sipshop.sip.useragent import UserAgent
 from sipshop.store import AccountState, Applied, CdrPlace, Store, Token, UnknownOperator
 from sipshop.store.audit import Violation
 from sipshop.store.errors import NothingToPay, UnknownPlace
@@ -68,6 +69,7 @@ from sipshop.switch import (
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import Meter
+from sipshop.switch.trunks import Trunks
 from sipshop.world import History, Operator, Plan, World, parse_world
 
 TENANT = "acme"
@@ -178,6 +180,9 @@ class MemoryWorlds(Worlds):
             opened=lambda _session: None,
             ended=lambda _token: None,
             on_swap=lambda _world: None,
+            carriers=Trunks(
+                agent=cast("UserAgent", None), tell=lambda _fact: None, local=lambda: ("192.0.2.1", 5060), fetch=str
+            ),
             most_s=14_400,
         )
         self.failure: Exception | None = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +18,9 @@ from sipshop.proxy.trunk import (
     NumberFormat,
     Rewrite,
     Show,
+    Sources,
     Verdict,
     identity,
-    is_from,
     is_withheld,
     verdict,
 )
@@ -239,28 +237,24 @@ def test_every_refusal_means_something(status: int) -> None:
 # Addresses
 
 
-HIS: Final = ("192.0.2.20", 5060)
+SOURCES: Sources[str] = Sources()
+SOURCES.add("east", "192.0.2.20", 5060, ["198.51.100.0/28", "2001:db8::/64"])
+SOURCES.add("west", "2001:0db8:1:0::20", 5062, ["198.51.100.0/24"])
+SOURCES.add("named", "sip.example.com", 5060, [])
 
 
 @pytest.mark.parametrize(
-    ("source", "is_his"),
+    ("source", "carrier"),
     [
-        (("192.0.2.20", 5060), True),
-        (("192.0.2.20", 5061), False),
-        (("192.0.2.21", 5060), False),
-        (("198.51.100.15", 40_000), True),
-        (("198.51.100.16", 5060), False),
-        (("2001:db8::1", 5060), True),
-        (("2001:db8:1::1", 5060), False),
+        pytest.param(("192.0.2.20", 5060), "east", id="his address and port"),
+        pytest.param(("192.0.2.20", 5061), None, id="another port there"),
+        pytest.param(("192.0.2.21", 5060), None, id="a stranger"),
+        pytest.param(("198.51.100.15", 40_000), "east", id="his network, any port"),
+        pytest.param(("198.51.100.16", 5060), "west", id="the next one's network"),
+        pytest.param(("2001:db8::1", 5060), "east", id="IPv6"),
+        pytest.param(("2001:db8:1::20", 5062), "west", id="an address however it is spelt"),
+        pytest.param(("203.0.113.1", 5060), None, id="nobody's"),
     ],
 )
-def test_whose_address_it_is(source: Address, is_his: bool) -> None:
-    assert is_from(source, HIS, ("198.51.100.0/28", "2001:db8::/64")) is is_his
-
-
-def test_a_name_proves_no_address() -> None:
-    assert not is_from(HIS, ("sip.example.com", 5060), ())
-
-
-def test_an_address_is_itself_however_it_is_spelt() -> None:
-    assert is_from(("2001:db8::20", 5060), ("2001:0db8:0:0::20", 5060), ())
+def test_whose_address_it_is(source: Address, carrier: str | None) -> None:
+    assert SOURCES.find(source) == carrier
