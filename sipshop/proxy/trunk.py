@@ -79,6 +79,9 @@ class Rewrite:
     strip: int
     add: str
 
+    def __str__(self) -> str:
+        return f"{self.prefix} (strip {self.strip}, add {self.add!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:

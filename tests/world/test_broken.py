@@ -100,7 +100,7 @@ BROKEN = [
         "a trunk with a password",
         "max_calls: 30",
         "max_calls: 30, password: x",
-        "14: trunks[0].password: is not",
+        "14: trunks[0].password: is only for `auth: digest`",
     ),
     (
         "a trunk that registers",
