@@ -102,8 +102,9 @@ TRUNK_OUTCOMES: Final[Mapping[str, str]] = {
 class TrunkChanged:
     """A carrier came up or went down, or our registration with him has changed.
 
-    `state` is "up", "half_open" or "down"; `registration` is "registered", "registering" or "failed", None where we do
-    not register; `status` is the last thing that he said, 408 where he was silent.
+    `state` is "up", "half_open" or "down", or "gone" where the trunk is in use no more. `registration` is "registered",
+    "registering" or "failed", None where we do not register; `status` is the last thing that he said, 408 where he was
+    silent.
     """
 
     tenant: str

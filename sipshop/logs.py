@@ -26,6 +26,7 @@ from sipshop.facts import (
     MessageDropped,
     RegistrationChanged,
     RequestRefused,
+    TrunkChanged,
 )
 from sipshop.settings import LogFormat, LogSettings
 from sipshop.sip.message import printable
@@ -218,6 +219,11 @@ def log_fact(fact: Fact) -> None:
                 fact.talk_ms / 1000,
                 extra=about | ({} if fact.trunk is None else {"trunk": fact.trunk}),
             )
+        case TrunkChanged():
+            registration = "" if fact.registration is None else f", {fact.registration}"
+            level = logging.INFO if fact.state == "up" and fact.registration != "failed" else logging.WARNING
+            about = {"tenant": fact.tenant, "trunk": fact.trunk}
+            log.log(level, "the carrier is %s%s", fact.state, registration, extra=about)
         case LossSeen():
             log.warning("%s loses on this call", fact.party, extra={"call": fact.call_id, "tenant": fact.tenant})
         case _ if log.isEnabledFor(logging.DEBUG):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from sipshop.facts import Fact, TrunkChanged, TrunkProbed
 from sipshop.proxy import health as healths
@@ -31,6 +31,14 @@ log: Final = logging.getLogger("sipshop.trunks")
 Key = tuple[str, str]
 """Tenant and name of a trunk."""
 
+Registered = Literal["registered", "registering", "failed"]
+"""Whether a carrier knows us, or what we do about it."""
+
+_STATES: Final[Mapping[healths.State, Literal["up", "half_open", "down"]]] = {
+    healths.State.UP: "up",
+    healths.State.HALF_OPEN: "half_open",
+    healths.State.DOWN: "down",
+}
 #: How long a stop waits for registrars to answer that we are gone.
 LEAVE_S: Final = 2.0
 
@@ -39,12 +47,12 @@ LEAVE_S: Final = 2.0
 class Condition:
     """How a trunk does: `state` since `since_s`, the registration's state where there is one, and what came last.
 
-    Times are on the clock of `now`. `state` is "up", "half_open", "down" or "disabled".
+    Times are on the clock of `now`.
     """
 
-    state: str
+    state: Literal["up", "half_open", "down"]
     since_s: float
-    registration: str | None
+    registration: Registered | None
     registered_until_s: float | None
     last_status: int | None
     registration_status: int | None
@@ -173,6 +181,7 @@ class Trunks:
         wanted = {(world.tenant, trunk.name): trunk for trunk in world.trunks if not trunk.disabled}
         for key in [key for key in self._carriers if key[0] == world.tenant and key not in wanted]:
             self._leave(self._carriers.pop(key), now)
+            self._tell(TrunkChanged(tenant=key[0], trunk=key[1], state="gone", registration=None, status=None))
         for key, trunk in wanted.items():
             carrier = self._carriers.get(key)
             if carrier is None:
@@ -386,7 +395,7 @@ class _Carrier:
     def condition(self, now: float) -> Condition:
         registration = self.registration
         return Condition(
-            state=self.health.state.name.lower(),
+            state=_STATES[self.health.state],
             since_s=self.health.since_s,
             registration=_word(registration, now),
             registered_until_s=registration.expires_at_s if registration is not None else None,
@@ -396,8 +405,7 @@ class _Carrier:
         )
 
 
-def _word(registration: Registration | None, now: float) -> str | None:
-    """What people are told of a registration: whether the carrier knows us, or what we do about it."""
+def _word(registration: Registration | None, now: float) -> Registered | None:
     if registration is None:
         return None
     if registration.is_registered(now):

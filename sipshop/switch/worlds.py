@@ -217,7 +217,7 @@ class Worlds:
         with self._turn() as now:
             heard = self._carriers.ask(trunk, now)
         if heard is not None:
-            await heard
+            await asyncio.wait([heard], timeout=trunk.probing.patience_s + 1)
         with self._turn() as now:
             return self._trunk(trunk, now)
 

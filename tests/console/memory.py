@@ -168,6 +168,9 @@ class MemoryWorlds(Worlds):
             [],
         )
         calls, store, timers = LiveCalls(directory), cast("Store", self), Timers()  # the boundary to the disk
+        agent = UserAgent(timers=timers, token=lambda: "t", pick=lambda _below: 0, advertise=("192.0.2.1", 5060))
+        carriers = Trunks(agent=agent, tell=lambda _fact: None, local=lambda: ("192.0.2.1", 5060), fetch=str)
+        carriers.begin([self.stored], 0.0)
         super().__init__(
             directory=directory,
             store=store,
@@ -180,9 +183,7 @@ class MemoryWorlds(Worlds):
             opened=lambda _session: None,
             ended=lambda _token: None,
             on_swap=lambda _world: None,
-            carriers=Trunks(
-                agent=cast("UserAgent", None), tell=lambda _fact: None, local=lambda: ("192.0.2.1", 5060), fetch=str
-            ),
+            carriers=carriers,
             most_s=14_400,
         )
         self.failure: Exception | None = None

@@ -52,6 +52,7 @@ GUARDED = [
     ("GET", "/api/v1/world"),
     ("GET", "/api/v1/operators"),
     ("GET", "/api/v1/trunks"),
+    ("POST", "/api/v1/trunks/spare/probe"),
     ("GET", "/api/v1/decks"),
     ("GET", "/api/v1/decks/sell"),
     ("GET", "/api/v1/quotes"),
