@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
-from sipshop.cli.ask import Server
+from sipshop.cli.ask import Server, segment
 from sipshop.cli.codes import EXIT_CODES
 from sipshop.cli.options import Json, group, wants_json
 from sipshop.cli.screen import add_row, clean, make_table, print_json, print_table
@@ -51,7 +50,7 @@ def probe_trunk(
     as_json: Json = False,
 ) -> None:
     """Ask a carrier by OPTIONS whether he is there; register with him where we are not."""
-    trunk = Server(context).post(f"/trunks/{quote(name, safe='')}/probe", {})
+    trunk = Server(context).post(f"/trunks/{segment(name)}/probe", {})
     if wants_json(context, as_json):
         print_json(trunk)
         return

@@ -165,7 +165,9 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
     documented = {
         (
             method.upper(),
-            path.format(booth="b1", party="olga", call_id="call-1", deck="sell", token_id=TOKEN_ID, trace_id="00"),
+            path.format(
+                booth="b1", party="olga", call_id="call-1", deck="sell", token_id=TOKEN_ID, trace_id="00", trunk="spare"
+            ),
         )
         for path, methods in paths.items()
         for method in methods
