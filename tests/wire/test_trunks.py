@@ -94,7 +94,21 @@ def kamailio(folder: Path, *, port: int, callee: int) -> Program:
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "kamailio.cfg"
     config.write_text(KAMAILIO.format(host=HOST, port=port, callee=callee))
-    command = ["kamailio", "-f", config, "-DD", "-E", "-m", "16", "-M", "4", "-Y", folder, "-P", folder / "pid"]
+    command: list[str | Path] = [
+        "kamailio",
+        "-f",
+        config,
+        "-DD",
+        "-E",
+        "-m",
+        "16",
+        "-M",
+        "4",
+        "-Y",
+        folder,
+        "-P",
+        folder / "pid",
+    ]
     return Program(command, folder / "kamailio.log")
 
 
@@ -148,14 +162,16 @@ def test_a_wrong_password_is_said_and_calls_take_the_next_trunk(tmp_path: Path) 
         },
         routes={"": ["kam", "next"]},
     )
-    with kamailio(tmp_path / "kamailio", port=port, callee=callee):
-        with Server(tmp_path / "server", world.yaml()).ready() as server:
-            until(lambda: trunk(server, "kam")["registration"] == "failed", "a refusal")
-            assert trunk(server, "kam")["registration_status"] == 401
-            server.unlock("booth1")
-            with Sipp("uas", tmp_path / "uas", listen=callee):
-                a_call(server, tmp_path / "phone")
-            assert server.cdr("booth1")["trunk"] == "next"
+    with (
+        kamailio(tmp_path / "kamailio", port=port, callee=callee),
+        Server(tmp_path / "server", world.yaml()).ready() as server,
+    ):
+        until(lambda: trunk(server, "kam")["registration"] == "failed", "a refusal")
+        assert trunk(server, "kam")["registration_status"] == 401
+        server.unlock("booth1")
+        with Sipp("uas", tmp_path / "uas", listen=callee):
+            a_call(server, tmp_path / "phone")
+        assert server.cdr("booth1")["trunk"] == "next"
 
 
 @pytest.mark.scenario(24)
