@@ -106,7 +106,7 @@ BROKEN = [
         "a trunk that registers",
         "max_calls: 30",
         "max_calls: 30, register: true",
-        "14: trunks[0].register: is not",
+        "14: trunks[0].register: needs a username",
     ),
     ("a trunk twice", "name: spare", "name: demo", "15: trunks[1].name: trunk 'demo' is already at line 14"),
     ("a route to nowhere", "[demo, spare]", "[demo, spar]", "16: routes[0].trunks: there is no trunk named 'spar'"),
