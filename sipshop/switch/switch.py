@@ -37,6 +37,7 @@ from sipshop.proxy.trunk import Caller, identity, is_withheld
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import DigestServer, Verified
 from sipshop.sip.endpoint import Endpoint
+from sipshop.sip.flow import Address
 from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, Lost, Progressed
 from sipshop.sip.message import NameAddr, Request, Uri, printable
 from sipshop.sip.timers import GIVE_UP_S
@@ -148,7 +149,12 @@ class Switch:
         self._digest = DigestServer(store.secret, random)
         self._registrations = Registrations(agent, directory, self._tell, _location(options))
         self._calls = LiveCalls(directory)
-        self.trunks = Trunks(agent=agent, tell=self._tell, local=lambda transport, host: self._endpoint_now.local_for(transport, host), fetch=fetch_secret)
+        self.trunks = Trunks(
+            agent=agent,
+            tell=self._tell,
+            local=self._local_for,
+            fetch=fetch_secret,
+        )
         self._on_world = on_world
         self.accounts = Accounts(store.accounts(), store.unpaid_sessions())
         self._settler = Settler(store, agent.timers, self._turn)
@@ -735,6 +741,9 @@ class Switch:
     def _endpoint_now(self) -> Endpoint:
         assert self._endpoint is not None, "the switch has begun"
         return self._endpoint
+
+    def _local_for(self, transport: str, host: str) -> Address:
+        return self._endpoint_now.local_for(transport, host)
 
     def _turn(self) -> AbstractContextManager[float]:
         return self._endpoint_now.turn()

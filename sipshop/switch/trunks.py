@@ -62,8 +62,8 @@ class Condition:
 class Trunks:
     """The carriers of all tenants.
 
-    `local(transport, host)` is the address from which we send there; `fetch(reference)` gives the secret that `env:NAME` or `file:PATH` leads
-    to, and raises `ValueError` where there is none.
+    `local(transport, host)` is the address from which we send there. `fetch(reference)` gives the secret that
+    `env:NAME` or `file:PATH` leads to, and raises `ValueError` where there is none.
     """
 
     def __init__(

@@ -169,7 +169,9 @@ class MemoryWorlds(Worlds):
         )
         calls, store, timers = LiveCalls(directory), cast("Store", self), Timers()  # the boundary to the disk
         agent = UserAgent(timers=timers, token=lambda: "t", pick=lambda _below: 0, advertise=("192.0.2.1", 5060))
-        carriers = Trunks(agent=agent, tell=lambda _fact: None, local=lambda: ("192.0.2.1", 5060), fetch=str)
+        carriers = Trunks(
+            agent=agent, tell=lambda _fact: None, local=lambda _transport, _host: ("192.0.2.1", 5060), fetch=str
+        )
         carriers.begin([self.stored], 0.0)
         super().__init__(
             directory=directory,
