@@ -31,7 +31,7 @@ from sipshop.console.tokens import hash_token, new_token
 from sipshop.demo.process import NoAddress, running_carrier
 from sipshop.facts import MessageDropped
 from sipshop.greeting import banner
-from sipshop.load import load_settings, load_world, read_file
+from sipshop.load import fetch_secret, load_settings, load_world, read_file
 from sipshop.logs import begin_log, forget_log, log_fact
 from sipshop.metrics import Metrics
 from sipshop.settings import (
@@ -271,6 +271,7 @@ class _House:
             on_fact=[self._metrics.count, log_fact, events.publish],
             on_lag=self._metrics.lagged,
             on_world=self._expect,
+            fetch_secret=fetch_secret,
         )
         return switch, agent
 

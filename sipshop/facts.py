@@ -93,9 +93,34 @@ TRUNK_OUTCOMES: Final[Mapping[str, str]] = {
     "unanswered": "nobody answered in time, or the caller gave up",
     "failed": "the carrier could not take the call: 5xx, 408, 3xx, a challenge",
     "silent": "the carrier said nothing",
-    "full": "a cap of ours on the trunk was reached, and nothing was sent",
+    "full": "nothing was sent: a cap of ours on the trunk was reached, or none of the phone's codecs is offered there",
 }
 """How an attempt on a trunk can come out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkChanged:
+    """A carrier came up or went down, or our registration with him has changed.
+
+    `state` is "up", "half_open" or "down", or "gone" where the trunk is in use no more. `registration` is "registered",
+    "registering" or "failed", None where we do not register; `status` is the last thing that he said, 408 where he was
+    silent.
+    """
+
+    tenant: str
+    trunk: str
+    state: str
+    registration: str | None
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkProbed:
+    """A carrier has answered an OPTIONS of ours, after `rtt_s`."""
+
+    tenant: str
+    trunk: str
+    rtt_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +182,8 @@ Fact = (
     | CallAnswered
     | CallEnded
     | TrunkTried
+    | TrunkChanged
+    | TrunkProbed
     | RequestRefused
     | MessageDropped
     | SourceBanned

@@ -27,6 +27,7 @@ from sipshop.facts import (
     RegistrationChanged,
     RequestRefused,
     SourceBanned,
+    TrunkChanged,
 )
 from sipshop.settings import LogFormat, LogSettings
 from sipshop.sip.message import printable
@@ -222,6 +223,11 @@ def log_fact(fact: Fact) -> None:
         case SourceBanned():
             what = "all of it" if fact.account is None else f"account {printable(fact.account)!r}"
             log.warning("too many wrong passwords from %s: %s is not heard for %d s", fact.source, what, fact.seconds)
+        case TrunkChanged():
+            registration = "" if fact.registration is None else f", {fact.registration}"
+            level = logging.INFO if fact.state == "up" and fact.registration != "failed" else logging.WARNING
+            about = {"tenant": fact.tenant, "trunk": fact.trunk}
+            log.log(level, "the carrier is %s%s", fact.state, registration, extra=about)
         case LossSeen():
             log.warning("%s loses on this call", fact.party, extra={"call": fact.call_id, "tenant": fact.tenant})
         case _ if log.isEnabledFor(logging.DEBUG):

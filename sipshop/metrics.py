@@ -37,13 +37,13 @@ from sipshop.facts import (
     MessageDropped,
     RegistrationChanged,
     RequestRefused,
+    TrunkChanged,
+    TrunkProbed,
     TrunkTried,
 )
 from sipshop.store import Disk
 from sipshop.switch import PartyMoney
 
-#: A trunk is taken for down after so many attempts in a row that failed or met silence.
-DOWN_AFTER: Final = 3
 NO_CARRIER: Final = "none"  # the carrier of a call that was refused before any trunk was tried
 
 _MICROS: Final = 1e6  # Prometheus has nothing but floats; no sum is made of these
@@ -129,12 +129,27 @@ class Metrics:
         self._trunk_up = _Children(
             Gauge(
                 "sipshop_trunk_up",
-                f"1, or 0 since {DOWN_AFTER} attempts in a row failed or met silence, until the carrier answers one.",
+                "1, or 0 since calls or probes in a row were missed or the carrier asked for time, until he answers.",
                 ("tenant", "trunk"),
                 registry=registry,
             )
         )
-        self._failures: dict[tuple[str, ...], int] = {}  # in a row, of each trunk
+        self._trunk_registered = _Children(
+            Gauge(
+                "sipshop_trunk_registered",
+                "1 while a carrier that we register with knows us, else 0.",
+                ("tenant", "trunk"),
+                registry=registry,
+            )
+        )
+        self._trunk_rtt = _Children(
+            Gauge(
+                "sipshop_trunk_rtt_seconds",
+                "How long the last OPTIONS that a carrier answered was away.",
+                ("tenant", "trunk"),
+                registry=registry,
+            )
+        )
         self._losses = _Children(
             Counter(
                 "sipshop_losses",
@@ -215,8 +230,7 @@ class Metrics:
         for loser in (*parties, *names):
             self._losses[tenant, loser]
         for trunk in names:
-            if (tenant, trunk) not in self._failures:
-                self._failures[tenant, trunk] = 0
+            if (tenant, trunk) not in self._trunk_up:
                 self._trunk_up[tenant, trunk].set(1)
             for outcome in TRUNK_OUTCOMES:
                 self._tried[tenant, trunk, outcome]
@@ -262,8 +276,8 @@ class Metrics:
                 if shop is not None:
                     self._calls_active[shop].dec()
                 self._calls[fact.tenant, fact.result, fact.trunk or NO_CARRIER].inc()
-            case TrunkTried():
-                self._note_attempt(fact)
+            case TrunkTried() | TrunkChanged() | TrunkProbed():
+                self._note_trunk(fact)
             case RegistrationChanged():
                 self._count_bindings(fact)
             case RequestRefused():
@@ -297,17 +311,19 @@ class Metrics:
         """Every series as it is now, in the format that `content_type` names."""
         return generate_latest(self.registry)
 
-    def _note_attempt(self, fact: TrunkTried) -> None:
-        """Count an attempt; one that the caller cut short, or that was never sent, says nothing of the trunk."""
+    def _note_trunk(self, fact: TrunkTried | TrunkChanged | TrunkProbed) -> None:
         trunk = (fact.tenant, fact.trunk)
-        self._tried[*trunk, fact.outcome].inc()
-        if fact.outcome in {"failed", "silent"}:
-            self._failures[trunk] = self._failures.get(trunk, 0) + 1
-        elif fact.outcome in {"answered", "refused"}:
-            self._failures[trunk] = 0
-        else:
-            return
-        self._trunk_up[trunk].set(self._failures[trunk] < DOWN_AFTER)
+        match fact:
+            case TrunkTried(outcome=outcome):
+                self._tried[*trunk, outcome].inc()
+            case TrunkProbed(rtt_s=rtt_s):
+                self._trunk_rtt[trunk].set(rtt_s)
+            case TrunkChanged(state=state, registration=registration):
+                self._trunk_up[trunk].set(state in {"up", "gone"})
+                if registration is None:
+                    self._trunk_registered.drop(trunk)
+                else:
+                    self._trunk_registered[trunk].set(registration == "registered")
 
     def _count_bindings(self, fact: RegistrationChanged) -> None:
         booth = (fact.tenant, fact.shop, fact.booth)
@@ -327,6 +343,11 @@ class _Children(dict[tuple[str, ...], _Wrapper], Generic[_Wrapper]):
     def __missing__(self, labels: tuple[str, ...]) -> _Wrapper:
         child = self[labels] = self._family.labels(*labels)
         return child
+
+    def drop(self, labels: tuple[str, ...]) -> None:
+        """Have no such series any more."""
+        if self.pop(labels, None) is not None:
+            self._family.remove(*labels)
 
 
 class _Gauges(Collector):

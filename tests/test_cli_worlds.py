@@ -147,7 +147,7 @@ def test_a_quote_that_cannot_be_made(desk: MemoryDesk, words: tuple[str, ...], c
         (("deck", "show", "sell", "--prefix", "3290"), ("Belgium Premium", "1 of 2 rates")),
         (
             ("trunk", "list"),
-            ("udp 192.0.2.1:5060", "udp [2001:db8::1]:5060", "disabled", "takes emergency"),
+            ("udp 192.0.2.1:5060", "udp [2001:db8::1]:5060", "disabled", "up", "yes"),
         ),
         (("operator", "list"), ("ana", "operator", "center", "otto", "olga")),
     ],

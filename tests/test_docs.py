@@ -11,7 +11,7 @@ import yaml
 from prometheus_client.core import Metric
 
 from sipshop.demo.numbers import NUMBERS
-from sipshop.facts import TRUNK_OUTCOMES, LossSeen
+from sipshop.facts import TRUNK_OUTCOMES, LossSeen, TrunkChanged, TrunkProbed
 from sipshop.load import fetch_secret
 from sipshop.metrics import Metrics
 from sipshop.proxy.admission import Cause
@@ -139,6 +139,8 @@ def signature(family: Metric) -> tuple[str, str]:
 
 def test_every_metric_is_explained_and_no_other() -> None:
     metrics = Metrics(version="1", refusals=refusal_series(), drop_reasons=DROP_REASONS, laws=LAWS)
+    metrics.count(TrunkChanged(tenant="t", trunk="demo", state="up", registration="registered", status=200))
+    metrics.count(TrunkProbed(tenant="t", trunk="demo", rtt_s=0.01))
     metrics.count(LossSeen(tenant="t", party="ann", call_id="c"))
     metrics.expect("t", shops=["corner"], trunks=["demo"])
     money = PartyMoney(

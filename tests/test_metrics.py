@@ -16,6 +16,8 @@ from sipshop.facts import (
     MessageDropped,
     RegistrationChanged,
     RequestRefused,
+    TrunkChanged,
+    TrunkProbed,
     TrunkTried,
 )
 from sipshop.metrics import NO_CARRIER, Metrics
@@ -195,30 +197,58 @@ def tried(*outcomes: str, trunk: str = "first") -> list[Fact]:
     return [TrunkTried(tenant="acme", trunk=trunk, outcome=outcome) for outcome in outcomes]
 
 
-@pytest.mark.parametrize(
-    ("outcomes", "up"),
-    [
-        pytest.param([], 1, id="nothing is known against it"),
-        pytest.param(["failed", "silent"], 1, id="two failures may be chance"),
-        pytest.param(["failed", "silent", "failed"], 0, id="three in a row are none"),
-        pytest.param(["failed", "failed", "answered", "failed"], 1, id="an answer between them"),
-        pytest.param(["silent"] * 9 + ["refused"], 1, id="a busy callee is a carrier that works"),
-        pytest.param(["silent"] * 3 + ["unanswered", "full"], 0, id="what says nothing of the carrier changes nothing"),
-    ],
-)
-def test_a_trunk_is_down_after_three_failures_in_a_row(outcomes: list[str], up: int) -> None:
+def test_every_attempt_on_a_trunk_is_counted_by_how_it_came_out() -> None:
     metrics = Metrics(version="1")
-    metrics.expect("acme", trunks=["first", "second"])
-    metrics.expect("umbrella", trunks=["first"])
+    outcomes = ["failed", "silent", "silent", "answered"]
     for fact in [*tried(*outcomes), *tried("answered", trunk="second")]:
         metrics.count(fact)
+    metrics.expect("acme", trunks=["first"])
+    for outcome in TRUNK_OUTCOMES:
+        found = value(metrics, "sipshop_trunk_attempts_total", tenant="acme", trunk="first", outcome=outcome)
+        assert found == outcomes.count(outcome)
+
+
+def changed(state: str, registration: str | None = None) -> TrunkChanged:
+    return TrunkChanged(tenant="acme", trunk="first", state=state, registration=registration, status=200)
+
+
+@pytest.mark.parametrize(
+    ("states", "up"),
+    [
+        pytest.param([], 1, id="nothing is known against it"),
+        pytest.param(["down"], 0, id="down"),
+        pytest.param(["down", "half_open"], 0, id="on trial it is not up yet"),
+        pytest.param(["down", "half_open", "up"], 1, id="back"),
+        pytest.param(["down", "gone"], 1, id="who is in use no more calls nobody out of bed"),
+    ],
+)
+def test_a_trunk_is_up_as_its_health_says(states: list[str], up: int) -> None:
+    metrics = Metrics(version="1")
+    metrics.expect("acme", trunks=["first"])
+    metrics.expect("umbrella", trunks=["first"])
+    for state in states:
+        metrics.count(changed(state))
     metrics.expect("acme", trunks=["first", "third"])  # a world that has grown
     assert value(metrics, "sipshop_trunk_up", tenant="acme", trunk="first") == up
     assert value(metrics, "sipshop_trunk_up", tenant="acme", trunk="third") == 1
     assert value(metrics, "sipshop_trunk_up", tenant="umbrella", trunk="first") == 1
-    for outcome in TRUNK_OUTCOMES:
-        found = value(metrics, "sipshop_trunk_attempts_total", tenant="acme", trunk="first", outcome=outcome)
-        assert found == outcomes.count(outcome)
+
+
+def test_who_registers_has_a_series_while_he_does() -> None:
+    metrics = Metrics(version="1")
+    told = []
+    for fact in (changed("up", "registering"), changed("up", "registered"), changed("up", "failed")):
+        metrics.count(fact)
+        told.append(value(metrics, "sipshop_trunk_registered", tenant="acme", trunk="first"))
+    assert told == [0, 1, 0]
+    metrics.count(changed("gone"))
+    assert b"sipshop_trunk_registered{" not in metrics.render()
+
+
+def test_the_last_probe_is_told_in_seconds() -> None:
+    metrics = Metrics(version="1")
+    metrics.count(TrunkProbed(tenant="acme", trunk="first", rtt_s=0.025))
+    assert value(metrics, "sipshop_trunk_rtt_seconds", tenant="acme", trunk="first") == 0.025
 
 
 # Money and the disk

@@ -13,7 +13,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
 
-from sipshop.proxy import call
+from sipshop.proxy import call, health, registration
 from sipshop.sip import leg, offer, pulse, reliable, transaction
 
 STATES: Final = Path(__file__).parent.parent / "docs" / "states.md"
@@ -90,6 +90,20 @@ MACHINES: Final = (
         name="sip/pulse.PULSE",
         table=pulse.PULSE,
         begins=pulse.State.RESTING,
+    ),
+    Machine(
+        title="Our registration with a carrier",
+        says="RFC 3261 section 10.2; FAILED is told while there is another registrar, FAILED_ALL when there is none.",
+        name="proxy/registration.REGISTRATION",
+        table=registration.REGISTRATION,
+        begins=registration.State.IDLE,
+    ),
+    Machine(
+        title="A carrier's health",
+        says="A circuit breaker: in HALF_OPEN one call, or one OPTIONS, may try the carrier, and decides.",
+        name="proxy/health.HEALTH",
+        table=health.HEALTH,
+        begins=health.State.UP,
     ),
     Machine(
         title="INVITE client transaction",

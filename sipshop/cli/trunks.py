@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
-from sipshop.cli.ask import Server
+from sipshop.cli.ask import Server, segment
 from sipshop.cli.codes import EXIT_CODES
 from sipshop.cli.options import Json, group, wants_json
-from sipshop.cli.screen import add_row, make_table, print_json, print_table
+from sipshop.cli.screen import add_row, clean, make_table, print_json, print_table
 
 trunks = group("trunk", "Trunks: the ways to carriers.")
 
@@ -19,19 +21,46 @@ def list_trunks(context: typer.Context, as_json: Json = False) -> None:
     if wants_json(context, as_json):
         print_json(answer)
         return
-    table = make_table("Trunk", "Carrier", "Deck", "Address", "State", right=("Most calls", "Calls/s", "Calls"))
+    columns = ("Trunk", "Carrier", "Address", "State", "Since (UTC)", "Registered", "Emergency")
+    table = make_table(*columns, right=("Status", "RTT ms", "Most calls", "Calls/s", "Calls"))
     for trunk in answer["trunks"]:
         host = f"[{trunk['host']}]" if ":" in trunk["host"] else trunk["host"]
-        state = "disabled" if trunk["disabled"] else "takes emergency calls" if trunk["emergency"] else "active"
         add_row(
             table,
             trunk["trunk"],
             trunk["carrier"],
-            trunk["deck"],
             f"{trunk['transport']} {host}:{trunk['port']}",
-            state,
+            trunk["state"].replace("_", "-"),
+            trunk["since"],
+            _registration(trunk),
+            "yes" if trunk["emergency"] else "",
+            trunk["last_status"],
+            trunk["rtt_ms"],
             trunk["max_calls"],
             trunk["cps"],
             trunk["live_calls"],
         )
-    print_table(table, spare=("Deck", "Calls/s", "Most calls"))
+    print_table(table, spare=("Calls/s", "Most calls", "RTT ms", "Since (UTC)"))
+
+
+@trunks.command("probe", epilog=EXIT_CODES)
+def probe_trunk(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The trunk's name.", metavar="TRUNK")],
+    as_json: Json = False,
+) -> None:
+    """Ask a carrier by OPTIONS whether he is there; register with him where we are not."""
+    trunk = Server(context).post(f"/trunks/{segment(name)}/probe", {})
+    if wants_json(context, as_json):
+        print_json(trunk)
+        return
+    status, rtt_ms = trunk["last_status"], trunk["rtt_ms"]
+    said = "said nothing" if status == 408 else f"answered {status} after {rtt_ms} ms"
+    typer.echo(clean(f"{trunk['trunk']} {said}: {trunk['state'].replace('_', '-')} {_registration(trunk)}".rstrip()))
+
+
+def _registration(trunk: dict[str, Any]) -> str:
+    """What a carrier's registrar made of us; nothing where we do not register."""
+    if trunk["registration"] != "failed":
+        return trunk["registration"] or ""
+    return f"failed: {trunk['registration_status']}"

@@ -48,6 +48,7 @@ from sipshop.switch import (
     UnknownDeck,
     UnknownShop,
     UnknownTrace,
+    UnknownTrunk,
 )
 from sipshop.world import WorldErrors
 
@@ -133,6 +134,7 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     UnknownShop: (404, "unknown_shop", "There is no such shop"),
     UnknownToken: (404, "unknown_token", "There is no such token"),
     UnknownTrace: (404, "unknown_trace", "There is no such trace"),
+    UnknownTrunk: (404, "unknown_trunk", "There is no such trunk"),
     UnknownPlace: (422, "bad_cursor", "The list does not go on there"),
     Conflict: (409, "conflict", "It is another provider's already"),
     WorldChanged: (409, "world_changed", "The world was changed meanwhile"),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, Self
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from sipshop.billing.cdr import utc_text
 from sipshop.billing.deck import Rate
 from sipshop.billing.errors import BadAmount
 from sipshop.billing.money import format_micros, format_nanos, parse_amount
@@ -51,6 +52,10 @@ class WorldDesk(Protocol):
 
     def trunks(self, tenant: str) -> list[TrunkStatus]:
         """Every trunk of the tenant."""
+        ...
+
+    async def probe(self, tenant: str, name: str) -> TrunkStatus:
+        """Ask a carrier whether he is there."""
         ...
 
     def quotes(
@@ -213,11 +218,25 @@ class TrunkView(BaseModel):
     max_calls: int | None = Field(description="null: no cap")
     cps: int | None = Field(description="how many calls are begun in a second; null: no cap")
     live_calls: int
+    state: Literal["up", "half_open", "down", "disabled"] = Field(
+        description="half_open: it was down, and one call or OPTIONS may try it"
+    )
+    since: str | None = Field(description="since when it is in this state, UTC; null: it is disabled")
+    last_status: int | None = Field(
+        description="the last thing that the carrier answered, 408: nothing; null: not asked"
+    )
+    rtt_ms: float | None = Field(description="how long the last OPTIONS that was answered was away")
+    registration: Literal["registered", "registering", "failed"] | None = Field(
+        description="null: it does not register"
+    )
+    registered_until: str | None
+    registration_status: int | None = Field(description="what the registrar answered last, 408: nothing")
 
     @classmethod
     def of(cls, status: TrunkStatus) -> Self:
         """The view of a trunk."""
-        trunk = status.trunk
+        trunk, condition = status.trunk, status.condition
+        rtt_s = condition.rtt_s if condition is not None else None
         return cls(
             trunk=trunk.name,
             carrier=trunk.carrier,
@@ -230,6 +249,13 @@ class TrunkView(BaseModel):
             max_calls=trunk.max_calls,
             cps=trunk.cps,
             live_calls=status.live_calls,
+            state=condition.state if condition is not None else "disabled",
+            since=utc_text(status.since_ms) if status.since_ms is not None else None,
+            last_status=condition.last_status if condition is not None else None,
+            rtt_ms=round(rtt_s * 1000, 1) if rtt_s is not None else None,
+            registration=condition.registration if condition is not None else None,
+            registered_until=utc_text(status.registered_until_ms) if status.registered_until_ms is not None else None,
+            registration_status=condition.registration_status if condition is not None else None,
         )
 
 
@@ -342,6 +368,16 @@ def add_worlds(router: APIRouter, desk: WorldDesk) -> None:
         """List the ways to carriers."""
         sender.only_provider()
         return TrunkList(trunks=[TrunkView.of(status) for status in desk.trunks(sender.tenant)])
+
+    @router.post(
+        "/trunks/{trunk}/probe",
+        tags=["world"],
+        responses=_PROVIDER_ONLY | problems(_404="unknown_trunk", _422="invalid_request"),
+    )
+    async def probe_trunk(sender: Sender, trunk: str) -> TrunkView:
+        """Ask a carrier by OPTIONS whether he is there, and wait for what he says."""
+        sender.only_provider()
+        return TrunkView.of(await desk.probe(sender.tenant, trunk))
 
     _add_prices(router, desk)
 

@@ -1,13 +1,15 @@
 """An answer to an offer (RFC 3264): one audio stream of G.711, every other medium declined.
 
-The switch passes session descriptions through unread. This is for an end that sends sound itself, as the demo carrier
-does, and small: it knows the lines that it needs and leaves the rest alone.
+The switch passes session descriptions through unread, but for carriers to whom not every codec is to be offered
+(`only`). The rest is for an end that sends sound itself, as the demo carrier does, and small: it knows the lines that
+it needs and leaves the rest alone.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +17,21 @@ from sipshop.sip.flow import Address
 
 #: Static payload types of RFC 3551 that we send and take, best first.
 CODECS: Final = {"8": "PCMA", "0": "PCMU"}
+#: The static payload types of RFC 3551 that telephones use, with their RTP clock: they need no rtpmap.
+_STATIC: Final = {
+    "0": ("PCMU", "8000"),
+    "3": ("GSM", "8000"),
+    "4": ("G723", "8000"),
+    "8": ("PCMA", "8000"),
+    "9": ("G722", "8000"),
+    "13": ("CN", "8000"),
+    "15": ("G728", "8000"),
+    "18": ("G729", "8000"),
+}
+#: What goes along with a codec of its clock, and is no codec itself.
+_ALONG: Final = frozenset({"TELEPHONE-EVENT", "CN"})
+_RTPMAP: Final = re.compile(rb"a=rtpmap:[ \t]*([0-9]{1,3})[ \t]+([A-Za-z0-9._-]+)/([0-9]{1,6})")
+_OF_FORMAT: Final = re.compile(rb"a=(?:rtpmap|fmtp|rtcp-fb):[ \t]*([0-9]{1,3})[ \t]")
 #: What we answer to a direction (RFC 3264 section 6.1).
 ANSWERS: Final = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 
@@ -95,6 +112,52 @@ def answer(offer: bytes, local: Address, version: int) -> bytes:
 def offer(local: Address, version: int) -> bytes:
     """Our own offer, for an INVITE that has none."""
     return _describe(local, version, _audio(local[1], "RTP/AVP", CODECS, ["101"], "sendrecv"))
+
+
+def only(description: bytes, codecs: Sequence[str]) -> bytes:
+    """An offer of sound by these codecs alone, in this order; names as in rtpmap, in any case.
+
+    Payload types keep their numbers and their parameters, so that what is answered to this offer answers the one that
+    it was made of. telephone-event and comfort noise stay where a codec of their clock does. A stream of which nothing
+    is left is declined by port 0, as its place must be kept (RFC 3264 section 8); all other lines stay byte for byte.
+
+    Raises:
+        NoCommonMedia: there was sound, and none of it is left.
+    """
+    sections = re.split(rb"(?m)^(?=m=)", description)
+    wanted = {codec.upper(): place for place, codec in enumerate(codecs)}
+    done = [_only(section, wanted) if section.startswith(b"m=audio ") else section for section in sections]
+    heard = [section for section in done if section.startswith(b"m=audio ")]
+    if heard and all(section.split()[1].partition(b"/")[0] == b"0" for section in heard):
+        raise NoCommonMedia(f"no audio with any of {', '.join(codecs)}")
+    return b"".join(done)
+
+
+def _only(section: bytes, wanted: dict[str, int]) -> bytes:
+    """One audio stream of an offer, by the wanted codecs in the order of their places."""
+    lines = section.splitlines(keepends=True)
+    head = lines[0].rstrip(b"\r\n")
+    ending = lines[0][len(head) :]
+    words = head.decode("ascii", "replace").split()
+    if len(words) < 4:
+        return section
+    named = {**_STATIC, **_mapped(section)}
+    formats = [(payload_type, *named.get(payload_type, ("", ""))) for payload_type in words[3:]]
+    kept = sorted((each for each in formats if each[1] in wanted), key=lambda each: wanted[each[1]])
+    if not kept:
+        return b" ".join([b"m=audio 0", *head.split()[2:]]) + ending + b"".join(lines[1:])
+    clocks = {clock for _, _, clock in kept}
+    kept += [each for each in formats if each[1] in _ALONG and each[2] in clocks and each not in kept]
+    stays = {payload_type.encode() for payload_type, _, _ in kept}
+    gone = {payload_type.encode() for payload_type in words[3:]} - stays
+    rest = [line for line in lines[1:] if (found := _OF_FORMAT.match(line)) is None or found[1] not in gone]
+    return b" ".join([*head.split()[:3], *(each[0].encode() for each in kept)]) + ending + b"".join(rest)
+
+
+def _mapped(section: bytes) -> dict[str, tuple[str, str]]:
+    """The names and clocks that a stream gives to its payload types."""
+    found = (_RTPMAP.match(line) for line in section.splitlines())
+    return {match[1].decode(): (match[2].decode().upper(), match[3].decode()) for match in found if match is not None}
 
 
 def _describe(local: Address, version: int, media: Iterable[str]) -> bytes:

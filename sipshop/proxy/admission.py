@@ -23,7 +23,10 @@ class Auth(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    """A CallShop: whose it is, what it sells by (`deck`), its digest realm and how its customers dial."""
+    """A CallShop: whose it is, what it sells by (`deck`), its digest realm and how its customers dial.
+
+    `caller_id` is its telephone number in E.164 digits, empty where it has none.
+    """
 
     tenant: str
     name: str
@@ -33,6 +36,7 @@ class Shop:
     realm: str
     digest: tuple[Algorithm, ...]
     numbers: NumberRules
+    caller_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,7 @@ class Booth:
 
     `ip` is the one source address of a booth that authenticates by it; `ha1` the hashed passwords of the others
     (RFC 7616 section 3.4.2), one an algorithm. A `disabled` booth is kept for its history, and nobody is let in as it.
+    `caller_id` is its telephone number in E.164 digits, empty where it has none of its own.
     """
 
     tenant: str
@@ -51,6 +56,7 @@ class Booth:
     ip: str | None
     ha1: Mapping[Algorithm, str]
     disabled: bool = False
+    caller_id: str = ""
 
 
 class Cause(StrEnum):
@@ -72,6 +78,7 @@ class Cause(StrEnum):
     LOSS = "loss"
     NO_ROUTE = "no_route"
     TRUNKS_FAILED = "trunks_failed"
+    NO_INBOUND = "no_inbound"
     NOT_DURABLE = "not_durable"
 
 

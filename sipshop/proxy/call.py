@@ -9,12 +9,13 @@ way out of a call passes `Settle` exactly once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from typing import Final
 
 from sipshop.proxy.admission import Cause
 from sipshop.proxy.routing import Trunk
+from sipshop.proxy.trunk import AS_USUAL, FailOver, Verdict, verdict
 from sipshop.sip import leg
 from sipshop.sip.leg import Ask, Content
 from sipshop.sip.words import Word
@@ -189,7 +190,10 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """The trunk that was to be dialled takes no more calls; nothing was sent."""
+    """The trunk that was to be dialled cannot take this call; nothing was sent."""
+
+    q850: int = NO_CIRCUIT_Q850
+    detail: str = "no carrier has a free line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +412,18 @@ class Call:
         """The trunk that was tried last, which is the one that answered."""
         return self.attempts[-1].trunk if self.attempts else None
 
+    @property
+    def most_ms(self) -> int | None:
+        """How long the talk may last: what is granted, and no longer than the trunk carries it; None is without end.
+
+        A call for help is cut by nobody.
+        """
+        trunk = self.trunk
+        if self.emergency or trunk is None or trunk.max_call_s is None:
+            return self.granted_ms
+        most_ms = trunk.max_call_s * 1000
+        return most_ms if self.granted_ms is None else min(self.granted_ms, most_ms)
+
     def begin(self, now: float) -> list[Command]:
         """The first thing to do; an emergency call asks nobody whether it may."""
         return self.hear(Granted(None), now) if self.emergency else [Authorise()]
@@ -445,8 +461,8 @@ class Call:
                 attempt.status = 200
                 if attempt.pdd_ms is None:
                     attempt.pdd_ms = round((now - attempt.dialled_at_s) * 1000)
-            case Blocked() if not self.ended:
-                attempt.q850 = NO_CIRCUIT_Q850
+            case Blocked(q850=q850) if not self.ended:
+                attempt.q850 = q850
             case leg.Failed() if not self.ended:
                 attempt.status = happened.status
                 attempt.q850 = q850_of(happened.reason, happened.status)
@@ -459,7 +475,8 @@ class Call:
             case leg.Answered():
                 return On.ANSWERED_EMERGENCY if self.emergency else On.ANSWERED
             case leg.Failed(status=status):
-                over = self._another_trunk and (self.emergency or fails_over(status))
+                agreed = self.trunk.fail_over if self.trunk is not None else AS_USUAL
+                over = self._another_trunk and (self.emergency or fails_over(status, agreed))
                 return On.FAILED_OVER if over else On.FAILED
             case leg.HungUp() | leg.Lost():
                 return On.CALLER_GONE if side is Side.CALLER else On.CALLEE_GONE
@@ -477,13 +494,25 @@ class Call:
         before, (self.state, actions) = self.state, step
         if self.ended:
             self._alarm = None
-            fate = _fate(before, happened, event)
+            fate = self._fate(before, happened, event)
             until_s = event.alive_at_s if isinstance(event, leg.Lost) and event.alive_at_s is not None else now
             return [self._end(action, fate, until_s) for action in actions]
         if happened in {On.TRYING, On.PROGRESSED}:
             last = self.attempts[-1]
             self._alarm = (last.dialled_at_s + last.trunk.answer_timeout_s, On.RANG_OUT)
         return [command for action in actions for command in self._do(action, event, side, now)]
+
+    def _fate(self, before: State, happened: Input, event: Heard | None) -> Fate:
+        """How the call comes out: what a carrier said of the callee tells more than that the ones after him failed."""
+        fate = _fate(before, happened, event)
+        said = [attempt for attempt in self.attempts[:-1] if attempt.status is not None]
+        words = [attempt for attempt in said if not fails_over(attempt.status or 0)]
+        if not words or (fate.cause is not Cause.TRUNKS_FAILED and happened is not On.RANG_OUT):
+            return fate
+        word = next((attempt for attempt in words if attempt.status in {486, 600}), words[0])
+        assert word.status is not None, "it was said"
+        told = _fate_of_failure(leg.Failed(word.status, None, None, responded=True))
+        return replace(told, q850=word.q850)
 
     def _end(self, action: Action, fate: Fate, until_s: float) -> Command:
         """One of the last commands; talk lasted `until_s`, which for a peer that vanished is its last sign of life."""
@@ -519,7 +548,7 @@ class Call:
             case Action.EXTEND, Extended(talk_ms=talk_ms):
                 assert self.answered_at_s is not None, "it talks"
                 self.granted_ms = talk_ms
-                self._alarm = (self.answered_at_s + talk_ms / 1000, On.CUT_OFF)
+                self._alarm = self._cut_off(self.answered_at_s)
                 return []
             case Action.ACKNOWLEDGE, leg.Acknowledged(content=content):
                 return [Acknowledge(content)] if self._late_offer else []  # else the callee has his ACK already
@@ -556,7 +585,7 @@ class Call:
         if isinstance(event, leg.Answered):
             self._take(event)
         self.answered_at_s = now
-        self._alarm = (now + self.granted_ms / 1000, On.CUT_OFF) if self.granted_ms is not None else None
+        self._alarm = self._cut_off(now)
         return [Answer(self._early)] if self._late_offer else [Answer(self._early), Acknowledge(None)]
 
     def _take(self, answered: leg.Answered) -> None:
@@ -567,7 +596,12 @@ class Call:
         if self.answered_at_s is None:
             return 0
         talk_ms = max(0, int((until_s - self.answered_at_s) * 1000))
-        return talk_ms if self.granted_ms is None else min(talk_ms, self.granted_ms)
+        most_ms = self.most_ms
+        return talk_ms if most_ms is None else min(talk_ms, most_ms)
+
+    def _cut_off(self, answered_at_s: float) -> tuple[float, Input] | None:
+        most_ms = self.most_ms
+        return (answered_at_s + most_ms / 1000, On.CUT_OFF) if most_ms is not None else None
 
 
 _PLAIN: Final[Mapping[type, Input]] = {
@@ -585,12 +619,9 @@ _PLAIN: Final[Mapping[type, Input]] = {
 }
 
 
-def fails_over(status: int) -> bool:
-    """Whether a final response says that this trunk failed, not that the callee cannot be had.
-
-    401 and 407 are the carrier's quarrel with us, 3xx sends us where no contract is.
-    """
-    return status in {401, 407, 408} or 500 <= status < 600 or 300 <= status < 400
+def fails_over(status: int, agreed: FailOver = AS_USUAL) -> bool:
+    """Whether a final response says that this trunk failed, not that the callee cannot be had."""
+    return verdict(status, agreed) is Verdict.NEXT
 
 
 #: Q.850 causes of SIP statuses (RFC 3398 section 8.2.6.1), for responses that carry no Reason of their own.
@@ -651,9 +682,8 @@ def _fate(state: State, happened: Input, event: Heard | None) -> Fate:
             return Fate(outcome=Outcome.NO_ANSWER, q850=19, hung_up_by="switch", detail="nobody answered")
         case Input.FAILED, leg.Failed() as failed:
             return _fate_of_failure(failed)
-        case Input.BLOCKED, _:
-            detail = "no carrier has a free line"
-            return Fate(outcome=Outcome.FAILED, cause=Cause.TRUNKS_FAILED, q850=NO_CIRCUIT_Q850, detail=detail)
+        case Input.BLOCKED, Blocked(q850=q850, detail=detail):
+            return Fate(outcome=Outcome.FAILED, cause=Cause.TRUNKS_FAILED, q850=q850, detail=detail)
         case _:
             return Fate(outcome=Outcome.FAILED, cause=Cause.TRUNKS_FAILED, q850=102, detail="no carrier responded")
 

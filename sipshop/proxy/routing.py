@@ -10,6 +10,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from sipshop.proxy.health import Standing
+from sipshop.proxy.trunk import (
+    AS_USUAL,
+    BY_ADDRESS,
+    NOT_PROBED,
+    NOT_REGISTERED,
+    SHOPS_NUMBER,
+    WITH_PLUS,
+    CallerId,
+    FailOver,
+    Login,
+    NumberFormat,
+    Probing,
+    Registering,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trunk:
@@ -17,8 +33,12 @@ class Trunk:
 
     `host` is an IP literal; `transport` is "udp" or "tcp". `answer_timeout_s` is how long it may ring,
     `first_response_timeout_s` how long it may be silent before the next trunk is tried. `carrier` sells to the provider
-    by `deck`. `max_calls` bounds its calls at once, `cps` those that are begun in a second; None is no bound. One that
-    is `disabled` takes no calls, and a route that names it goes on without it.
+    by `deck`. `max_calls` bounds its calls at once, `cps` those that are begun in a second, `max_call_s` how long each
+    may talk; None is no bound. One that is `disabled` takes no calls, and a route that names it goes on without it.
+
+    `domain` stands behind the @ of what is sent to him, empty for his host. `sources` are networks that he calls from
+    besides his host. Of `codecs` (names as in SDP, the best first) others are not offered to him; none is all. Numbers
+    are written to him by `numbers`, and read from him by `numbers_in`.
     """
 
     tenant: str
@@ -34,6 +54,24 @@ class Trunk:
     max_calls: int | None = None
     cps: int | None = None
     disabled: bool = False
+    domain: str = ""
+    login: Login = BY_ADDRESS
+    registering: Registering = NOT_REGISTERED
+    probing: Probing = NOT_PROBED
+    sources: tuple[str, ...] = ()
+    numbers: NumberFormat = WITH_PLUS
+    numbers_in: NumberFormat = WITH_PLUS
+    caller_id: CallerId = SHOPS_NUMBER
+    fail_over: FailOver = AS_USUAL
+    codecs: tuple[str, ...] = ()
+    max_call_s: int | None = None
+
+    @property
+    def realm_host(self) -> str:
+        """What stands behind the @ of what is sent to the carrier."""
+        if self.domain:
+            return self.domain
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +188,19 @@ def _drawn(choices: Sequence[Choice], pick: Callable[[int], int]) -> int:
         if at < 0:
             return index
     raise AssertionError("a draw is below the sum of the weights")
+
+
+def by_health(
+    trunks: Sequence[Trunk], standing: Callable[[Trunk], Standing], *, is_emergency: bool = False
+) -> tuple[Trunk, ...]:
+    """The trunks in the order in which a call tries them, for their health: those that are down last.
+
+    One that asked to be left alone is not tried, save by an emergency call, which tries everything.
+    """
+    stood = [(standing(trunk), trunk) for trunk in trunks]
+    if not is_emergency:
+        stood = [(health, trunk) for health, trunk in stood if health is not Standing.NOT]
+    return tuple(trunk for _, trunk in sorted(stood, key=lambda each: each[0]))
 
 
 class Caps:

@@ -23,6 +23,7 @@ from sipshop.proxy.admission import Auth, Booth, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm
+from sipshop.store.terms import TERMS, read_terms, terms_text
 from sipshop.world import Opening, Operator, Role
 
 Values = dict[str, object]
@@ -535,6 +536,7 @@ def shop_values(shop: Shop) -> Values:
         "realm": shop.realm,
         "digest": to_json([algorithm.value for algorithm in shop.digest]),
         "numbers": to_json(asdict(shop.numbers)),
+        "caller_id": shop.caller_id,
     }
 
 
@@ -550,6 +552,7 @@ def shop(row: Row) -> Shop:
         realm=row["realm"],
         digest=tuple(Algorithm(name) for name in json.loads(row["digest"])),
         numbers=NumberRules(**(numbers | {"emergency": tuple(numbers["emergency"])})),
+        caller_id=row["caller_id"],
     )
 
 
@@ -564,6 +567,7 @@ def booth_values(booth: Booth) -> Values:
         "ip": booth.ip,
         "ha1": to_json({algorithm.value: digest for algorithm, digest in booth.ha1.items()}),
         "disabled": int(booth.disabled),
+        "caller_id": booth.caller_id,
     }
 
 
@@ -578,6 +582,7 @@ def booth(row: Row) -> Booth:
         ip=row["ip"],
         ha1={Algorithm(name): digest for name, digest in json.loads(row["ha1"]).items()},
         disabled=bool(row["disabled"]),
+        caller_id=row["caller_id"],
     )
 
 
@@ -637,7 +642,12 @@ def rate(row: Row) -> Rate:
 
 def trunk_values(trunk: Trunk) -> Values:
     """Return the row of a trunk."""
-    return asdict(trunk) | {"emergency": int(trunk.emergency), "disabled": int(trunk.disabled)}
+    columns = {name: value for name, value in asdict(trunk).items() if name not in TERMS}
+    return columns | {
+        "emergency": int(trunk.emergency),
+        "disabled": int(trunk.disabled),
+        "terms": terms_text(trunk),
+    }
 
 
 def trunk(row: Row) -> Trunk:
@@ -656,6 +666,7 @@ def trunk(row: Row) -> Trunk:
         max_calls=row["max_calls"],
         cps=row["cps"],
         disabled=bool(row["disabled"]),
+        **read_terms(row["terms"]),
     )
 
 

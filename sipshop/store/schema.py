@@ -33,7 +33,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
 from sqlalchemy.sql.compiler import SQLCompiler
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """What `meta` says of a database with the tables below; each version has its step in `migrations`."""
 OLDEST_SCHEMA: Final = 2
 """The first version that is brought forward; what came before it is refused."""
@@ -113,6 +113,7 @@ shops: Final = _table(
     _text("realm"),
     _text("digest"),
     _text("numbers"),
+    _text("caller_id"),
     _key("tenant", "name"),
     _refers("tenant owner", "parties", "tenant name"),
 )
@@ -129,6 +130,7 @@ booths: Final = _table(
     _text("ip", null=True),
     _text("ha1"),
     _flag("disabled"),
+    _text("caller_id"),
     _key("tenant", "name"),
     _refers("tenant shop", "shops", "tenant name"),
 )
@@ -194,6 +196,7 @@ trunks: Final = _table(
     _int("max_calls", null=True),
     _int("cps", null=True),
     _flag("disabled"),
+    _text("terms"),
     _key("tenant", "name"),
 )
 

@@ -11,12 +11,14 @@ from sipshop.switch.errors import (
     UnknownDeck,
     UnknownShop,
     UnknownTrace,
+    UnknownTrunk,
 )
 from sipshop.switch.gate import BanStatus, Gate
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach
 from sipshop.switch.switch import Options, Switch
 from sipshop.switch.trace import Trace, Tracer, Wanted
+from sipshop.switch.trunks import Condition
 from sipshop.switch.worlds import DeckStatus, TrunkStatus, Worlds
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "BoothStatus",
     "CallStatus",
     "CommandRefused",
+    "Condition",
     "DeckStatus",
     "Desk",
     "Directory",
@@ -45,6 +48,7 @@ __all__ = [
     "UnknownDeck",
     "UnknownShop",
     "UnknownTrace",
+    "UnknownTrunk",
     "Wanted",
     "Worlds",
     "refusal_series",

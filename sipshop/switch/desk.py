@@ -47,6 +47,7 @@ from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import Settler
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach
+from sipshop.switch.trunks import Trunks
 from sipshop.switch.worlds import Worlds
 from sipshop.world import Operator, World
 
@@ -75,6 +76,7 @@ class Desk:
         utc_ms: Callable[[], int],
         clock: Callable[[], float],
         on_world: Callable[[World], None],
+        carriers: Trunks,
         most_s: int,
     ) -> None:
         self._directory = directory
@@ -105,6 +107,7 @@ class Desk:
             opened=self._opened,
             ended=self._end_token,
             on_swap=self._swapped,
+            carriers=carriers,
             most_s=most_s,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from typing import Final
 
 from sipshop.billing.chain import Level
@@ -14,7 +15,9 @@ from sipshop.billing.parties import Party, PartyTree
 from sipshop.billing.rating import cost
 from sipshop.proxy.admission import Auth, Booth, Cause, Shop
 from sipshop.proxy.routing import Choice, Routing, Trunk, ordered
+from sipshop.proxy.trunk import Sources
 from sipshop.sip.digest import Algorithm
+from sipshop.sip.flow import Address
 from sipshop.world import World
 
 #: Carriers of one priority are compared by what a call of this length costs.
@@ -59,6 +62,7 @@ class Directory:
         self._by_realm: dict[tuple[str, str], Booth] = {}
         self._digest_users: set[str] = set()
         self._by_ip: dict[str, list[Booth]] = {}
+        self._sources: Sources[Trunk] = Sources()
         self._judged: dict[tuple[str, ...], bool] = {}
         self._below: dict[tuple[str, str], tuple[frozenset[str], frozenset[str]]] = {}
         for world in worlds.values():
@@ -68,6 +72,9 @@ class Directory:
         tenant = world.tenant
         self.parties[tenant] = PartyTree(world.parties)
         self.routings[tenant] = Routing(world.trunks, world.routes)
+        for trunk in world.trunks:
+            if not trunk.disabled:
+                self._sources.add(trunk, trunk.host, trunk.port, trunk.sources)
         self.decks.update({(tenant, deck.name): deck for deck in world.decks})
         for shop in world.shops:
             self.shops[tenant, shop.name] = shop
@@ -81,6 +88,11 @@ class Directory:
             else:
                 self._by_realm[self.shop_of(booth).realm, booth.name] = booth
                 self._digest_users.add(booth.name)
+
+    @property
+    def worlds(self) -> Iterable[World]:
+        """The worlds of all tenants."""
+        return self._worlds.values()
 
     def world(self, tenant: str) -> World:
         """The world of a tenant, with the suspensions of now; its credit limits are those of its loading."""
@@ -222,8 +234,13 @@ class Directory:
 
     def known_hosts(self) -> frozenset[str]:
         """The addresses that booths and trunks are known by."""
-        trunks = (trunk.host for world in self._worlds.values() for trunk in world.trunks)
-        return frozenset([*self._by_ip, *trunks])
+        trunks = [trunk for world in self._worlds.values() for trunk in world.trunks]
+        sources = (network.partition("/")[0] for trunk in trunks for network in trunk.sources if _is_one_host(network))
+        return frozenset([*self._by_ip, *(trunk.host for trunk in trunks), *sources])
+
+    def trunk_of_source(self, source: Address) -> Trunk | None:
+        """The trunk whose carrier sends from this address; of several the first, in the order of the worlds."""
+        return self._sources.find(source)
 
     def suspended_above(self, booth: Booth) -> str | None:
         """Who keeps a booth from calling: its owner or the nearest suspended party above him, by name."""
@@ -235,6 +252,10 @@ class Directory:
         tenant = party.tenant
         tree = self.parties[tenant] = self.parties[tenant].replaced(party)
         self._worlds[tenant] = replace(self._worlds[tenant], parties=tuple(tree))
+
+
+def _is_one_host(network: str) -> bool:
+    return ip_network(network).num_addresses == 1
 
 
 def _priced(choices: Iterable[Choice], buys: Mapping[str, Tariff]) -> Iterator[tuple[Choice, int]]:

@@ -15,6 +15,10 @@ class UnknownDeck(SwitchError):
     """The tenant has no such deck."""
 
 
+class UnknownTrunk(SwitchError):
+    """The tenant has no such trunk in use."""
+
+
 class UnknownCall(SwitchError):
     """The tenant has no call of this name that has ended."""
 

@@ -69,7 +69,9 @@ class Meter:
         answered_at_s, granted_ms = live.call.answered_at_s, live.call.granted_ms
         if live.call.ended or answered_at_s is None or granted_ms is None:
             return
-        wish_s = min(int(now - answered_at_s) + self._slice_s, self._most_s)
+        if granted_ms > self._most_of(live) * 1000:
+            return  # more is granted than its trunk carries
+        wish_s = min(int(now - answered_at_s) + self._slice_s, self._most_of(live))
         talk_s = self._accounts.grant(live.tenant, live.call_id, live.payers, floor_s=granted_ms // 1000, wish_s=wish_s)
         if talk_s is not None:
             self._run(live, live.call.hear(calls.Extended(talk_s * 1000), now), now)
@@ -82,12 +84,17 @@ class Meter:
             live.renewal.stop()
             live.renewal = None
         answered_at_s, granted_ms = live.call.answered_at_s, live.call.granted_ms
-        if answered_at_s is None or granted_ms is None or granted_ms >= self._most_s * 1000:
+        if answered_at_s is None or granted_ms is None or granted_ms >= self._most_of(live) * 1000:
             return
         left_s = answered_at_s + granted_ms / 1000 - now
         if left_s > LAST_CALL_S:
             at_s = now + max(left_s / 2, left_s - RENEWAL_LEAD_S)
             live.renewal = self._timers.start(at_s, lambda then: self.renew(live, then))
+
+    def _most_of(self, live: Live) -> int:
+        """How long a talk may be that its trunk carries (seconds)."""
+        trunk = live.call.trunk
+        return min(self._most_s, trunk.max_call_s or self._most_s) if trunk is not None else self._most_s
 
     def charge(self, live: Live, talk_ms: int) -> None:
         """A call is over: charge every level in memory, free what was held and its carrier's line."""

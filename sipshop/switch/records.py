@@ -13,7 +13,8 @@ from sipshop.billing.ledger import charge_accounts
 from sipshop.billing.rating import cost
 from sipshop.facts import TrunkTried
 from sipshop.proxy.admission import Booth, Shop
-from sipshop.proxy.call import NO_CIRCUIT_Q850, Call, Fate, fails_over
+from sipshop.proxy.call import Attempt as Dialled
+from sipshop.proxy.call import Call, Fate, fails_over
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.leg import IncomingLeg, OutgoingLeg
 from sipshop.sip.timers import Timer
@@ -52,8 +53,8 @@ class Live:
     """One call that has no CDR yet.
 
     `setup_at_ms` is UTC, `setup_at_s` the same instant on the clock of the event loop; `added_s` is our own part of
-    the time that the caller waited. `payers` hold money for it; `line` is the trunk on which it counts;
-    `is_stored` says that its `new` row is on its way to the store.
+    the time that the caller waited. `dialled` is the attempt that leg B is. `payers` hold money for it; `line` is the
+    trunk on which it counts; `is_stored` says that its `new` row is on its way to the store.
     """
 
     call: Call
@@ -63,6 +64,7 @@ class Live:
     leg_a: IncomingLeg
     leg_b: OutgoingLeg | None = None
     leg_b_call_id: str | None = None
+    dialled: Dialled | None = None
     relayed_at_ms: int | None = None
     rang: bool = False
     added_s: float = 0.0
@@ -159,7 +161,7 @@ def _outcome(attempt: Attempt, *, is_cut_short: bool) -> str:
             return "answered"
         case Attempt(status=int() as status):
             return "failed" if fails_over(status) else "refused"
-        case Attempt(q850=q850) if q850 == NO_CIRCUIT_Q850:
+        case Attempt(q850=int()):
             return "full"
         case Attempt(pdd_ms=None) if not is_cut_short:
             return "silent"

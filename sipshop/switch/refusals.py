@@ -43,6 +43,7 @@ REFUSALS: Final[Mapping[Cause, Refusal]] = {
     Cause.LOSS: Refusal(403, "Number not sold at this price", 21),
     Cause.NO_ROUTE: Refusal(404, "No route to this number", 3),
     Cause.TRUNKS_FAILED: Refusal(480, "No carrier could take the call", 34),
+    Cause.NO_INBOUND: Refusal(404, "No telephone with this number", 1),
     Cause.NOT_DURABLE: Refusal(503, "Call could not be recorded", 41, retry_after_s=5),
 }
 

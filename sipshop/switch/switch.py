@@ -26,16 +26,19 @@ from sipshop.facts import (
     MessageDropped,
     RequestRefused,
 )
+from sipshop.media.sdp import NoCommonMedia, only
 from sipshop.proxy import call as calls
-from sipshop.proxy.admission import Admitted, BoothState, Cause, Emergency, Refused, Shop, admit
+from sipshop.proxy import health as healths
+from sipshop.proxy.admission import Admitted, BoothState, Cause, Emergency, Refused, admit
 from sipshop.proxy.call import Call, Command, Side
 from sipshop.proxy.registrar import Location
-from sipshop.proxy.routing import Trunk
+from sipshop.proxy.routing import Trunk, by_health
+from sipshop.proxy.trunk import Caller, identity, is_withheld
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.endpoint import Endpoint
-from sipshop.sip.flow import Flow
-from sipshop.sip.leg import Event, Failed, HungUp, Leg, Lost
-from sipshop.sip.message import NameAddr, Request, Uri, printable
+from sipshop.sip.flow import Address, Flow
+from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, Lost, Progressed
+from sipshop.sip.message import Request, Uri, printable
 from sipshop.sip.shield import Rules
 from sipshop.sip.timers import GIVE_UP_S
 from sipshop.sip.transaction import ServerTransaction, Unheard
@@ -72,6 +75,7 @@ from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import RETRY_S, Settler
 from sipshop.switch.status import Health
 from sipshop.switch.trace import Tracer
+from sipshop.switch.trunks import Trunks
 from sipshop.world import World
 
 log: Final = logging.getLogger("sipshop.switch")
@@ -80,6 +84,9 @@ log: Final = logging.getLogger("sipshop.switch")
 HEARTBEAT_S: Final = 5.0
 #: How often the lag of the event loop is measured.
 BEAT_S: Final = 0.5
+#: The cause of an attempt at a trunk to which none of the phone's codecs may be offered: bearer capability not
+#: implemented (ITU-T Q.850).
+NO_MEDIA_Q850: Final = 65
 BoothKey = tuple[str, str]
 
 
@@ -104,6 +111,10 @@ class Options:
     shield: Rules = field(default_factory=Rules)
 
 
+def _no_secret(reference: str) -> str:
+    raise ValueError(f"{reference} cannot be fetched here")
+
+
 class Switch:
     """The live calls of one process; `desk` is the people's door to them, `accounts` what they may spend.
 
@@ -124,6 +135,7 @@ class Switch:
         on_fact: Iterable[Callable[[Fact], None]] = (),
         on_lag: Callable[[float], None] = lambda _lag_s: None,
         on_world: Callable[[World], None] = lambda _world: None,
+        fetch_secret: Callable[[str], str] = _no_secret,
         utc_ms: Callable[[], int] = utc_ms,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -151,6 +163,12 @@ class Switch:
         )
         self._registrations = Registrations(agent, directory, self._tell, _location(options))
         self._calls = LiveCalls(directory)
+        self.trunks = Trunks(
+            agent=agent,
+            tell=self._tell,
+            local=self._local_for,
+            fetch=fetch_secret,
+        )
         self.accounts = Accounts(store.accounts(), store.unpaid_sessions())
         self._settler = Settler(store, agent.timers, self._turn)
         self._meter = Meter(
@@ -175,7 +193,8 @@ class Switch:
             health=self.health,
             utc_ms=utc_ms,
             clock=clock,
-            on_world=self._on_world,
+            on_world=self._swapped,
+            carriers=self.trunks,
             most_s=options.max_call_s,
         )
         self.tracer = Tracer(
@@ -201,13 +220,19 @@ class Switch:
         with endpoint.turn() as now:
             self._recover(now)
             self._heartbeat(now)
+            self.trunks.begin(self._directory.worlds, now)
             self._agent.timers.start(now + BEAT_S, partial(self._beat, now + BEAT_S))
 
     def change(self, options: Options) -> None:
-        """Take other limits for the calls that begin from now on; registrations stay as they were begun."""
+        """Take other limits for the calls that begin from now on, and the passwords of trunks from where they are kept.
+
+        What phones have registered stays as it was begun.
+        """
         self._options = options
         self._meter.limit(most_s=options.max_call_s, slice_s=options.slice_s)
         self.gate.change(options.shield)
+        with self._turn() as now:
+            self.trunks.reread(now)
 
     async def drain(self, limit_s: float) -> int:
         """Refuse new calls, end those that live, and wait until their CDRs are on disk; how many are left then.
@@ -216,10 +241,12 @@ class Switch:
         """
         self._draining = True
         with self._turn() as now:
+            self.trunks.end(now)
             for live in self._calls:
                 if live.offer.kind is not CallKind.EMERGENCY:
                     self._run(live, live.call.hear(calls.Cut("the switch goes down"), now), now)
         left = await self._settler.drain(limit_s)
+        await self.trunks.gone()
         if left:
             log.error("%d calls have no CDR yet: the next start settles them", left)
         return left
@@ -244,11 +271,11 @@ class Switch:
     def tables(self) -> dict[str, int]:
         """How many entries each table of the engine holds: all zero when nothing is going on, but for what lasts.
 
-        Registrations and nonces last for a while by design, and two timers are ours.
+        Registrations and nonces last for a while by design, two timers are ours, and each trunk may have one.
         """
         return {
             **self._agent.tables(),
-            "timers": max(0, len(self._agent.timers) - 2 - (self._registrations.size > 0)),
+            "timers": max(0, len(self._agent.timers) - 2 - (self._registrations.size > 0) - self.trunks.timers),
             "calls": len(self._calls),
             "owned_legs": self._calls.legs,
             "unsettled_calls": self._settler.unsettled,
@@ -289,11 +316,11 @@ class Switch:
         dialled = request.uri.user or ""
         closed = self._closed(request, dialled)
         if closed is not None:
-            refusal = REFUSALS[closed]
-            self._agent.turn_away(
-                transaction, source, refusal.status, now, reason=refusal.phrase, headers=refusal.headers()
-            )
-            self._tell(RequestRefused(status=refusal.status, cause=closed.value, shop=None))
+            self._turn_away(transaction, source, closed, now)
+            return
+        trunk = self._directory.trunk_of_source(source.remote)
+        if trunk is not None and self._directory.booth_of_source(source.remote[0], request.from_.uri.user) is None:
+            self._hear_carrier(transaction, source, trunk, now)
             return
         booth = self.gate.authenticate(transaction, source, request.from_, now)
         if booth is None:
@@ -320,6 +347,10 @@ class Switch:
             case Refused(cause=cause):
                 self._refuse_booth(offer(), cause, now)
 
+    def _hear_carrier(self, transaction: ServerTransaction, source: Flow, trunk: Trunk, now: float) -> None:
+        """A call from a carrier, known by his address: nobody is called from outside, and he is not challenged."""
+        self._turn_away(transaction, source, Cause.NO_INBOUND, now)
+
     def _closed(self, request: Request, dialled: str) -> Cause | None:
         """Why nobody's call is taken at this moment, whoever he is; emergency calls are always heard."""
         if self._draining:
@@ -342,7 +373,11 @@ class Switch:
             self._refuse_booth(replace(offer, destination=self._directory.destination(shop, e164)), passage, now)
             return
         offer = replace(offer, destination=passage.levels[0].tariff.rate.destination, passage=passage)
-        live = self._open(offer, passage.trunks, now)
+        trunks = by_health(passage.trunks, lambda trunk: self.trunks.standing(trunk, now))
+        if not trunks:
+            self._refuse_booth(offer, Cause.TRUNKS_FAILED, now)
+            return
+        live = self._open(offer, trunks, now)
         live.payers = self.accounts.payers(shop.tenant, session_id, passage.levels)
         self._settler.expect((shop.tenant, booth.name), live.call_id)
         for party in passage.losses:
@@ -356,6 +391,7 @@ class Switch:
             log.critical("no trunk takes the emergency call to %s", printable(offer.dialled), extra=about)
             self._refuse_booth(offer, Cause.NO_ROUTE, now)
             return
+        trunks = by_health(trunks, lambda trunk: self.trunks.standing(trunk, now), is_emergency=True)
         live = self._open(offer, trunks, now)
         log.warning("emergency call to %s", printable(offer.dialled), extra={"call": live.call_id, **about})
         self._run(live, live.call.begin(now), now)
@@ -383,15 +419,19 @@ class Switch:
         )
         return live
 
-    def _refuse(self, transaction: ServerTransaction, cause: Cause, shop: Shop | None, now: float) -> None:
+    def _turn_away(self, transaction: ServerTransaction, source: Flow, cause: Cause, now: float) -> None:
+        """Refuse somebody who has proved nothing: he leaves no state."""
         refusal = REFUSALS[cause]
-        self._agent.refuse(transaction, refusal.status, now, reason=refusal.phrase, headers=refusal.headers())
-        name = shop.name if shop is not None else None
-        self._tell(RequestRefused(status=refusal.status, cause=cause.value, shop=name))
+        self._agent.turn_away(
+            transaction, source, refusal.status, now, reason=refusal.phrase, headers=refusal.headers()
+        )
+        self._tell(RequestRefused(status=refusal.status, cause=cause.value, shop=None))
 
     def _refuse_booth(self, offer: Offer, cause: Cause, now: float) -> None:
         """Refuse a booth that we know: it leaves a CDR of zero."""
-        self._refuse(offer.transaction, cause, offer.shop, now)
+        refusal = REFUSALS[cause]
+        self._agent.refuse(offer.transaction, refusal.status, now, reason=refusal.phrase, headers=refusal.headers())
+        self._tell(RequestRefused(status=refusal.status, cause=cause.value, shop=offer.shop.name))
         self._settler.write(cdr_of_refusal(offer, self._random(8).hex(), REFUSALS[cause], self._utc_ms()))
 
     def _hear_leg(self, leg: Leg, event: Event, now: float) -> None:
@@ -399,9 +439,25 @@ class Switch:
         if found is None:
             return  # given up: it finishes its own business
         live, side = found
+        if side is Side.CALLEE:
+            self._note_carrier(live, event, now)
         if isinstance(event, HungUp | Lost | Failed):
             self._calls.let_go(leg)
         self._run(live, live.call.hear(event, now, side), now)
+
+    def _note_carrier(self, live: Live, event: Event, now: float) -> None:
+        """Tell a carrier's health what a call has found out about him."""
+        assert live.dialled is not None, "leg B was dialled"
+        trunk = live.dialled.trunk
+        match event:
+            case Progressed(status=status) if status > 100 and not live.rang:
+                self.trunks.hear(trunk, healths.Answered(status), now)
+            case Answered():
+                self.trunks.hear(trunk, healths.Answered(200), now)
+            case Failed(responded=True, status=status, retry_after_s=retry_after_s):
+                self.trunks.hear(trunk, healths.Answered(status, retry_after_s), now)
+            case Failed():
+                self.trunks.hear(trunk, healths.Silent(), now)
 
     # What calls want done.
 
@@ -429,10 +485,7 @@ class Switch:
             case calls.Dial(trunk=trunk, attempt=attempt):
                 self._dial(live, trunk, attempt, now)
             case calls.GiveUp():
-                leg = live.leg_b
-                assert leg is not None, "what is given up was dialled"
-                self._calls.let_go(leg)
-                leg.give_up(now)
+                self._give_up(live, now)
             case calls.Progress(status=status, content=content, is_reliable=is_reliable):
                 self._progress(live)
                 live.leg_a.progress(status, content, now, reliably=is_reliable)
@@ -462,11 +515,21 @@ class Switch:
             case _:
                 self._pass(live, command, now)
 
+    def _give_up(self, live: Live, now: float) -> None:
+        """Leave a carrier: because he said nothing in his time, or because nobody wants to know any more."""
+        leg, attempt = live.leg_b, live.dialled
+        assert leg is not None, "what is given up was dialled"
+        assert attempt is not None, "what is given up was dialled"
+        self._calls.let_go(leg)
+        is_silent = not leg.responded and now >= attempt.dialled_at_s + attempt.trunk.first_response_timeout_s
+        self.trunks.hear(attempt.trunk, healths.Silent() if is_silent else healths.Withdrawn(), now)
+        leg.give_up(now)
+
     def _pass(self, live: Live, command: Command, now: float) -> None:
         """Requests inside the dialogs, on their way through."""
         match command:
             case calls.PassAsk(to=to, ask=ask):
-                self._leg(live, to).relay(ask, now)
+                self._relay(live, to, ask, now)
             case calls.PassReply(to=to, ask=ask, status=status, content=content):
                 self._leg(live, to).reply(ask, status, content, now)
             case calls.PassWithdrawal(to=to, ask=ask):
@@ -475,6 +538,17 @@ class Switch:
                 self._leg(live, to).acknowledge_relayed(ask, content)
             case _:
                 raise AssertionError(f"{command!r} is no command of a call")
+
+    def _relay(self, live: Live, to: Side, ask: Ask, now: float) -> None:
+        """Pass a request inside the call; a carrier is offered no more in it than at the beginning."""
+        trunk = live.call.trunk
+        if to is Side.CALLEE and trunk is not None:
+            try:
+                ask.content = _offered(ask.content, trunk)
+            except NoCommonMedia:
+                live.leg_a.reply(ask, 488, None, now)
+                return
+        self._leg(live, to).relay(ask, now)
 
     def _leg(self, live: Live, side: Side) -> Leg:
         if side is Side.CALLER:
@@ -487,28 +561,34 @@ class Switch:
         if not self._meter.take_line(live, trunk, now):
             self._run(live, live.call.hear(calls.Blocked(), now), now)
             return
-        host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
-        params: dict[str, str | None] = {} if trunk.transport == "udp" else {"transport": trunk.transport}
-        user = live.offer.dialled if live.offer.e164 is None else f"+{live.offer.e164}"
-        target = str(Uri("sip", user, host, trunk.port, params))
+        try:
+            content = _offered(live.leg_a.offer, trunk)
+        except NoCommonMedia as error:
+            self._run(live, live.call.hear(calls.Blocked(q850=NO_MEDIA_Q850, detail=str(error)), now), now)
+            return
+        self.trunks.hear(trunk, healths.Tried(), now)
+        offer, request = live.offer, live.offer.transaction.request
+        target = _target(trunk, offer.dialled if offer.e164 is None else trunk.numbers.called(offer.e164))
+        shown = identity(trunk.caller_id, _caller(offer), trunk.numbers, trunk.domain or self._advertised_host)
         call_id = self._seal(f"{live.call_id}/{attempt}")
-        local = self._endpoint_now.local_for(trunk.transport.upper(), trunk.host)
         leg = self._agent.dial(
-            Flow(trunk.transport.upper(), local, (trunk.host, trunk.port)),
+            self.trunks.flow_to(trunk),
             target=target,
-            from_=str(NameAddr(Uri("sip", live.offer.shop.name, self._advertised_host))),
+            from_=shown.from_,
             to=f"<{target}>",
             call_id=call_id,
             tag=self._seal(call_id),
-            max_forwards=int(live.offer.transaction.request.get("max-forwards") or 70) - 1,
-            content=live.leg_a.offer,
+            max_forwards=int(request.get("max-forwards") or 70) - 1,
+            content=content,
             now=now,
             redirects=self._options.redirects,
             # an offer that comes while it rings needs a caller who answers while it rings
             reliably=live.leg_a.offer is not None or live.leg_a.takes_reliable,
+            headers=shown.headers,
+            credentials=self.trunks.credentials(trunk),
         )
         live.leg_a.put_off_asks(now)  # the carrier before was to answer them
-        live.leg_b, live.leg_b_call_id = leg, call_id
+        live.leg_b, live.leg_b_call_id, live.dialled = leg, call_id, live.call.attempts[attempt - 1]
         self._calls.listen(leg, live)
         if not live.is_stored:
             live.is_stored = True
@@ -597,6 +677,13 @@ class Switch:
             )
         )
 
+    def _swapped(self, world: World) -> None:
+        """A tenant's world was put in the place of another."""
+        self.gate.know_the_world()
+        with self._turn() as now:
+            self.trunks.begin([world], now)
+        self._tell_world(world)
+
     # What an earlier process left behind.
 
     def _recover(self, now: float) -> None:
@@ -630,10 +717,6 @@ class Switch:
 
     # Small things.
 
-    def _on_world(self, world: World) -> None:
-        self.gate.know_the_world()
-        self._tell_world(world)
-
     def _seal(self, text: str) -> str:
         seal = self._sealer.copy()  # a copy of a keyed hash costs a fraction of a new one
         seal.update(text.encode("utf-8", "surrogateescape"))
@@ -659,6 +742,9 @@ class Switch:
         assert self._endpoint is not None, "the switch has begun"
         return self._endpoint
 
+    def _local_for(self, transport: str, host: str) -> Address:
+        return self._endpoint_now.local_for(transport, host)
+
     def _turn(self) -> AbstractContextManager[float]:
         return self._endpoint_now.turn()
 
@@ -670,6 +756,28 @@ class Switch:
     def _tell(self, fact: Fact) -> None:
         for listener in self._listeners:
             listener(fact)
+
+
+def _target(trunk: Trunk, user: str) -> str:
+    """The Request-URI of a call; with a domain of his the carrier's address is no business of it."""
+    params: dict[str, str | None] = {} if trunk.transport == "udp" else {"transport": trunk.transport}
+    return str(Uri("sip", user, trunk.realm_host, None if trunk.domain else trunk.port, params))
+
+
+def _caller(offer: Offer) -> Caller:
+    return Caller(
+        shop=offer.shop.caller_id,
+        booth=offer.booth.caller_id,
+        withheld=is_withheld(offer.transaction.request.get("privacy")),
+        is_emergency=offer.kind is CallKind.EMERGENCY,
+    )
+
+
+def _offered(content: Content | None, trunk: Trunk) -> Content | None:
+    """An offer as a carrier gets it; raises `NoCommonMedia` where nothing is left of its sound."""
+    if content is None or not trunk.codecs or not content.type.lower().startswith("application/sdp"):
+        return content
+    return Content(content.type, only(content.data, trunk.codecs))
 
 
 def _location(options: Options) -> Location:

@@ -19,9 +19,10 @@ from sipshop.proxy.routing import Trunk
 from sipshop.store import Store, Token, opening_transfer
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.directory import Directory
-from sipshop.switch.errors import UnknownBooth, UnknownDeck
+from sipshop.switch.errors import UnknownBooth, UnknownDeck, UnknownTrunk
 from sipshop.switch.live import BoothKey, LiveCalls
 from sipshop.switch.meter import Meter
+from sipshop.switch.trunks import Condition, Trunks
 from sipshop.world import History, Operator, Plan, World, export_world, plan_world
 
 #: How parties write numbers: whole, whatever stands before the country code.
@@ -38,10 +39,13 @@ class DeckStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkStatus:
-    """A trunk, and how many calls it carries."""
+    """A trunk, how many calls it carries, and how it does, with the instants in UTC; None where it is not in use."""
 
     trunk: Trunk
     live_calls: int
+    condition: Condition | None = None
+    since_ms: int | None = None
+    registered_until_ms: int | None = None
 
 
 class Worlds:
@@ -49,7 +53,7 @@ class Worlds:
 
     `close` takes booths out of the open ones and gives back what undoes that, `opened` takes a session that was opened
     with a new booth, `ended` a token that opens nothing any more; `on_swap` is told of each world that takes the place
-    of another.
+    of another. `carriers` are the trunks as they are at this moment.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Worlds:
         opened: Callable[[BoothSession], None],
         ended: Callable[[Token], None],
         on_swap: Callable[[World], None],
+        carriers: Trunks,
         most_s: int,
     ) -> None:
         self._directory = directory
@@ -79,6 +84,7 @@ class Worlds:
         self._opened = opened
         self._ended = ended
         self._on_swap = on_swap
+        self._carriers = carriers
         self._most_s = most_s
         self._changing = asyncio.Lock()
 
@@ -196,10 +202,39 @@ class Worlds:
 
     def trunks(self, tenant: str) -> list[TrunkStatus]:
         """Every trunk of a tenant, in the order of its world."""
-        return [
-            TrunkStatus(trunk=trunk, live_calls=self._meter.carried(trunk))
-            for trunk in self._directory.world(tenant).trunks
-        ]
+        with self._turn() as now:
+            return [self._trunk(trunk, now) for trunk in self._directory.world(tenant).trunks]
+
+    async def probe(self, tenant: str, name: str) -> TrunkStatus:
+        """Ask a carrier by OPTIONS whether he is there, and register with him where we are not; what came of it.
+
+        Raises:
+            UnknownTrunk: there is no such trunk, or it is disabled.
+        """
+        trunk = next((trunk for trunk in self._directory.world(tenant).trunks if trunk.name == name), None)
+        if trunk is None or trunk.disabled:
+            raise UnknownTrunk(f"there is no trunk named {name!r} in use")
+        with self._turn() as now:
+            heard = self._carriers.ask(trunk, now)
+        if heard is not None:
+            await asyncio.wait([heard], timeout=trunk.probing.patience_s + 1)
+        with self._turn() as now:
+            return self._trunk(trunk, now)
+
+    def _trunk(self, trunk: Trunk, now: float) -> TrunkStatus:
+        condition = self._carriers.condition(trunk, now)
+        now_ms = self._utc_ms()
+
+        def utc(at_s: float | None) -> int | None:
+            return now_ms + round((at_s - now) * 1000) if at_s is not None else None
+
+        return TrunkStatus(
+            trunk=trunk,
+            live_calls=self._meter.carried(trunk),
+            condition=condition,
+            since_ms=utc(condition.since_s) if condition is not None else None,
+            registered_until_ms=utc(condition.registered_until_s) if condition is not None else None,
+        )
 
     def quotes(
         self,

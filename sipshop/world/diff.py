@@ -362,8 +362,8 @@ def _details(old: Any, new: Any, path: str = "") -> Iterator[str]:
         was, now = getattr(old, each.name), getattr(new, each.name)
         if was == now:
             continue
-        if each.name == "ha1":
-            yield "password"
+        if each.name in {"ha1", "password"}:
+            yield f"{path}password"
         elif each.name == "suspender":
             yield f"suspended {_shown('', old.suspended)} -> {_shown('', new.suspended)}"
         elif is_dataclass(now) and not isinstance(now, type) and type(was) is type(now):
@@ -388,8 +388,11 @@ def _shown(name: str, value: object) -> str:
 
 
 def _choice(value: object) -> str:
-    """One of a list: a text, or a trunk of a route with its priority and weight."""
-    if isinstance(value, tuple):
-        trunk, priority, weight = value
-        return f"{trunk} (priority {priority}, weight {weight})"
-    return str(value)
+    """One of a list: a text, an address with its port, or a trunk of a route with its priority and weight."""
+    match value:
+        case (trunk, priority, weight):
+            return f"{trunk} (priority {priority}, weight {weight})"
+        case (host, port):
+            return f"{host} port {port}"
+        case _:
+            return str(value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from sipshop.billing.deck import Rate, RateDeck
 from sipshop.billing.guard import PPM, WARN_OF_LOSSES, LossGuard
@@ -14,6 +15,7 @@ from sipshop.billing.money import format_micros, format_nanos
 from sipshop.billing.parties import Kind, Party
 from sipshop.proxy.admission import Auth, Booth, Shop
 from sipshop.proxy.routing import Route, Trunk
+from sipshop.world.agreements import agreement
 from sipshop.world.model import MASK, Opening, Operator, World
 
 Value = str | int | bool
@@ -108,7 +110,21 @@ def _trunk(trunk: Trunk) -> Mapping[str, Value]:
         "first_response_timeout_s": trunk.first_response_timeout_s,
         **{name: cap for name, cap in caps.items() if cap is not None},
         **({"disabled": True} if trunk.disabled else {}),
+        **{key: _flow(value) for key, value in agreement(trunk).items()},
     }
+
+
+def _flow(value: Any) -> Value:
+    """A table or list in one line; anything else as it is."""
+    match value:
+        case dict():
+            return _Raw(_table({key: _flow(each) for key, each in value.items()}))
+        case list():
+            return _Raw(f"[{', '.join(_value(_flow(each)) for each in value)}]")
+        case str() | int():
+            return value
+        case _:
+            raise AssertionError(f"{value!r} is not written down like this")
 
 
 def _route(route: Route) -> Mapping[str, Value]:
@@ -130,6 +146,7 @@ def _shop(shop: Shop, booths: Iterable[Booth]) -> Iterator[str]:
         "emergency": _texts(numbers.emergency),
         "realm": shop.realm,
         "digest": _texts(algorithm.value for algorithm in shop.digest),
+        **({"caller_id": shop.caller_id} if shop.caller_id else {}),
     }.items():
         yield f"{key}: {_value(value)}"
     yield from _list("booths", map(_booth, booths))
@@ -142,6 +159,7 @@ def _booth(booth: Booth) -> Mapping[str, Value]:
         **proof,
         "calls": booth.calls,
         **({"disabled": True} if booth.disabled else {}),
+        **({"caller_id": booth.caller_id} if booth.caller_id else {}),
     }
 
 

@@ -30,22 +30,20 @@ from sipshop.proxy.admission import Auth, Booth, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm, ha1
+from sipshop.world.agreements import telephone_number, with_agreement
 from sipshop.world.model import MASK, Opening, Operator, Role, World, WorldErrors
 
 _NAME_LENGTH: Final = 64
 _MAX_RANGE: Final = 10_000
 _MAX_MARGIN_PPM: Final = 10_000_000
 _PARTS_PER_PERCENT: Final = 10_000  # millionths
-# What the decks, rates and trunks of a later version will say: named, so that nobody believes them to be in force.
+# What the decks and rates of a later version will say: named, so that nobody believes them to be in force.
 _DECK_FIELDS_TO_COME: Final = (
     *("valid_from", "valid_to", "zone", "windows", "policy", "mode", "grace_s", "free_s", "surcharge"),
     *("minimum", "maximum", "import", "factor"),
 )
 _RATE_FIELDS_TO_COME: Final = (
     *("valid_from", "valid_to", "windows", "window", "grace_s", "free_s", "surcharge", "minimum", "maximum"),
-)
-_TRUNK_FIELDS_TO_COME: Final = (
-    *("auth", "username", "password", "realm", "register", "register_s", "domain", "from_user", "options_s", "codecs"),
 )
 _USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RANGE: Final = re.compile(r"(.*?)([0-9]+)\.\.(.*?)([0-9]+)", re.DOTALL)
@@ -82,7 +80,7 @@ def _world(top: Section, onto: World | None) -> World:
     decks = _decks(top)
     parties = _Parties(tenant, decks, _Known(onto))
     parties.read(top, guard)
-    trunks, trunk_names = _trunks(top, tenant, decks)
+    trunks, trunk_names = _trunks(top, tenant, decks, parties.known)
     routes = _routes(top, parties, trunk_names)
     parties.check_carriers(trunks, routes)
     emergency_trunks = any(trunk.emergency and not trunk.disabled for trunk in trunks)
@@ -113,6 +111,7 @@ class _Known:
         self.openings = {opening.party: opening for opening in world.openings} if world is not None else {}
         self.shops = {shop.name: shop for shop in world.shops} if world is not None else {}
         self.booths = {booth.name: booth for booth in world.booths} if world is not None else {}
+        self.trunks = {trunk.name: trunk for trunk in world.trunks} if world is not None else {}
         self.operators = {person.name: person for person in world.operators} if world is not None else {}
 
 
@@ -417,30 +416,28 @@ class _Transport(StrEnum):
     TCP = "tcp"
 
 
-def _trunks(top: Section, tenant: str, decks: _Decks) -> tuple[tuple[Trunk, ...], _Names]:
+def _trunks(top: Section, tenant: str, decks: _Decks, known: _Known) -> tuple[tuple[Trunk, ...], _Names]:
     trunks: list[Trunk] = []
     names = _Names("trunk")
     for section in top.sections("trunks"):
         name = section.text("name", check=_account_name)
         names.give(section, "name", name)
-        trunks.append(
-            Trunk(
-                tenant=tenant,
-                name=name,
-                carrier=section.text("carrier", name, check=_account_name),
-                deck=decks.refer(section),
-                host=section.text("host", check=_ip_literal),
-                port=section.integer("port", 5060, low=1, high=65535),
-                transport=section.choice("transport", _Transport, _Transport.UDP).value,
-                emergency=section.flag("emergency", default=False),
-                answer_timeout_s=section.integer("answer_timeout_s", 60, low=1, high=600),
-                first_response_timeout_s=section.integer("first_response_timeout_s", 4, low=1, high=32),
-                max_calls=section.integer("max_calls", 0, low=1, high=100_000) or None,
-                cps=section.integer("cps", 0, low=1, high=10_000) or None,
-                disabled=section.flag("disabled", default=False),
-            )
+        trunk = Trunk(
+            tenant=tenant,
+            name=name,
+            carrier=section.text("carrier", name, check=_account_name),
+            deck=decks.refer(section),
+            host=section.text("host", check=_ip_literal),
+            port=section.integer("port", 5060, low=1, high=65535),
+            transport=section.choice("transport", _Transport, _Transport.UDP).value,
+            emergency=section.flag("emergency", default=False),
+            answer_timeout_s=section.integer("answer_timeout_s", 60, low=1, high=600),
+            first_response_timeout_s=section.integer("first_response_timeout_s", 4, low=1, high=32),
+            max_calls=section.integer("max_calls", 0, low=1, high=100_000) or None,
+            cps=section.integer("cps", 0, low=1, high=10_000) or None,
+            disabled=section.flag("disabled", default=False),
         )
-        section.not_yet(*_TRUNK_FIELDS_TO_COME)
+        trunks.append(with_agreement(trunk, section, known.trunks.get(name)))
         section.end()
     return tuple(trunks), names
 
@@ -508,6 +505,7 @@ class _Shops:
         digest = self._digest(section, name, realm)
         for booth in section.sections("booths"):
             self._read_booths(booth, name, realm)
+        caller_id = section.text("caller_id", "", check=telephone_number)
         section.end()
         self.shops.append(
             Shop(
@@ -519,6 +517,7 @@ class _Shops:
                 realm=realm,
                 digest=digest,
                 numbers=numbers,
+                caller_id=caller_id,
             )
         )
 
@@ -576,6 +575,7 @@ class _Shops:
             section.fault("ip", "is only for `auth: ip`")
         hashes = self._hashes(section, auth, realm, names, ranged=".." in written)
         disabled = section.flag("disabled", default=False)
+        caller_id = section.text("caller_id", "", check=telephone_number)
         unlocked = section.flag("open", default=False)
         if disabled and unlocked:
             section.fault("open", "is not asked for with `disabled: true`")
@@ -593,6 +593,7 @@ class _Shops:
                     ip=ip or None,
                     ha1=ha1s,
                     disabled=disabled,
+                    caller_id=caller_id,
                 )
             )
         if unlocked:

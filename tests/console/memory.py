@@ -71,6 +71,7 @@ from sipshop.switch import (
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import Meter
+from sipshop.switch.trunks import Trunks
 from sipshop.world import History, Operator, Plan, World, parse_world
 
 TENANT = "acme"
@@ -169,6 +170,11 @@ class MemoryWorlds(Worlds):
             [],
         )
         calls, store, timers = LiveCalls(directory), cast("Store", self), Timers()  # the boundary to the disk
+        agent = UserAgent(timers=timers, token=lambda: "t", pick=lambda _below: 0, advertise=("192.0.2.1", 5060))
+        carriers = Trunks(
+            agent=agent, tell=lambda _fact: None, local=lambda _transport, _host: ("192.0.2.1", 5060), fetch=str
+        )
+        carriers.begin([self.stored], 0.0)
         super().__init__(
             directory=directory,
             store=store,
@@ -181,6 +187,7 @@ class MemoryWorlds(Worlds):
             opened=lambda _session: None,
             ended=lambda _token: None,
             on_swap=lambda _world: None,
+            carriers=carriers,
             most_s=14_400,
         )
         self.failure: Exception | None = None

@@ -53,6 +53,7 @@ GUARDED = [
     ("GET", "/api/v1/world"),
     ("GET", "/api/v1/operators"),
     ("GET", "/api/v1/trunks"),
+    ("POST", "/api/v1/trunks/spare/probe"),
     ("GET", "/api/v1/decks"),
     ("GET", "/api/v1/decks/sell"),
     ("GET", "/api/v1/quotes"),
@@ -175,6 +176,7 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 token_id=TOKEN_ID,
                 trace_id="00",
                 source="192.0.2.66",
+                trunk="spare",
             ),
         )
         for path, methods in paths.items()
@@ -791,7 +793,8 @@ def test_a_limit_has_limits(client: Caller, page: str, limit: str) -> None:
     [(Unwritable("disk full"), "unwritable"), (CommandRefused("the switch is going down"), "not_now")],
 )
 @pytest.mark.parametrize(
-    ("method", "path"), [case for case in COMMANDS if case[1] != "/api/v1/reload" and "/traces" not in case[1]]
+    ("method", "path"),
+    [case for case in COMMANDS if not case[1].endswith(("/reload", "/probe")) and "/traces" not in case[1]],
 )
 def test_a_command_that_cannot_be_made_durable(
     desk: MemoryDesk, client: Caller, method: str, path: str, failure: Exception, code: str

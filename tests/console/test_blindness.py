@@ -242,6 +242,7 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
         "party": party,
         "operator": operator,
         "deck": deck,
+        "trunk": "atrunk",
         "call_id": f"call-{booth}",
         "token_id": next(
             made.id for made in TOKENS.values() if (made.party, made.shop) in {(party, None), (party, shop)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -46,6 +47,7 @@ from sipshop.proxy.call import (
     q850_of,
 )
 from sipshop.proxy.routing import Trunk
+from sipshop.proxy.trunk import FailOver
 from sipshop.sip.leg import (
     Acknowledged,
     Answered,
@@ -604,3 +606,77 @@ def test_a_request_inside_goes_to_the_other_leg(
 def test_a_callee_who_asks_before_the_caller_knows_has_to_ask_again(ask: Ask, status: int) -> None:
     call = a_call(Input.GRANTED, Input.ANSWERED)
     assert call.hear(Asked(ask), 1.0, Side.CALLEE) == [PassReply(Side.CALLEE, ask, status, None)]
+
+
+# What is agreed on with a carrier.
+
+
+def with_trunks(*trunks: Trunk, emergency: bool = False) -> Call:
+    call = Call("id", trunks, emergency=emergency)
+    call.begin(0.0)
+    if not emergency:
+        call.hear(Granted(7_200_000), 0.0)
+    return call
+
+
+def refused(status: int) -> Failed:
+    return Failed(status, None, None, responded=True)
+
+
+def test_an_agreement_makes_a_404_lead_to_the_next_trunk() -> None:
+    call = with_trunks(replace(ONE, fail_over=FailOver(next=(404,))), TWO)
+    assert call.hear(refused(404), 1.0, Side.CALLEE) == [Dial(TWO, 2)]
+
+
+def test_an_agreement_makes_a_500_stop_the_call() -> None:
+    call = with_trunks(replace(ONE, fail_over=FailOver(stop=(500,))), TWO)
+    assert named(call.hear(refused(500), 1.0, Side.CALLEE)) == "Reject Settle"
+
+
+@pytest.mark.scenario(25)
+@pytest.mark.parametrize("last", ["rings out", "is silent", "fails"])
+def test_busy_at_one_carrier_is_told_whatever_the_next_one_does(last: str) -> None:
+    call = with_trunks(ONE, TWO, emergency=True)  # which alone goes on after a busy
+    call.hear(refused(486), 1.0, Side.CALLEE)
+    match last:
+        case "rings out":
+            call.hear(Progressed(180, None), 2.0, Side.CALLEE)
+            commands = call.tick(1.0 + TWO.answer_timeout_s)
+        case "is silent":
+            commands = call.tick(1.0 + TWO.first_response_timeout_s)
+        case _:
+            commands = call.hear(refused(503), 2.0, Side.CALLEE)
+    fate = fate_of(commands)
+    assert (fate.outcome, fate.status, fate.q850) == (Outcome.BUSY, 486, 17)
+
+
+def test_a_number_that_one_carrier_does_not_know_is_told_when_the_next_one_fails() -> None:
+    call = with_trunks(replace(ONE, fail_over=FailOver(next=(404,))), TWO)
+    call.hear(refused(404), 1.0, Side.CALLEE)
+    fate = fate_of(call.hear(refused(503), 2.0, Side.CALLEE))
+    assert (fate.cause, fate.status, fate.q850) == (None, 404, 1)
+
+
+def test_a_talk_ends_when_its_trunk_carries_it_no_longer() -> None:
+    call = with_trunks(replace(ONE, max_call_s=600))
+    call.hear(Answered(SDP, late_offer=False), 1.0, Side.CALLEE)
+    call.hear(Committed(), 1.0)
+    assert call.deadline == 601.0
+    assert named(call.tick(601.0)) == "HangUp:caller HangUp:callee Settle"
+
+
+def test_more_money_makes_no_trunk_carry_a_talk_for_longer() -> None:
+    call = with_trunks(replace(ONE, max_call_s=600))
+    call.hear(Answered(SDP, late_offer=False), 1.0, Side.CALLEE)
+    call.hear(Committed(), 1.0)
+    call.hear(Extended(7_200_000), 300.0)
+    assert call.deadline == 601.0
+    assert call.hear(HungUp(None), 700.0, Side.CALLER)[-1] == Settle(
+        Fate(outcome=Outcome.ANSWERED, status=200, q850=16, hung_up_by="caller"), 600_000
+    )
+
+
+def test_a_call_for_help_is_cut_by_no_trunk() -> None:
+    call = with_trunks(replace(ONE, max_call_s=600), emergency=True)
+    call.hear(Answered(SDP, late_offer=False), 1.0, Side.CALLEE)
+    assert call.deadline is None

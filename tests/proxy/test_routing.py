@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipshop.proxy.routing import Caps, Choice, Route, Routing, RoutingError, Trunk, ordered
+from sipshop.proxy.health import Standing
+from sipshop.proxy.routing import Caps, Choice, Route, Routing, RoutingError, Trunk, by_health, ordered
 
 TEL = "Tel"
 
@@ -309,3 +310,30 @@ def test_a_call_is_taken_if_and_only_if_both_caps_leave_room(
             caps.release(capped)
             live -= 1
         assert caps.calls(capped) == live
+
+
+# Health
+
+
+def test_trunks_that_are_down_are_tried_last_and_those_told_to_wait_not_at_all() -> None:
+    stands = {"a": Standing.LAST, "b": Standing.NOT, "c": Standing.FIRST}
+    trunks = tuple(trunk(name) for name in stands)
+    assert [each.name for each in by_health(trunks, lambda one: stands[one.name])] == ["c", "a"]
+
+
+def test_a_call_for_help_tries_every_trunk() -> None:
+    stands = {"a": Standing.LAST, "b": Standing.NOT, "c": Standing.FIRST}
+    trunks = tuple(trunk(name) for name in stands)
+    tried = by_health(trunks, lambda one: stands[one.name], is_emergency=True)
+    assert [each.name for each in tried] == ["c", "a", "b"]
+
+
+@given(st.permutations([trunk(name) for name in "abcde"]))
+def test_trunks_of_one_health_keep_their_order(trunks: list[Trunk]) -> None:
+    assert by_health(trunks, lambda _: Standing.FIRST) == tuple(trunks)
+
+
+def test_what_stands_behind_the_at() -> None:
+    assert trunk("a").realm_host == "192.0.2.1"
+    assert replace(trunk("a"), host="2001:db8::1").realm_host == "[2001:db8::1]"
+    assert replace(trunk("a"), domain="sip.example.com").realm_host == "sip.example.com"

@@ -56,6 +56,9 @@ LATER: Final[dict[tuple[str, str], Callable[[dict[str, object]], object] | objec
     ("tokens", "expires_at_ms"): None,
     ("tokens", "revoked_at_ms"): None,
     ("tokens", "operator"): None,
+    ("shops", "caller_id"): "",
+    ("booths", "caller_id"): "",
+    ("trunks", "terms"): "{}",
     ("parties", "suspender"): lambda row: TENANT if row["suspended"] else None,
 }
 #: Columns that are no more.
