@@ -214,6 +214,8 @@ class _House:
         """Read the worlds before there is a database: a mistake in one leaves no empty one behind."""
         if Path(self.settings.database.path).exists():
             return []
+        if not self.settings.worlds:
+            raise StartError(self._no_world())
         return [load_world(Path(path)) for path in self.settings.worlds]
 
     def _fill(self, store: Store, worlds: list[World]) -> None:
@@ -228,11 +230,14 @@ class _House:
         worlds = sorted(store.worlds(), key=lambda world: (world.tenant != first, world.tenant))
         if not worlds:
             raise StartError(
-                f"the database {store.path} has no world: name one in `worlds` of {self._file}"
+                self._no_world()
                 if not self.settings.worlds
                 else f"the database {store.path} has no world and cannot be written: mend the disk and start again"
             )
         return worlds
+
+    def _no_world(self) -> str:
+        return f"the database {self.settings.database.path} has no world: name one in `worlds` of {self._file}"
 
     def _first_provider(self, store: Store) -> str:
         """Whose token is in the first file: his who has it already, or the provider of the first world."""

@@ -264,9 +264,10 @@ def _subjects(record: logging.LogRecord) -> dict[str, str]:
 
 
 def _word(text: str) -> str:
-    """A value as one word: in quotes where it has spaces or quotes itself."""
-    safe = printable(text)
-    return json.dumps(safe) if not safe or any(mark in safe for mark in ' "=') else safe
+    """A value as one word: as JSON writes it where it has spaces or quotes itself, so that nothing is escaped twice."""
+    if text and not any(mark in text for mark in ' "='):
+        return printable(text)
+    return json.dumps(text).replace("\x7f", "\\u007f")
 
 
 def _instant(record: logging.LogRecord) -> str:

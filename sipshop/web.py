@@ -143,8 +143,8 @@ def load_certificate(context: ssl.SSLContext, named: HttpSettings | TlsSettings,
     """Put the certificate that the settings name into a context: new connections get it. Raises BadCertificate."""
     assert named.certificate is not None, "there is TLS only with a certificate"
     assert named.key is not None, "a certificate has a key"
-    _content(named.certificate)
-    key = _content(named.key)
+    _content("certificate", named.certificate)
+    key = _content("key", named.key)
     try:
         # "" and not None: without a password OpenSSL would ask for one at the terminal.
         context.load_cert_chain(named.certificate, named.key, named.key_password or "")
@@ -158,11 +158,11 @@ def load_certificate(context: ssl.SSLContext, named: HttpSettings | TlsSettings,
         raise BadCertificate(why) from error
 
 
-def _content(file: str) -> bytes:
+def _content(what: str, file: str) -> bytes:
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        raise BadCertificate(f"{file} cannot be read: {error.strerror}") from error
+        raise BadCertificate(f"the {what} {file} cannot be read: {error.strerror}") from error
 
 
 def expires_at_s(certificate: Path) -> int:

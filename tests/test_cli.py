@@ -191,12 +191,16 @@ def test_one_refused_booth_does_not_stop_the_others(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "state"), [pytest.param([], "in call", id="goes on"), pytest.param(["--cut"], "locked", id="is cut")]
+    ("option", "state"),
+    [
+        pytest.param([], "in call, session 1; its call goes on, --cut ends it", id="goes on"),
+        pytest.param(["--cut"], "locked, session 1", id="is cut"),
+    ],
 )
 def test_locking_a_booth_whose_call(desk: MemoryDesk, run: Run, option: list[str], state: str) -> None:
     run("booth", "unlock", "b1")
     desk.rooms["b1"].live_calls = 1
-    assert done(run("booth", "lock", "b1", *option)) == f"b1: {state}, session 1\n"
+    assert done(run("booth", "lock", "b1", *option)) == f"b1: {state}\n"
 
 
 @pytest.mark.parametrize(
@@ -306,6 +310,12 @@ def test_a_credit_limit_is_set(run: Run, words: list[str], limit: str) -> None:
     assert ["Credit limit", limit] in rows(done(run("party", "limit", "olga", *words, "--reason", "agreed")))
 
 
+def test_an_unlock_with_a_name_takes_its_deposit_once(run: Run) -> None:
+    for _ in range(2):
+        unlocked = run("booth", "unlock", "b1", "--deposit", "5.00", "--key", "receipt-18")
+        assert done(unlocked) == "b1: open, session 1, 5.00 EUR left\n"
+
+
 def test_transfers_newest_first(run: Run) -> None:
     for amount in ("1.00", "-2.00", "3.00"):
         run("party", "adjust", "olga", amount, "--reason", f"{amount} it is", "--key", amount)
@@ -321,6 +331,8 @@ def test_transfers_newest_first(run: Run) -> None:
 def test_a_party_is_suspended_and_resumed(run: Run) -> None:
     assert done(run("party", "suspend", "olga")) == "olga is suspended\n"
     assert rows(done(run("booth", "list")))[1][2] == "locked, suspended"
+    unlocked = done(run("booth", "unlock", "b1"))
+    assert unlocked == "b1: open, session 1, but suspended: `party list` shows with whom\n"
     assert done(run("party", "resume", "olga")) == "olga is active\n"
 
 
@@ -418,8 +430,22 @@ def test_an_audit_for_programs(desk: MemoryDesk, run: Run) -> None:
 def test_cdrs_as_a_table(desk: MemoryDesk, run: Run) -> None:
     desk.records = [REFUSED_CDR, CDR]
     _, refused, answered = rows(done(run("cdr", "list")))
-    assert refused == ["2025-12-31 23:59:59", "b1", "0032 2 222 22 22", "Belgium", "refused", "403", "0.000"]
-    assert answered[4:] == ["answered", "200", "demo", "61.250", "120", "0.24 EUR"]
+    assert refused == ["2025-12-31 23:59:59", "b1", "0032 2 222 22 22", "Belgium", "refused", "403", "0.000", "b"]
+    assert answered[4:] == ["answered", "200", "demo", "61.250", "120", "0.24 EUR", CDR["call_id"]]
+
+
+@pytest.mark.parametrize("words", [pytest.param([], id="of all"), pytest.param(["--booth", "b1"], id="of a booth")])
+def test_the_newest_call_is_shown_without_its_id(desk: MemoryDesk, run: Run, words: list[str]) -> None:
+    desk.records = [REFUSED_CDR, CDR]
+    newest = json.loads(done(run("cdr", "list", "--json", *words)))["cdrs"][0]["call_id"]
+    assert json.loads(done(run("cdr", "show", "--last", "--json", *words)))["call_id"] == newest
+
+
+@pytest.mark.parametrize(
+    ("words", "why"), [([], "no call has ended yet"), (["--booth", "b1"], "no call of booth b1 has ended yet")]
+)
+def test_where_no_call_has_ended_there_is_no_newest(run: Run, words: list[str], why: str) -> None:
+    assert failed(run("cdr", "show", "--last", *words), 1) == why
 
 
 def test_cdrs_of_one_booth_up_to_a_limit(desk: MemoryDesk, run: Run) -> None:
@@ -578,6 +604,11 @@ def test_a_database_that_cannot_be_written(desk: MemoryDesk, run: Run) -> None:
         pytest.param(["booth", "paint", "b1"], id="no such command"),
         pytest.param(["booth", "unlock", "b1", "--limit", "5", "--minutes", "5"], id="two kinds of terms"),
         pytest.param(["booth", "unlock", "b1", "--minutes", "0"], id="no minutes"),
+        pytest.param(["booth", "unlock", "b1", "b2", "--key", "k"], id="two booths by one key"),
+        pytest.param(["booth", "unlock", "--all", "--key", "k"], id="all booths by one key"),
+        pytest.param(["cdr", "show"], id="no call"),
+        pytest.param(["cdr", "show", "a", "--last"], id="a call and the newest one"),
+        pytest.param(["cdr", "show", "a", "--booth", "b1"], id="a call and a booth"),
         pytest.param(["session", "topup", "b1"], id="no amount"),
         pytest.param(["party", "pay", "olga", "5.00"], id="no reason"),
         pytest.param(["party", "pay", "olga", "5.00", "--raeson", "x", "--reason", "x"], id="no such option"),
@@ -707,7 +738,9 @@ def deaf() -> Iterator[str]:
 
 
 def test_no_server(nowhere: None, deaf: str) -> None:
-    assert failed(invoke("--url", deaf, "booth", "list"), 4) == f"no server at {deaf}: start it with `make run`"
+    assert failed(invoke("--url", deaf, "booth", "list"), 4) == (
+        f"no server at {deaf}: start it with `sipshop serve --config FILE`, or name another by --url"
+    )
 
 
 def test_the_server_is_named_first_where_a_token_is_missing_too(nowhere: None, deaf: str) -> None:
@@ -812,7 +845,7 @@ def test_a_token_is_shown_once_and_revoked_by_its_id(run: Run) -> None:
     token = made.stdout.strip()
     assert token.startswith("sipshop_")
     token_id = made.stderr.split()[1].rstrip(",")
-    assert "operator of olga, until 2026-01-30" in made.stderr
+    assert "operator of center, until 2026-01-30" in made.stderr
     assert json.loads(done(invoke("--token", token, "booth", "list", "--json")))["booths"]
     listed = done(run("token", "list"))
     assert token_id in listed

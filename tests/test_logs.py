@@ -104,6 +104,14 @@ def test_a_line_of_text_says_when_how_bad_where_what_and_about_which_call() -> N
     assert line == '2025-12-31T23:59:59.007Z WARNING sipshop.x: trunk demo is silent call=1f0c shop="Corner Shop"'
 
 
+@pytest.mark.parametrize(
+    ("shop", "written"),
+    [("Café", r"Caf\xe9"), ("Café Sul", r'"Caf\u00e9 Sul"'), ("a\x7f b", r'"a\u007f b"'), ('a"\n', r'"a\"\n"')],
+)
+def test_a_name_is_escaped_once(shop: str, written: str) -> None:
+    assert TextLines().format(record("calls", shop=shop)).endswith(f" shop={written}")
+
+
 def test_a_line_of_json_says_the_same() -> None:
     line = JsonLines().format(record("trunk %s is silent", "demo", call="1f0c", shop="Corner Shop", trunk=""))
     assert json.loads(line) == {

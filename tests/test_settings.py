@@ -353,7 +353,11 @@ BROKEN = [
     pytest.param("worlds: [a, a]\n", "worlds: names a file twice", id="a world twice"),
     pytest.param("worlds: [{a: b}]\n", "worlds[0]: must be a text", id="a world that is a table"),
     pytest.param("worlds: [/nowhere/at/all.yaml]\n", "/nowhere/at/all.yaml: cannot be read", id="a world not there"),
-    pytest.param("http: {certificate: /no.pem, key: /no.key}\n", "http: /no.pem cannot be read", id="no such file"),
+    pytest.param(
+        "http: {certificate: /no.pem, key: /no.key}\n",
+        "http: the certificate /no.pem cannot be read",
+        id="no such file",
+    ),
 ]
 
 

@@ -18,6 +18,7 @@ from sipshop.cli.screen import fail
 
 DEFAULT_TOKEN_FILE: Final = Path("data/token")
 PAGE_ROWS: Final = 500
+START_IT: Final = "start it with `sipshop serve --config FILE`, or name another by --url"
 TIMEOUT_S: Final = 30.0  # a commit on a slow disk takes seconds, and a command must not be given up while it is made
 
 
@@ -136,15 +137,30 @@ class Server:
             response = connection.getresponse()
             return response.status, response.read()
         except ConnectionRefusedError:
-            raise Unanswered(f"no server at {self._url}: start it with `make run`") from None
+            raise Unanswered(f"no server at {self._url}: {START_IT}") from None
         except TimeoutError:
             then = "" if method == "GET" else ": look whether the command was done before you repeat it"
             raise Unanswered(f"no answer from {self._url} within {timeout_s:.0f} s{then}") from None
         except (OSError, client.HTTPException) as error:
-            why = str(error) or type(error).__name__
-            raise Unanswered(f"no server at {self._url} ({why}): start it with `make run`") from error
+            raise Unanswered(self._why_no_answer(error)) from error
         finally:
             connection.close()
+
+    def _why_no_answer(self, error: Exception) -> str:
+        import ssl  # noqa: PLC0415 - only who talks to a server pays for it
+        from http import client  # noqa: PLC0415 - likewise
+
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = error.verify_message.rstrip(".")
+            return (
+                f"the certificate of {self._url} is not trusted: {why}; SSL_CERT_FILE=FILE trusts one of your own, and "
+                "--url has to name the server as its certificate does"
+            )
+        if isinstance(error, ssl.SSLError):
+            return f"what answers at {self._url} speaks no HTTPS: try http:// in --url"
+        if isinstance(error, client.RemoteDisconnected | ConnectionResetError) and not self._is_tls:
+            return f"what answers at {self._url} hangs up: if it speaks HTTPS, --url begins with https://"
+        return f"no server at {self._url} ({str(error) or type(error).__name__}): {START_IT}"
 
     def _why_unauthorised(self) -> str:
         if self._token is None:

@@ -55,6 +55,7 @@ def unlock_booths(
     deposit: Annotated[str | None, typer.Option(help="What the customer pays in beforehand, such as 5.00.")] = None,
     limit: Annotated[str | None, typer.Option(help="What the customer may owe, such as 5.00.")] = None,
     minutes: Annotated[int | None, typer.Option(min=1, help="How long all his calls together may talk.")] = None,
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Let the customers of these booths call: without end, or for a deposit, a limit or minutes."""
@@ -62,7 +63,9 @@ def unlock_booths(
     terms = {term: value for term, value in given.items() if value is not None}
     if len(terms) > 1:
         raise typer.BadParameter("give --deposit, --limit or --minutes, not two of them")
-    command_booths(context, booths or [], every=every, as_json=as_json, command="unlock", body=terms)
+    if key is not None and (every or len(booths or []) > 1):
+        raise typer.BadParameter("--key names the command for one booth: name that one alone")
+    command_booths(context, booths or [], every=every, as_json=as_json, command="unlock", body=terms, key=key)
 
 
 @booths.command("lock", epilog=EXIT_CODES)
@@ -152,6 +155,7 @@ def command_booths(
     as_json: bool,
     command: str,
     body: Mapping[str, object],
+    key: str | None = None,
 ) -> None:
     """Send a command to each booth, and go on with the others where one is refused; then exit with REFUSED."""
     if bool(booths) == every:
@@ -162,14 +166,15 @@ def command_booths(
     refused = False
     for name in names:
         try:
-            booth = server.ask("POST", f"/booths/{segment(name)}/{command}", body)
+            booth = server.ask("POST", f"/booths/{segment(name)}/{command}", body, key=key)
         except Refused as refusal:
             refused = True
             complain(f"booth {name}: {refusal}")
             continue
         done.append(booth)
         if not wants_json(context, as_json):
-            typer.echo(state_of(booth))
+            then = "; its call goes on, --cut ends it" if command == "lock" and booth["state"] == "in call" else ""
+            typer.echo(f"{state_of(booth)}{then}")
     if wants_json(context, as_json):
         print_json({"booths": done})
     if refused:
@@ -184,6 +189,8 @@ def state_of(booth: Mapping[str, Any]) -> str:
     left = left_of(booth)
     if left is not None:
         parts.append(f"{left} left")
+    if booth["suspended"]:
+        parts.append("but suspended: `party list` shows with whom")
     return clean(", ".join(parts))
 
 

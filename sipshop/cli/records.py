@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import typer
 
 from sipshop.cli.ask import Server, segment
-from sipshop.cli.codes import EXIT_CODES, USAGE
+from sipshop.cli.codes import EXIT_CODES, REFUSED, USAGE
 from sipshop.cli.options import Json, group, wants_json
 from sipshop.cli.screen import add_row, clean, clock, fail, make_table, print_facts, print_json, print_table, progress
 
@@ -58,7 +58,7 @@ def list_cdrs(
         "Result",
         "SIP",
         "Trunk",
-        right=("Talk s", "Billed s", "Amount"),
+        right=("Talk s", "Billed s", "Amount", "Call"),
     )
     for cdr in answer["cdrs"]:
         charge: Mapping[str, Any] = cdr["charges"][0] if cdr["charges"] else {}
@@ -75,14 +75,24 @@ def list_cdrs(
             f"{cdr['talk_ms'] / 1000:.3f}",
             charge.get("billed_s"),
             amount,
+            cdr["call_id"],
         )
-    print_table(table, spare=("Trunk", "Billed s", "SIP", "Destination"))
+    print_table(table, spare=("Trunk", "Billed s", "SIP", "Call", "Destination"))
 
 
 @cdrs.command("show", epilog=EXIT_CODES)
-def show_cdr(context: typer.Context, call_id: str, as_json: Json = False) -> None:
+def show_cdr(
+    context: typer.Context,
+    call_id: Annotated[str | None, typer.Argument(metavar="[CALL]", help="As `cdr list` names it.")] = None,
+    last: Annotated[bool, typer.Option("--last", help="The newest one.")] = False,
+    booth: Annotated[str | None, typer.Option(help="With --last: the newest one of this booth.")] = None,
+    as_json: Json = False,
+) -> None:
     """Show a call: every trunk that was tried, and what every level of the chain paid and kept."""
-    cdr = Server(context).get(f"/cdrs/{segment(call_id)}")
+    if (call_id is None) != last or (booth is not None and not last):
+        raise typer.BadParameter("name a call, or give --last, with --booth if it shall be a booth's")
+    server = Server(context)
+    cdr = newest_cdr(server, booth) if call_id is None else server.get(f"/cdrs/{segment(call_id)}")
     if wants_json(context, as_json):
         print_json(cdr)
         return
@@ -143,6 +153,15 @@ def export_cdrs(
         print_json({"file": str(output), "records": written})
     else:
         typer.echo(f"{written} records in {clean(str(output))}")
+
+
+def newest_cdr(server: Server, booth: str | None) -> Mapping[str, Any]:
+    """The newest record, of one booth if it is named; ends the program with REFUSED where there is none."""
+    query = {"limit": "1"} | ({} if booth is None else {"booth": booth})
+    newest: Sequence[Mapping[str, Any]] = server.get(f"/cdrs?{urlencode(query)}")["cdrs"]
+    if not newest:
+        fail(REFUSED, "no call has ended yet" if booth is None else f"no call of booth {booth} has ended yet")
+    return newest[0]
 
 
 def told(lines: Iterable[str], tell: Callable[[int, int | None], None]) -> Iterator[str]:

@@ -30,14 +30,17 @@ def create_token(
     given = {"party": party, "shop": shop, "operator": operator}
     opens = {of: name for of, name in given.items() if name is not None}
     if len(opens) != 1:
-        raise typer.BadParameter("give either --party, --shop or --operator")
+        raise typer.BadParameter(
+            "give either --party, --shop or --operator; for one that opens everything --party and the provider's name"
+        )
     answer = Server(context).post("/tokens", {"label": label, "days": None if for_ever else days, **opens})
     if wants_json(context, as_json):
         print_json(answer)
         return
     until = "for ever" if answer["expires_at"] is None else f"until {clock(answer['expires_at'])} UTC"
     typer.echo(answer["token"])
-    typer.echo(clean(f"Token {answer['id']}, {answer['role']} of {answer['party']}, {until}. Keep it now."), err=True)
+    place = answer["shop"] or answer["party"]
+    typer.echo(clean(f"Token {answer['id']}, {answer['role']} of {place}, {until}. Keep it now."), err=True)
 
 
 @tokens.command("list", epilog=EXIT_CODES)

@@ -138,7 +138,9 @@ class Exposition(Protocol):
 
 def nothing_to_reload() -> Reloaded:
     """What a reload does where no file says how the server runs: it raises SettingsErrors."""
-    raise SettingsErrors([Problem("the server", 0, "", "has no configuration to read again: it runs by its options")])
+    raise SettingsErrors(
+        [Problem("the demo", 0, "", "it runs by its options, so there is no configuration to read again")]
+    )
 
 
 def make_api(

@@ -12,6 +12,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -57,6 +58,9 @@ def connect_writer(path: Path, *, create: bool = False) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: the file cannot be opened or is no database.
     """
+    if create:
+        with suppress(OSError):  # SQLite says what is wrong
+            path.touch(0o600)  # hashes of passwords are in it; its log and its index get the same mode
     connection = _connect(path, "mode=rwc" if create else "mode=rw")
     try:
         connection.execute("PRAGMA journal_mode=WAL").fetchone()

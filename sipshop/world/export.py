@@ -28,13 +28,18 @@ class _Raw(str):
     __slots__ = ()
 
 
+def _comment(text: str) -> str:
+    """A text in a comment: what does not print would end its line."""
+    return f"'{text}'" if text.isprintable() else ascii(text)
+
+
 def export_world(world: World) -> str:
     """Return the text of a world, with a mask where a password is."""
     return "".join(f"{line}\n" for line in _lines(world))
 
 
 def _lines(world: World) -> Iterator[str]:
-    yield f'# The world of {world.tenant!a}. "{MASK}" stands for a password that stays as it is.'
+    yield f'# The world of {_comment(world.tenant)}. "{MASK}" stands for a password that stays as it is.'
     (provider,) = (party for party in world.parties if party.kind is Kind.PROVIDER)
     yield f"provider: {_table({'name': provider.name, **_guard(provider.guard)})}"
     openings = {opening.party: opening for opening in world.openings}

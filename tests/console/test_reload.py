@@ -72,7 +72,7 @@ def test_a_server_without_a_file_says_so() -> None:
     with Caller(memory_api(MemoryDesk("b1"))) as client:
         answer = client.post("/api/v1/reload")
     assert answer.status_code == 422
-    assert answer.json()["detail"] == "the server: has no configuration to read again: it runs by its options"
+    assert answer.json()["detail"] == "the demo: it runs by its options, so there is no configuration to read again"
 
 
 def test_only_the_provider_may() -> None:

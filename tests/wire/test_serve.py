@@ -77,12 +77,12 @@ class Served(Program):
         assert self.notified.recv(100) == b"READY=1", self.said
         return self
 
-    def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def cli(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `sipshop ...` against this server, with its certificate as one that is trusted."""
         return subprocess.run(
             [*SIPSHOP, "--url", f"https://{HOST}:{self.http}", *words],
             cwd=self.folder,
-            env={**os.environ, "SSL_CERT_FILE": str(CERTIFICATES / "desk.pem")},
+            env={**os.environ, "SSL_CERT_FILE": str(CERTIFICATES / "desk.pem"), **environment},
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,
@@ -195,6 +195,47 @@ def test_the_command_line_speaks_https(served: Served) -> None:
     done = served.cli("reload")
     assert (done.returncode, done.stdout, done.stderr) == (0, "changed: limits.slice_s: 60 -> 30\n", "")
     assert served.cli("booth", "list").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        pytest.param("https://127.0.0.1:{}", "is not trusted: ", id="a certificate that nobody vouches for"),
+        pytest.param("http://127.0.0.1:{}", "if it speaks HTTPS, --url begins with https://", id="HTTP to HTTPS"),
+    ],
+)
+def test_who_asks_the_wrong_way_is_told_the_right_one(served: Served, url: str, why: str) -> None:
+    told = served.cli("--url", url.format(served.http), "--token", "none", "booth", "list", SSL_CERT_FILE="")
+    assert (told.returncode, told.stdout) == (4, "")
+    assert why in told.stderr
+
+
+def test_https_to_http_is_told_so(served: Served) -> None:
+    told = served.cli("--url", f"https://{HOST}:{served.metrics_port}", "booth", "list")
+    assert told.stderr == (
+        f"sipshop: what answers at https://{HOST}:{served.metrics_port} speaks no HTTPS: try http:// in --url\n"
+    )
+
+
+def test_only_the_server_s_user_may_read_what_it_keeps(served: Served) -> None:
+    files = {path.name: path.stat().st_mode & 0o777 for path in (served.folder / "data").glob("sipshop.db*")}
+    assert files.pop("sipshop.db.lock") == 0o644  # a process number
+    assert files == dict.fromkeys(("sipshop.db", "sipshop.db-wal", "sipshop.db-shm"), 0o600)
+
+
+def test_a_start_without_a_world_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "sipshop.yaml").write_text("logs: {level: info}\n")
+    done = subprocess.run(
+        [*SIPSHOP, "serve", "--config", "sipshop.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == ("sipshop: the database data/sipshop.db has no world: name one in `worlds` of sipshop.yaml\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["sipshop.yaml"]
 
 
 def test_a_broken_file_is_not_reloaded_and_nothing_changes(served: Served) -> None:

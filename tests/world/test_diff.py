@@ -106,6 +106,13 @@ def test_an_export_says_all_that_can_be_said_and_no_password() -> None:
     assert text.count('password: "********"') == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "comment"), [("Telé", "# The world of 'Telé'. "), ("T\x85el", r"# The world of 'T\x85el'. ")]
+)
+def test_the_comment_of_an_export_is_one_line_that_names_the_provider(name: str, comment: str) -> None:
+    assert export_world(replace(parse_world(TEXT, "w"), tenant=name)).startswith(comment)
+
+
 def test_names_are_exported_so_that_they_are_read_back() -> None:
     name = "A 'single', # a \u00e9 and a \U0001f4de, \\n is no line"
     written = "'" + name.replace("'", "''") + "'"
