@@ -545,6 +545,7 @@ def _options(settings: Settings, process: str) -> Options:
         bindings_per_booth=settings.sip.bindings_per_booth,
         registration_least_s=settings.sip.registration_least_s,
         registration_most_s=settings.sip.registration_most_s,
+        keepalive_s=settings.sip.keepalive_s,
     )
 
 

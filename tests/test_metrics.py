@@ -69,7 +69,7 @@ def ended(call_id: str, result: Result = Result.ANSWERED, trunk: str | None = "d
 
 
 def registered(booth: str, bindings: int, shop: str = "center") -> RegistrationChanged:
-    return RegistrationChanged(tenant="acme", shop=shop, booth=booth, bindings=bindings)
+    return RegistrationChanged(tenant="acme", shop=shop, booth=booth, bindings=bindings, reachable=bindings)
 
 
 # Present from the start

@@ -95,6 +95,13 @@ class Dropped:
 
 
 @dataclass(slots=True)
+class Disconnected:
+    """A connection is gone, or could not be made: whoever was reached by it is reached no more."""
+
+    flow: Flow
+
+
+@dataclass(slots=True)
 class Refused:
     """A request that never reached anybody above, and the status that it was answered."""
 
@@ -102,7 +109,7 @@ class Refused:
     cause: str
 
 
-Output = Send | Happened | Invited | Requested | Dropped | Refused
+Output = Send | Happened | Invited | Requested | Dropped | Disconnected | Refused
 
 
 class UserAgent:
@@ -156,6 +163,7 @@ class UserAgent:
     def hear_lost(self, flow: Flow, now: float) -> None:
         """A connection is gone, or could not be made."""
         self.transactions.hear_lost(flow, now)
+        self.out.append(Disconnected(flow))
 
     # what the owner of the calls does
 

@@ -14,7 +14,7 @@ from sipshop.switch.errors import (
     UnknownTrunk,
 )
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
-from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach
+from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach, RegistrationStatus
 from sipshop.switch.switch import Options, Switch
 from sipshop.switch.trace import Trace, Tracer, Wanted
 from sipshop.switch.trunks import Condition
@@ -35,6 +35,7 @@ __all__ = [
     "PartyMoney",
     "PartyStatus",
     "Reach",
+    "RegistrationStatus",
     "Switch",
     "SwitchError",
     "Trace",

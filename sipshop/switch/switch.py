@@ -42,7 +42,7 @@ from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, 
 from sipshop.sip.message import NameAddr, Request, Uri, printable
 from sipshop.sip.timers import GIVE_UP_S
 from sipshop.sip.transaction import ServerTransaction, Unheard
-from sipshop.sip.useragent import Dropped, Happened, Invited, Output, Requested, UserAgent
+from sipshop.sip.useragent import Disconnected, Dropped, Happened, Invited, Output, Requested, UserAgent
 from sipshop.sip.useragent import Refused as Rejected
 from sipshop.store import (
     CallAnswered as AnsweredRow,
@@ -94,8 +94,8 @@ class Options:
     """How the switch runs: `process` names this run, `max_calls` bounds its live calls, `max_call_s` each talk.
 
     A talk is granted in slices of `slice_s` while somebody in its chain can run out of money. New calls are refused
-    while the event loop lags by more than `overload_lag_s`. So many `redirects` of a carrier are followed at a try. The
-    rest is how long and how often phones are registered.
+    while the event loop lags by more than `overload_lag_s`. So many `redirects` of a carrier are followed at a try. Phones
+    are asked every `keepalive_s` whether they are there. The rest is how long and how often they are registered.
     """
 
     process: str
@@ -107,6 +107,7 @@ class Options:
     bindings_per_booth: int = 5
     registration_least_s: int = 60
     registration_most_s: int = 3600
+    keepalive_s: int = 0
 
 
 def _no_secret(reference: str) -> str:
@@ -147,7 +148,15 @@ class Switch:
         self._started_s = clock()
         self._sealer = hmac.new(store.secret, digestmod="sha256")
         self._digest = DigestServer(store.secret, random)
-        self._registrations = Registrations(agent, directory, self._tell, _location(options))
+        self._registrations = Registrations(
+            agent=agent,
+            directory=directory,
+            store=store,
+            tell=self._tell,
+            location=_location(options),
+            keepalive_s=options.keepalive_s,
+            utc_ms=utc_ms,
+        )
         self._calls = LiveCalls(directory)
         self.trunks = Trunks(
             agent=agent,
@@ -207,6 +216,7 @@ class Switch:
         with endpoint.turn() as now:
             self._recover(now)
             self._heartbeat(now)
+            self._registrations.begin(now)
             self.trunks.begin(self._directory.worlds, now)
             self._agent.timers.start(now + BEAT_S, partial(self._beat, now + BEAT_S))
 
@@ -228,6 +238,7 @@ class Switch:
         self._draining = True
         with self._turn() as now:
             self.trunks.end(now)
+            self._registrations.end(now)
             for live in self._calls:
                 if live.offer.kind is not CallKind.EMERGENCY:
                     self._run(live, live.call.hear(calls.Cut("the switch goes down"), now), now)
@@ -257,11 +268,11 @@ class Switch:
     def tables(self) -> dict[str, int]:
         """How many entries each table of the engine holds: all zero when nothing is going on, but for what lasts.
 
-        Registrations and nonces last for a while by design, two timers are ours, and each trunk may have one.
+        Registrations and nonces last for a while by design, two timers are ours, trunks and registrations have some.
         """
         return {
             **self._agent.tables(),
-            "timers": max(0, len(self._agent.timers) - 2 - (self._registrations.size > 0) - self.trunks.timers),
+            "timers": max(0, len(self._agent.timers) - 2 - self._registrations.timers - self.trunks.timers),
             "calls": len(self._calls),
             "owned_legs": self._calls.legs,
             "unsettled_calls": self._settler.unsettled,
@@ -282,6 +293,8 @@ class Switch:
                 self._hear_invite(transaction, now)
             case Requested(transaction=transaction):
                 self._hear_request(transaction, now)
+            case Disconnected(flow=flow):
+                self._registrations.hear_lost(flow, now)
             case Dropped(reason=reason):
                 self._tell(MessageDropped(reason=reason))
             case Rejected(status=status, cause=cause):
@@ -683,6 +696,7 @@ class Switch:
         """A tenant's world was put in the place of another."""
         with self._turn() as now:
             self.trunks.begin([world], now)
+            self._registrations.swapped(now)
         self._on_world(world)
 
     # What an earlier process left behind.

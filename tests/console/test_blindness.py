@@ -318,7 +318,7 @@ def test_events_are_told_to_whom_they_concern(tmp_path: Path, who: str, calls: i
             for fact in (
                 CallAttempted(**corner, call_id="c", kind="call", at_ms=NOON_MS),
                 CallAnswered(**corner, call_id="c", trunk="atrunk", relayed_at_ms=NOON_MS, after_ms=1, added_us=1),
-                RegistrationChanged(**corner, bindings=1),
+                RegistrationChanged(**corner, bindings=1, reachable=1),
             ):
                 day.hub.publish(fact)
             if who in {"alpha", "rhea"}:
