@@ -27,13 +27,14 @@ class RegistrationChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallAttempted:
-    """An authenticated INVITE opened a call; `kind` is "call" or "emergency"."""
+    """An INVITE of a booth or a carrier opened a call; `kind` is "call" or "emergency"."""
 
     tenant: str
     shop: str
     booth: str
     call_id: str
     kind: str
+    direction: str
     at_ms: int
 
 

@@ -833,6 +833,7 @@ def test_live_calls_are_shown_once_where_nobody_watches(desk: MemoryDesk, run: R
             shop="center",
             booth="b1",
             kind="call",
+            direction="outbound",
             state="answered",
             dialled="0032 2 222\x1b[2J",
             e164="322222",

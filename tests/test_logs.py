@@ -43,7 +43,7 @@ ENDED = CallEnded(
 )
 DETAILS: list[tuple[Fact, str]] = [
     (
-        CallAttempted(tenant="t", shop="s", booth="b", call_id="c", kind="emergency", at_ms=1),
+        CallAttempted(tenant="t", shop="s", booth="b", call_id="c", kind="emergency", direction="outbound", at_ms=1),
         "a call begins: emergency call=c tenant=t shop=s booth=b",
     ),
     (CallRang(tenant="t", shop="s", booth="b", call_id="c", after_ms=20), "it rings after 20 ms call=c shop=s"),

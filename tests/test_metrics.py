@@ -50,7 +50,9 @@ def fresh(*facts: Fact) -> Metrics:
 
 
 def attempted(call_id: str, shop: str = "center") -> CallAttempted:
-    return CallAttempted(tenant="acme", shop=shop, booth="b1", call_id=call_id, kind="call", at_ms=0)
+    return CallAttempted(
+        tenant="acme", shop=shop, booth="b1", call_id=call_id, kind="call", direction="outbound", at_ms=0
+    )
 
 
 def ended(call_id: str, result: Result = Result.ANSWERED, trunk: str | None = "demo") -> CallEnded:

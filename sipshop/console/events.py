@@ -307,7 +307,12 @@ def _worded(fact: _Told, scope: Scope) -> tuple[str, dict[str, Any]]:
         case RegistrationChanged(bindings=phones, reachable=reachable):
             return "registration", where | {"phones": phones, "reachable": reachable}
         case CallAttempted():
-            more: dict[str, Any] = {"state": "attempted", "kind": fact.kind, "at": utc_text(fact.at_ms)}
+            more: dict[str, Any] = {
+                "state": "attempted",
+                "kind": fact.kind,
+                "direction": fact.direction,
+                "at": utc_text(fact.at_ms),
+            }
         case CallRang():
             more = {"state": "ringing", "after_ms": fact.after_ms}
         case CallAnswered():

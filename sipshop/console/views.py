@@ -390,6 +390,7 @@ class CallView(BaseModel):
     shop: str
     booth: str
     kind: str
+    direction: Literal["outbound", "inbound"]
     state: Literal["setting up", "ringing", "answered"]
     dialled: str
     e164: str | None
@@ -409,6 +410,7 @@ class CallView(BaseModel):
             shop=status.shop,
             booth=status.booth,
             kind=status.kind,
+            direction=status.direction,
             state=status.state,
             dialled=status.dialled,
             e164=status.e164,

@@ -244,7 +244,7 @@ class Location:
         """A connection is gone, and with it the way to whoever had registered on it; the addresses that lost one."""
         lost = []
         for aor, held in self._bindings.items():
-            gone = [key for key, binding in held.items() if binding.reachable and binding.flow == flow]
+            gone = [key for key, binding in held.items() if binding.reachable and _is_on(binding, flow)]
             for key in gone:
                 held[key] = replace(held[key], reachable=False)
             if gone:
@@ -368,6 +368,12 @@ def _key_of(uri: Uri, flow: Flow) -> Key:
     """
     params = sorted(f"{name}={(value or '').lower()}" for name, value in uri.params.items())
     return *_stem(uri), str(uri.port or ""), *params, flow.remote[0]
+
+
+def _is_on(binding: Binding, flow: Flow) -> bool:
+    """Whether a binding was registered over this connection."""
+    held = binding.flow
+    return (held.transport, held.remote, held.connection) == (flow.transport, flow.remote, flow.connection)
 
 
 def _stem(uri: Uri) -> Key:

@@ -189,8 +189,11 @@ class UserAgent:
         credentials: Credentials | None = None,
         reliably: bool = True,
         redirects: int = 0,
+        symmetric: bool = False,
     ) -> OutgoingLeg:
         """Call somebody: send an INVITE and return its leg. `from_` and `to` are given without tags.
+
+        A `symmetric` peer, such as a phone behind a NAT, is reached on this flow, wherever its Contact points.
 
         With `credentials` a challenge to the INVITE, or to a request of ours inside its dialog, is answered.
         Without `reliably` the callee shall send no reliable provisional responses (RFC 3262). So many `redirects` are
@@ -217,7 +220,7 @@ class UserAgent:
         if content is not None:
             head.append(("content-type", content.type))
         invite = Request("INVITE", target, head, content.data if content else b"")
-        leg = OutgoingLeg(self, invite, flow, self._digest(credentials), redirects)
+        leg = OutgoingLeg(self, invite, flow, self._digest(credentials), redirects, symmetric=symmetric)
         self.legs[leg.call_id, leg.local_tag] = leg
         leg.begin(now)
         return leg

@@ -488,6 +488,7 @@ class Desk:
             shop=live.offer.shop.name,
             booth=live.offer.booth.name,
             kind=live.offer.kind.value,
+            direction="outbound" if live.offer.carrier is None else "inbound",
             state="answered" if answered_at_s is not None else "ringing" if live.rang else "setting up",
             dialled=live.offer.dialled,
             e164=live.offer.e164,
@@ -497,7 +498,7 @@ class Desk:
             talk_ms=talk_ms,
             amount_micros=0 if passage is None else cost(talk_ms, passage.levels[0].tariff).amount.micros,
             currency=live.offer.shop.currency,
-            trunk=live.call.trunk.name if live.call.trunk is not None else None,
+            trunk=live.trunk.name if live.trunk is not None else None,
         )
 
     def money(self) -> Iterator[PartyMoney]:

@@ -38,7 +38,8 @@ _WRONG_AOR: Final = Refusal(403, "Not this booth's address", "another booth's ad
 class Registrations:
     """The bindings of every booth's phone, and which of them answer.
 
-    Phones are asked by OPTIONS every `keepalive_s`, 0 for never. `utc_ms` is the clock that outlives us.
+    Phones are asked by OPTIONS every `keepalive_s`, 0 for never. `on_moved` is told of a phone that came from one flow
+    and comes from another now. `utc_ms` is the clock that outlives us.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Registrations:
         tell: Callable[[Fact], None],
         location: Location,
         keepalive_s: int,
+        on_moved: Callable[[Booth, Flow, Flow], None],
         utc_ms: Callable[[], int],
     ) -> None:
         self._agent = agent
@@ -58,6 +60,7 @@ class Registrations:
         self._tell = tell
         self._location = location
         self._watch = Watch(keepalive_s, agent.pick)
+        self._on_moved = on_moved
         self._utc_ms = utc_ms
         self._booths: dict[str, Booth] = {}  # by address of record, of those that have bindings
         self._keys: dict[str, frozenset[Key]] = {}  # of the bindings that are watched
@@ -138,6 +141,7 @@ class Registrations:
         if request.to.uri.user != booth.name and booth.auth is Auth.DIGEST:
             self._refuse(transaction, booth, _WRONG_AOR, "wrong_aor", now)
             return
+        flows = {binding.flow for binding in self._location.held(aor)}
         done = self._location.register(aor, request, transaction.flow, now)
         if isinstance(done, Refusal):
             self._refuse(transaction, booth, done, "registrar", now)
@@ -150,6 +154,10 @@ class Registrations:
             if binding.flow == transaction.flow:
                 self._watch.follow((aor, binding.key), now)
         self._renewed.add(aor)
+        left = flows - {binding.flow for binding in done.bindings}
+        if any(binding.flow == transaction.flow for binding in done.bindings):
+            for flow in left:
+                self._on_moved(booth, flow, transaction.flow)
         self._changed(aor, now)
         self._arm(now)
 

@@ -109,6 +109,7 @@ class CallStatus:
     shop: str
     booth: str
     kind: str
+    direction: Literal["outbound", "inbound"]
     state: Literal["setting up", "ringing", "answered"]
     dialled: str
     e164: str | None

@@ -28,7 +28,7 @@ from tests.console.memory import OPENED_AT_MS, TENANT, TOKEN, MemoryDesk, memory
 
 WHERE = {"tenant": TENANT, "shop": "center", "booth": "b1"}
 CALL: list[Fact] = [
-    CallAttempted(**WHERE, call_id="c", kind="call", at_ms=OPENED_AT_MS),
+    CallAttempted(**WHERE, call_id="c", kind="call", direction="outbound", at_ms=OPENED_AT_MS),
     CallRang(**WHERE, call_id="c", after_ms=150),
     CallAnswered(**WHERE, call_id="c", trunk="demo", relayed_at_ms=OPENED_AT_MS, after_ms=4_000, added_us=900),
     CallEnded(
