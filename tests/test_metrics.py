@@ -247,6 +247,15 @@ def test_who_registers_has_a_series_while_he_does() -> None:
     assert b"sipshop_trunk_registered{" not in metrics.render()
 
 
+def test_a_booth_is_reachable_while_one_of_its_phones_answers() -> None:
+    metrics = Metrics(version="1")
+    seen = []
+    for bindings, reachable in ((2, 2), (2, 1), (2, 0), (1, 1), (0, 0)):
+        metrics.count(replace(registered("b1", bindings), reachable=reachable))
+        seen.append(value(metrics, "sipshop_booth_reachable", tenant="acme", shop="center", booth="b1"))
+    assert seen == [1, 1, 0, 1, 0]
+
+
 def test_the_last_probe_is_told_in_seconds() -> None:
     metrics = Metrics(version="1")
     metrics.count(TrunkProbed(tenant="acme", trunk="first", rtt_s=0.025))
