@@ -509,7 +509,7 @@ class _Shops:
         caller_id = section.text("caller_id", "", check=telephone_number)
         inbound = section.choice("inbound", Inbound, Inbound.NEVER)
         inbound_numbers = self._inbound_numbers(section)
-        if inbound_numbers and inbound is Inbound.NEVER:
+        if inbound_numbers and inbound is Inbound.NEVER and section.sound:
             section.fault("inbound_numbers", "ring nobody: `inbound: open` or `inbound: always` lets them")
         section.end()
         self.shops.append(
