@@ -16,7 +16,7 @@ from sipshop.sip.leg import Cancelled, Failed, IncomingLeg, OutgoingLeg
 from sipshop.sip.message import Request
 from sipshop.world import World, parse_world
 from tests.sip.peers import ANSWER, HOLD, Phone
-from tests.switch.house import CARRIER_ONE, GATE, SWITCH, TENANT, WORLD_TEXT, BoothPhone, House, at_once
+from tests.switch.house import CARRIER_ONE, CARRIER_TWO, GATE, SWITCH, TENANT, WORLD_TEXT, BoothPhone, House, at_once
 
 GATES: Final = "+493055501"
 BOOTH1S: Final = "+493055502"
@@ -208,6 +208,17 @@ def test_a_locked_booth_rings_where_the_shop_wants_it() -> None:
     locked(house)
     house.rung()
     assert "> INVITE" in house.booth_side
+
+
+def test_a_carrier_is_reached_where_his_contact_says() -> None:
+    house = Outside()
+    elsewhere = Phone(house.network, CARRIER_ONE, user="one", advertise=CARRIER_TWO)
+    house.rung(by=elsewhere)
+    house.phone.answer(house.phone.incoming)
+    house.advance()
+    house.phone.hang_up(house.phone.incoming)
+    house.advance()
+    assert CARRIER_TWO in sent_to(house, "BYE")
 
 
 def test_the_shops_number_rings_a_booth_that_is_free() -> None:
