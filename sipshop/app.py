@@ -552,6 +552,7 @@ def _options(settings: Settings, process: str) -> Options:
         registration_least_s=settings.sip.registration_least_s,
         registration_most_s=settings.sip.registration_most_s,
         shield=settings.sip.shield,
+        keepalive_s=settings.sip.keepalive_s,
     )
 
 

@@ -13,23 +13,28 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationChanged:
-    """A booth's phone registered, went away or expired; `bindings` is how many it has now."""
+    """A booth's phone registered, went away or expired, or it answers again or no more.
+
+    `bindings` is how many it has now, `reachable` how many of them answer.
+    """
 
     tenant: str
     shop: str
     booth: str
     bindings: int
+    reachable: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallAttempted:
-    """An authenticated INVITE opened a call; `kind` is "call" or "emergency"."""
+    """An INVITE of a booth or a carrier opened a call; `kind` is "call" or "emergency"."""
 
     tenant: str
     shop: str
     booth: str
     call_id: str
     kind: str
+    direction: str
     at_ms: int
 
 

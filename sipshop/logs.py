@@ -246,7 +246,7 @@ def _log_detail(fact: Fact) -> None:
             log.debug("it is answered after %d ms", fact.after_ms, extra=about)
         case RegistrationChanged():
             about = {"tenant": fact.tenant, "shop": fact.shop, "booth": fact.booth}
-            log.debug("registered: %d", fact.bindings, extra=about)
+            log.debug("registered: %d, of which %d answer", fact.bindings, fact.reachable, extra=about)
         case RequestRefused():
             log.debug("refused with %d: %s", fact.status, fact.cause, extra={"shop": fact.shop or ""})
         case MessageDropped():

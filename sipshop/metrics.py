@@ -94,6 +94,14 @@ class Metrics:
                 registry=registry,
             )
         )
+        self._reachable = _Children(
+            Gauge(
+                "sipshop_booth_reachable",
+                "1 while a phone of the booth is registered and answers, else 0; none before its first registration.",
+                ("tenant", "shop", "booth"),
+                registry=registry,
+            )
+        )
         self._calls = _Children(
             Counter(
                 "sipshop_calls",
@@ -327,6 +335,7 @@ class Metrics:
 
     def _count_bindings(self, fact: RegistrationChanged) -> None:
         booth = (fact.tenant, fact.shop, fact.booth)
+        self._reachable[booth].set(fact.reachable > 0)
         before = self._bindings.pop(booth, 0)
         if fact.bindings:
             self._bindings[booth] = fact.bindings

@@ -100,6 +100,7 @@ class SipSettings:
     session_least_s: int = 90
     probe_s: int = 30
     redirects: int = 0
+    keepalive_s: int = 30
     tcp_connections: int = 4096
     tcp_per_source: int = 256
     tcp_new_per_s: int = 100
@@ -422,6 +423,7 @@ def _sip(section: Section, fetch: Callable[[str], str]) -> SipSettings:
         session_least_s=session_least_s,
         probe_s=section.integer("probe_s", default.probe_s, low=0, high=3600),
         redirects=section.integer("redirects", default.redirects, low=0, high=5),
+        keepalive_s=section.integer("keepalive_s", default.keepalive_s, low=0, high=3600),
         tcp_connections=connections,
         tcp_per_source=per_source,
         tcp_new_per_s=section.integer("tcp_new_per_s", default.tcp_new_per_s, low=1, high=100_000),

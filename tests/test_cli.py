@@ -22,7 +22,7 @@ from sipshop import __version__, cli
 from sipshop.cli import ask, serve
 from sipshop.console.tokens import hash_token
 from sipshop.store import LAWS, Store, Unwritable, Violation
-from sipshop.switch import CallStatus
+from sipshop.switch import CallStatus, RegistrationStatus
 from sipshop.world import parse_world
 from tests.console.memory import TOKEN, MemoryDesk, Stage, memory_api, serving
 
@@ -859,6 +859,30 @@ def test_a_token_is_for_a_party_or_for_a_shop(run: Run, words: list[str]) -> Non
     assert "give either --party, --shop or --operator" in run("token", "create", "x", *words).stderr
 
 
+def test_phones_are_shown_with_where_they_are_and_whether_they_answer(desk: MemoryDesk, run: Run) -> None:
+    desk.phones = [
+        RegistrationStatus(
+            booth=booth,
+            shop="center",
+            contact="sip:b1@10.0.0.5",
+            address="192.0.2.7:31000",
+            transport="UDP",
+            user_agent="Desk\x1b[2J 1",
+            reachable=booth == "b1",
+            expires_at_ms=1_767_225_599_007,
+            seen_at_ms=None,
+            rtt_ms=12.5,
+        )
+        for booth in ("b1", "b2")
+    ]
+    shown = run("registration", "list").stdout
+    assert "\x1b[2J" not in shown
+    first, second = [line for line in shown.splitlines() if "udp 192.0.2.7:31000" in line]
+    assert ("yes" in first, "no" in second, "12.5" in first) == (True, True, True)
+    assert "b1" not in run("registration", "list", "--booth", "b2").stdout.replace("sip:b1", "")
+    assert "there is no booth named 'x'" in run("registration", "list", "--booth", "x").stderr
+
+
 def test_live_calls_are_shown_once_where_nobody_watches(desk: MemoryDesk, run: Run) -> None:
     desk.live = [
         CallStatus(
@@ -866,6 +890,7 @@ def test_live_calls_are_shown_once_where_nobody_watches(desk: MemoryDesk, run: R
             shop="center",
             booth="b1",
             kind="call",
+            direction="outbound",
             state="answered",
             dialled="0032 2 222\x1b[2J",
             e164="322222",

@@ -120,6 +120,7 @@ def test_a_command_explains_itself_and_its_exit_codes(command: str) -> None:
             ("party", "suspend", "olga"),
             ("party", "transfers", "olga"),
             ("quote", "021234567"),
+            ("registration", "list"),
             ("restore", "copy.db", "--database", "there/sipshop.db"),
             ("session", "bill", "b1"),
             ("session", "pay", "b1", "--version", "0", "--tendered", "0"),

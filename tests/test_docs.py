@@ -11,7 +11,7 @@ import yaml
 from prometheus_client.core import Metric
 
 from sipshop.demo.numbers import NUMBERS
-from sipshop.facts import TRUNK_OUTCOMES, LossSeen, TrunkChanged, TrunkProbed
+from sipshop.facts import TRUNK_OUTCOMES, LossSeen, RegistrationChanged, TrunkChanged, TrunkProbed
 from sipshop.load import fetch_secret
 from sipshop.metrics import Metrics
 from sipshop.proxy.admission import Cause
@@ -142,6 +142,7 @@ def test_every_metric_is_explained_and_no_other() -> None:
     metrics.count(TrunkChanged(tenant="t", trunk="demo", state="up", registration="registered", status=200))
     metrics.count(TrunkProbed(tenant="t", trunk="demo", rtt_s=0.01))
     metrics.count(LossSeen(tenant="t", party="ann", call_id="c"))
+    metrics.count(RegistrationChanged(tenant="t", shop="corner", booth="b", bindings=1, reachable=1))
     metrics.expect("t", shops=["corner"], trunks=["demo"])
     money = PartyMoney(
         tenant="t",

@@ -43,7 +43,7 @@ ENDED = CallEnded(
 )
 DETAILS: list[tuple[Fact, str]] = [
     (
-        CallAttempted(tenant="t", shop="s", booth="b", call_id="c", kind="emergency", at_ms=1),
+        CallAttempted(tenant="t", shop="s", booth="b", call_id="c", kind="emergency", direction="outbound", at_ms=1),
         "a call begins: emergency call=c tenant=t shop=s booth=b",
     ),
     (CallRang(tenant="t", shop="s", booth="b", call_id="c", after_ms=20), "it rings after 20 ms call=c shop=s"),
@@ -51,7 +51,10 @@ DETAILS: list[tuple[Fact, str]] = [
         CallAnswered(tenant="t", shop="s", booth="b", call_id="c", trunk="d", relayed_at_ms=1, after_ms=30, added_us=5),
         "it is answered after 30 ms call=c shop=s trunk=d",
     ),
-    (RegistrationChanged(tenant="t", shop="s", booth="b", bindings=2), "registered: 2 tenant=t shop=s booth=b"),
+    (
+        RegistrationChanged(tenant="t", shop="s", booth="b", bindings=2, reachable=1),
+        "registered: 2, of which 1 answer tenant=t shop=s booth=b",
+    ),
     (RequestRefused(status=403, cause="locked", shop="s"), "refused with 403: locked shop=s"),
     (RequestRefused(status=401, cause="unauthenticated", shop=None), "refused with 401: unauthenticated"),
     (MessageDropped(reason="malformed"), "1 messages were dropped: malformed"),

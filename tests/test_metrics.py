@@ -50,7 +50,9 @@ def fresh(*facts: Fact) -> Metrics:
 
 
 def attempted(call_id: str, shop: str = "center") -> CallAttempted:
-    return CallAttempted(tenant="acme", shop=shop, booth="b1", call_id=call_id, kind="call", at_ms=0)
+    return CallAttempted(
+        tenant="acme", shop=shop, booth="b1", call_id=call_id, kind="call", direction="outbound", at_ms=0
+    )
 
 
 def ended(call_id: str, result: Result = Result.ANSWERED, trunk: str | None = "demo") -> CallEnded:
@@ -69,7 +71,7 @@ def ended(call_id: str, result: Result = Result.ANSWERED, trunk: str | None = "d
 
 
 def registered(booth: str, bindings: int, shop: str = "center") -> RegistrationChanged:
-    return RegistrationChanged(tenant="acme", shop=shop, booth=booth, bindings=bindings)
+    return RegistrationChanged(tenant="acme", shop=shop, booth=booth, bindings=bindings, reachable=bindings)
 
 
 # Present from the start
@@ -243,6 +245,15 @@ def test_who_registers_has_a_series_while_he_does() -> None:
     assert told == [0, 1, 0]
     metrics.count(changed("gone"))
     assert b"sipshop_trunk_registered{" not in metrics.render()
+
+
+def test_a_booth_is_reachable_while_one_of_its_phones_answers() -> None:
+    metrics = Metrics(version="1")
+    seen = []
+    for bindings, reachable in ((2, 2), (2, 1), (2, 0), (1, 1), (0, 0)):
+        metrics.count(replace(registered("b1", bindings), reachable=reachable))
+        seen.append(value(metrics, "sipshop_booth_reachable", tenant="acme", shop="center", booth="b1"))
+    assert seen == [1, 1, 0, 1, 0]
 
 
 def test_the_last_probe_is_told_in_seconds() -> None:

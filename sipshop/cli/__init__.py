@@ -42,6 +42,7 @@ _PLACES: Final = {
     "cdr": ("records", "cdrs", EXIT_CODES),
     "party": ("parties", "parties", EXIT_CODES),
     "operator": ("parties", "operators", EXIT_CODES),
+    "registration": ("registrations", "registrations", EXIT_CODES),
     "trunk": ("trunks", "trunks", EXIT_CODES),
     "deck": ("prices", "decks", EXIT_CODES),
     "quote": ("prices", "show_quote", EXIT_CODES),

@@ -35,7 +35,7 @@ def list_booths(context: typer.Context, as_json: Json = False) -> None:
             booth["booth"],
             booth["shop"],
             state,
-            booth["registered"],
+            _phones(booth),
             booth["session_id"],
             clock(booth["opened_at"]),
             booth["opened_by"],
@@ -207,3 +207,9 @@ def left_of(booth: Mapping[str, Any]) -> str | None:
         minutes, seconds = divmod(booth["left_ms"] // 1000, 60)
         left.append(f"{minutes}:{seconds:02d} min")
     return ", ".join(left) or None
+
+
+def _phones(booth: Mapping[str, Any]) -> str:
+    """How many phones a booth has, and how many of them answer where not all do."""
+    registered, reachable = booth["registered"], booth["reachable"]
+    return f"{registered}" if reachable == registered else f"{reachable} of {registered}"

@@ -47,7 +47,7 @@ PING_S: Final = 15.0
 MEDIA_TYPE: Final = "text/event-stream"
 KINDS: Final = {
     "call": "a call was attempted, rang, was answered or ended; `state` says which",
-    "registration": "a booth's phones came or went; `phones` is how many there are",
+    "registration": "a booth's phones came, went, or do not answer any more; `phones` are there, `reachable` answer",
     "booth": "a booth as it is now, as in /booths; the stream begins with each",
     "balance": "a party as it is now, as in /parties; the stream begins with each",
     "missed": "calls and registrations since `after` may be left out: the reader was too slow, or away for too long",
@@ -304,10 +304,15 @@ def _worded(fact: _Told, scope: Scope) -> tuple[str, dict[str, Any]]:
     """The kind of an event, and its data."""
     where = {"shop": fact.shop, "booth": fact.booth}
     match fact:
-        case RegistrationChanged(bindings=phones):
-            return "registration", where | {"phones": phones}
+        case RegistrationChanged(bindings=phones, reachable=reachable):
+            return "registration", where | {"phones": phones, "reachable": reachable}
         case CallAttempted():
-            more: dict[str, Any] = {"state": "attempted", "kind": fact.kind, "at": utc_text(fact.at_ms)}
+            more: dict[str, Any] = {
+                "state": "attempted",
+                "kind": fact.kind,
+                "direction": fact.direction,
+                "at": utc_text(fact.at_ms),
+            }
         case CallRang():
             more = {"state": "ringing", "after_ms": fact.after_ms}
         case CallAnswered():

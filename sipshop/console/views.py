@@ -17,7 +17,7 @@ from sipshop.billing.parties import Kind
 from sipshop.settings import Change, Reloaded
 from sipshop.store import Token
 from sipshop.store.audit import LAWS, Violation
-from sipshop.switch import BoothStatus, CallStatus, PartyStatus
+from sipshop.switch import BoothStatus, CallStatus, PartyStatus, RegistrationStatus
 
 MAX_MINUTES: Final = 44_640  # of a month
 MAX_ROWS: Final = 1000
@@ -150,6 +150,7 @@ class BoothView(BaseModel):
     state: Literal["disabled", "locked", "open", "in call"]
     suspended: bool
     registered: int = Field(description="phones that are registered for the booth")
+    reachable: int = Field(description="those of them that answer, as far as is known")
     currency: str
     session_id: int | None
     opened_at: str | None
@@ -172,6 +173,7 @@ class BoothView(BaseModel):
             state=status.state,
             suspended=status.suspended,
             registered=status.registered,
+            reachable=status.reachable,
             currency=status.currency,
             session_id=status.session_id,
             opened_at=_instant(status.opened_at_ms),
@@ -191,6 +193,44 @@ class BoothList(BaseModel):
     """The booths that the token sees, in the order of their world."""
 
     booths: list[BoothView]
+    next: Next
+
+
+class RegistrationView(BaseModel):
+    """A phone that is registered for a booth; what it says of itself is not to be trusted."""
+
+    booth: str
+    shop: str
+    contact: str = Field(description="what the phone calls itself")
+    address: str = Field(description="where it was heard, and is reached: of a phone behind a NAT, the NAT's")
+    transport: str
+    user_agent: str
+    reachable: bool = Field(description="false: its connection is gone, or it missed three questions in a row")
+    expires_at: str
+    seen_at: str | None = Field(description="when it was last heard; null: not since the server was started")
+    rtt_ms: float | None = Field(description="how long its last answer to a question of ours took; null: none yet")
+
+    @classmethod
+    def of(cls, status: RegistrationStatus) -> Self:
+        """The view of a phone's status."""
+        return cls(
+            booth=status.booth,
+            shop=status.shop,
+            contact=status.contact,
+            address=status.address,
+            transport=status.transport,
+            user_agent=status.user_agent,
+            reachable=status.reachable,
+            expires_at=utc_text(status.expires_at_ms),
+            seen_at=_instant(status.seen_at_ms),
+            rtt_ms=status.rtt_ms,
+        )
+
+
+class RegistrationList(BaseModel):
+    """The phones that are registered for the booths that the token sees, in the order of their world."""
+
+    registrations: list[RegistrationView]
     next: Next
 
 
@@ -350,6 +390,7 @@ class CallView(BaseModel):
     shop: str
     booth: str
     kind: str
+    direction: Literal["outbound", "inbound"]
     state: Literal["setting up", "ringing", "answered"]
     dialled: str
     e164: str | None
@@ -369,6 +410,7 @@ class CallView(BaseModel):
             shop=status.shop,
             booth=status.booth,
             kind=status.kind,
+            direction=status.direction,
             state=status.state,
             dialled=status.dialled,
             e164=status.e164,

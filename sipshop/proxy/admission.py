@@ -21,11 +21,20 @@ class Auth(StrEnum):
     IP = "ip"
 
 
+class Inbound(StrEnum):
+    """When somebody outside may ring a shop's booths."""
+
+    NEVER = "never"
+    OPEN = "open"  # a booth that is unlocked
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
     """A CallShop: whose it is, what it sells by (`deck`), its digest realm and how its customers dial.
 
-    `caller_id` is its telephone number in E.164 digits, empty where it has none.
+    `caller_id` is its telephone number in E.164 digits, empty where it has none. `inbound` says when its booths may be
+    rung from outside, by the numbers of each booth, or by `inbound_numbers` (E.164 digits) any that is free.
     """
 
     tenant: str
@@ -37,6 +46,8 @@ class Shop:
     digest: tuple[Algorithm, ...]
     numbers: NumberRules
     caller_id: str = ""
+    inbound: Inbound = Inbound.NEVER
+    inbound_numbers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +56,8 @@ class Booth:
 
     `ip` is the one source address of a booth that authenticates by it; `ha1` the hashed passwords of the others
     (RFC 7616 section 3.4.2), one an algorithm. A `disabled` booth is kept for its history, and nobody is let in as it.
-    `caller_id` is its telephone number in E.164 digits, empty where it has none of its own.
+    `caller_id` is its telephone number in E.164 digits, empty where it has none of its own; `inbound_numbers` are those
+    that ring it.
     """
 
     tenant: str
@@ -57,6 +69,7 @@ class Booth:
     ha1: Mapping[Algorithm, str]
     disabled: bool = False
     caller_id: str = ""
+    inbound_numbers: tuple[str, ...] = ()
 
 
 class Cause(StrEnum):
@@ -79,6 +92,10 @@ class Cause(StrEnum):
     NO_ROUTE = "no_route"
     TRUNKS_FAILED = "trunks_failed"
     NO_INBOUND = "no_inbound"
+    INBOUND_FORBIDDEN = "inbound_forbidden"
+    INBOUND_LOCKED = "inbound_locked"
+    UNREACHABLE = "unreachable"
+    FLOOD = "flood"
     NOT_DURABLE = "not_durable"
 
 

@@ -1,9 +1,9 @@
 """The call: two legs and one table.
 
 `hear` takes what happened and gives back what to do; the legs' events come in without SIP, the commands go out
-without IO. Leg A is the caller's, leg B the carrier's. The order that the table keeps is the one that keeps money
-right: nothing is dialled before it is authorised, the caller gets his 2xx only when the answer is durable, and each
-way out of a call passes `Settle` exactly once.
+without IO. Leg A is the caller's, leg B the carrier's; of a call from outside leg A is the carrier's and leg B the
+booth's. The order that the table keeps is the one that keeps money right: nothing is dialled before it is authorised,
+the caller gets his 2xx only when the answer is durable, and each way out of a call passes `Settle` exactly once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from enum import StrEnum, auto
 from typing import Final
 
 from sipshop.proxy.admission import Cause
+from sipshop.proxy.inbound import Extension
 from sipshop.proxy.routing import Trunk
 from sipshop.proxy.trunk import AS_USUAL, FailOver, Verdict, verdict
 from sipshop.sip import leg
@@ -92,6 +93,8 @@ class Action(Word):
 
 
 S, On, Do = State, Input, Action
+#: Who is tried: a carrier, or for a call that comes from one a phone of a booth.
+Target = Trunk | Extension
 Table = Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]]
 
 
@@ -233,9 +236,9 @@ class Authorise:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Call the trunk; its leg is leg B from now on."""
+    """Call the trunk, or ring the phone; its leg is leg B from now on."""
 
-    trunk: Trunk
+    target: Target
     attempt: int
 
 
@@ -373,9 +376,9 @@ Command = (
 
 @dataclass(slots=True)
 class Attempt:
-    """One trunk that was tried: its final status, and milliseconds from our INVITE to its first ringing or answer."""
+    """One target that was tried: its final status, and milliseconds from our INVITE to its first ringing or answer."""
 
-    trunk: Trunk
+    target: Target
     dialled_at_s: float
     status: int | None = None
     q850: int | None = None
@@ -387,7 +390,7 @@ class Call:
     """One call, from its admission to its end."""
 
     call_id: str
-    trunks: tuple[Trunk, ...]
+    targets: tuple[Target, ...]
     emergency: bool = False
     state: State = State.AUTHORISING
     attempts: list[Attempt] = field(default_factory=list)
@@ -408,9 +411,9 @@ class Call:
         return self.state is State.ENDED
 
     @property
-    def trunk(self) -> Trunk | None:
-        """The trunk that was tried last, which is the one that answered."""
-        return self.attempts[-1].trunk if self.attempts else None
+    def target(self) -> Target | None:
+        """Who was tried last, which is the one that answered."""
+        return self.attempts[-1].target if self.attempts else None
 
     @property
     def most_ms(self) -> int | None:
@@ -418,10 +421,10 @@ class Call:
 
         A call for help is cut by nobody.
         """
-        trunk = self.trunk
-        if self.emergency or trunk is None or trunk.max_call_s is None:
+        target = self.target
+        if self.emergency or target is None or target.max_call_s is None:
             return self.granted_ms
-        most_ms = trunk.max_call_s * 1000
+        most_ms = target.max_call_s * 1000
         return most_ms if self.granted_ms is None else min(self.granted_ms, most_ms)
 
     def begin(self, now: float) -> list[Command]:
@@ -441,13 +444,13 @@ class Call:
         self._alarm = None
         if rung is Input.NOT_COMMITTED:
             return self.hear(NotCommitted(f"no commit within {COMMIT_LIMIT_S:g} s"), now)
-        if rung is Input.SILENT and self._another_trunk:
+        if rung is Input.SILENT and self._another_target:
             rung = Input.SILENT_OVER
         return self._step(rung, None, Side.CALLER, now)
 
     @property
-    def _another_trunk(self) -> bool:
-        return len(self.attempts) < len(self.trunks)
+    def _another_target(self) -> bool:
+        return len(self.attempts) < len(self.targets)
 
     def _note(self, happened: Heard, now: float) -> None:
         """Keep what the CDR tells of each attempt."""
@@ -475,13 +478,13 @@ class Call:
             case leg.Answered():
                 return On.ANSWERED_EMERGENCY if self.emergency else On.ANSWERED
             case leg.Failed(status=status):
-                agreed = self.trunk.fail_over if self.trunk is not None else AS_USUAL
-                over = self._another_trunk and (self.emergency or fails_over(status, agreed))
+                agreed = self.target.fail_over if self.target is not None else AS_USUAL
+                over = self._another_target and (self.emergency or fails_over(status, agreed))
                 return On.FAILED_OVER if over else On.FAILED
             case leg.HungUp() | leg.Lost():
                 return On.CALLER_GONE if side is Side.CALLER else On.CALLEE_GONE
             case Blocked():
-                return On.BLOCKED_OVER if self._another_trunk else On.BLOCKED
+                return On.BLOCKED_OVER if self._another_target else On.BLOCKED
             case leg.Acknowledged(ask=ask):
                 return On.CALLER_ACKNOWLEDGED if ask is None else On.ASK_ACKNOWLEDGED
             case _:
@@ -499,7 +502,7 @@ class Call:
             return [self._end(action, fate, until_s) for action in actions]
         if happened in {On.TRYING, On.PROGRESSED}:
             last = self.attempts[-1]
-            self._alarm = (last.dialled_at_s + last.trunk.answer_timeout_s, On.RANG_OUT)
+            self._alarm = (last.dialled_at_s + last.target.answer_timeout_s, On.RANG_OUT)
         return [command for action in actions for command in self._do(action, event, side, now)]
 
     def _fate(self, before: State, happened: Input, event: Heard | None) -> Fate:
@@ -575,10 +578,10 @@ class Call:
         if isinstance(event, Granted):
             self.granted_ms = event.talk_ms
         self._early = None  # what a failed trunk played is not what the next one will
-        trunk = self.trunks[len(self.attempts)]
-        self.attempts.append(Attempt(trunk, now))
-        self._alarm = (now + trunk.first_response_timeout_s, On.SILENT)
-        return Dial(trunk, len(self.attempts))
+        target = self.targets[len(self.attempts)]
+        self.attempts.append(Attempt(target, now))
+        self._alarm = (now + target.first_response_timeout_s, On.SILENT)
+        return Dial(target, len(self.attempts))
 
     def _answer(self, event: Heard | None, now: float) -> list[Command]:
         """Answer the caller; the callee gets his ACK with it, or with the caller's own where that has the answer."""

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from sipshop.sip.flow import Flow
 from sipshop.sip.message import MalformedMessage, NameAddr, Request, Uri, parse_address, printable
@@ -33,11 +33,16 @@ _NUMBER: Final = re.compile(r"[0-9]{1,10}\Z")
 _Q: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 
 
+#: Who a binding is: the instance and its flow number, or the URI and where it was received from.
+Key = tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """One Contact of an address of record: the URI as the phone wrote it, and the flow on which it is reached.
 
-    `expires_at_s` is on the clock of `now`; `q` is 0 to 1, 1 where the phone named none.
+    `expires_at_s` is on the clock of `now`; `q` is 0 to 1, 1 where the phone named none. It is not `reachable` while
+    its connection is gone, or while it answers nobody; `key` tells it from the others of its address.
     """
 
     contact: str
@@ -50,6 +55,55 @@ class Binding:
     reg_id: str | None = None
     user_agent: str = ""
     path: tuple[str, ...] = ()
+    reachable: bool = True
+    key: Key = field(default=(), compare=False)
+
+    @property
+    def target(self) -> str:
+        """The Request-URI that reaches it: the Contact without headers (RFC 3261 section 19.1.1)."""
+        return self.contact.partition("?")[0]
+
+    @property
+    def matters(self) -> tuple[object, ...]:
+        """All of it that a later process has to know, but for how long it lasts and what was heard of it."""
+        return (*self.key, self.contact, self.flow, self.call_id, self.q, self.instance, self.reg_id, self.path)
+
+    def to_json(self, expires_at_ms: int) -> dict[str, Any]:
+        """Plain JSON types, with the expiry on the clock that all processes share (UTC)."""
+        flow = self.flow
+        return {
+            "key": list(self.key),
+            "contact": self.contact,
+            "flow": [flow.transport, *flow.local, *flow.remote],
+            "expires_at_ms": expires_at_ms,
+            "call_id": self.call_id,
+            "cseq": self.cseq,
+            "q": self.q,
+            "instance": self.instance,
+            "reg_id": self.reg_id,
+            "user_agent": self.user_agent,
+            "path": list(self.path),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any], expires_at_s: float) -> Binding:
+        """What `to_json` wrote: of a flow that was a connection the addresses are left, and nothing reaches it."""
+        transport, local_host, local_port, host, port = stored["flow"]
+        flow = Flow(transport, (local_host, local_port), (host, port))
+        return cls(
+            contact=stored["contact"],
+            flow=flow,
+            expires_at_s=expires_at_s,
+            call_id=stored["call_id"],
+            cseq=stored["cseq"],
+            q=stored["q"],
+            instance=stored["instance"],
+            reg_id=stored["reg_id"],
+            user_agent=stored["user_agent"],
+            path=tuple(stored["path"]),
+            reachable=not flow.reliable,
+            key=tuple(stored["key"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +116,26 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A REGISTER that changed nothing: the status to answer, headers that go with it, and why, for the log."""
+    """A REGISTER that changed nothing: the status to answer with its phrase, headers that go with it, and why.
+
+    The phrase is ours; `cause` may quote the request, in characters that a log bears.
+    """
 
     status: int
+    phrase: str
+    cause: str
     headers: tuple[tuple[str, str], ...] = ()
-    cause: str = ""
 
 
-#: Who a binding is: the instance and its flow number, or the URI and where it was received from.
-_Key = tuple[str, ...]
+_OVERTAKEN: Final = Refusal(500, "CSeq is not above the last one", "CSeq out of order")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wish:
-    """What a REGISTER wants for one Contact; 0 seconds removes it."""
+    """What a REGISTER wants for one Contact; 0 seconds removes it. `stem` is what a phone keeps with another port."""
 
-    key: _Key
+    key: Key
+    stem: Key
     uri: str
     seconds: int
     q: float
@@ -88,8 +146,9 @@ class _Wish:
 class Location:
     """The bindings of every address of record; times in seconds, on one clock that does not run backwards.
 
-    More than `max_bindings` for one address are refused, and so are expiries of less than `min_expires_s`; longer ones
-    than `max_expires_s` are shortened to it. A phone that names none gets `default_expires_s`.
+    More than `max_bindings` for one address are refused, unless some of them are not reachable: those make room, the
+    oldest first. Expiries of less than `min_expires_s` are refused; longer ones than `max_expires_s` are shortened to
+    it. A phone that names none gets `default_expires_s`.
     """
 
     def __init__(
@@ -104,7 +163,7 @@ class Location:
         self._min_expires_s = min_expires_s
         self._max_expires_s = max_expires_s
         self._default_expires_s = default_expires_s
-        self._bindings: dict[str, dict[_Key, Binding]] = {}
+        self._bindings: dict[str, dict[Key, Binding]] = {}
         self._armed: dict[str, float] = {}  # when each address is looked at next, never after its first expiry
         self._heap: list[tuple[float, str]] = []
 
@@ -130,18 +189,19 @@ class Location:
             wishes = [self._wish(value, request, flow) for value in contacts]
             cseq = request.cseq[0]
         except MalformedMessage as error:
-            return Refusal(400, cause=printable(str(error)))
+            return Refusal(400, "Registration not understood", printable(str(error)))
         if any(0 < wish.seconds < self._min_expires_s for wish in wishes):
-            return Refusal(423, (("min-expires", str(self._min_expires_s)),), "expiry too brief")
+            least = ("min-expires", str(self._min_expires_s))
+            return Refusal(423, "Interval Too Brief", "expiry too brief", (least,))
         if any(_is_late(request, before.get(wish.key)) for wish in wishes):
-            return Refusal(500, cause="CSeq out of order")
+            return _OVERTAKEN
         held = dict(before)
         for wish in wishes:
             if not wish.seconds:
                 held.pop(wish.key, None)
                 continue
             if len(wishes) == 1 and wish.instance is None:
-                _drop_reconnected(held, request.call_id, flow)
+                _drop_earlier_self(held, wish, request.call_id, flow)
             held[wish.key] = Binding(
                 contact=wish.uri,
                 flow=flow,
@@ -153,14 +213,55 @@ class Location:
                 reg_id=wish.reg_id,
                 user_agent=printable(request.get("user-agent") or "")[:_LONGEST_USER_AGENT],
                 path=path,
+                key=wish.key,
             )
+        self._make_room(held)
         if len(held) > self._max_bindings:
-            return Refusal(403, cause="too many bindings")
+            cause = f"too many bindings: {len(held)} of at most {self._max_bindings}"
+            return Refusal(403, "Too many phones registered", cause)
         return self._keep(aor, held, now, path)
 
+    def restore(self, aor: str, bindings: Iterable[Binding], now: float) -> int:
+        """Take up what an earlier process held; how many of them live on."""
+        alive = [
+            replace(binding, expires_at_s=min(binding.expires_at_s, now + self._max_expires_s))  # clocks are set back
+            for binding in bindings
+            if binding.expires_at_s > now
+        ]
+        self._replace(aor, {binding.key: binding for binding in alive})
+        return len(alive)
+
+    def mark(self, aor: str, key: Key, *, reachable: bool) -> bool:
+        """Note whether a binding answers; False where that is no news, or it is gone."""
+        held = self._bindings.get(aor, {})
+        binding = held.get(key)
+        if binding is None or binding.reachable == reachable:
+            return False
+        held[key] = replace(binding, reachable=reachable)
+        return True
+
+    def lose(self, flow: Flow) -> list[str]:
+        """A connection is gone, and with it the way to whoever had registered on it; the addresses that lost one."""
+        lost = []
+        for aor, held in self._bindings.items():
+            gone = [key for key, binding in held.items() if binding.reachable and _is_on(binding, flow)]
+            for key in gone:
+                held[key] = replace(held[key], reachable=False)
+            if gone:
+                lost.append(aor)
+        return lost
+
     def bindings(self, aor: str, now: float) -> tuple[Binding, ...]:
-        """The live bindings of an address, the highest `q` first, and of equals the one that expires last."""
+        """The live bindings of an address: the reachable first, then by `q`, of equals the one that expires last."""
         return _in_order(self._bindings.get(aor, {}), now)
+
+    def binding(self, aor: str, key: Key) -> Binding | None:
+        """One binding, or None where it is gone."""
+        return self._bindings.get(aor, {}).get(key)
+
+    def held(self, aor: str) -> tuple[Binding, ...]:
+        """Every binding of an address, those included that `tick` has yet to drop."""
+        return tuple(self._bindings.get(aor, {}).values())
 
     def count(self, aor: str) -> int:
         """How many bindings an address holds, those included that `tick` has yet to drop."""
@@ -194,11 +295,17 @@ class Location:
             self._replace(aor, alive)
         return lost
 
-    def _register_none(self, aor: str, request: Request, held: dict[_Key, Binding], now: float) -> Registered | Refusal:
+    def _make_room(self, held: dict[Key, Binding]) -> None:
+        """Drop bindings that nobody can reach, where there are too many."""
+        unreachable = [key for key, binding in held.items() if not binding.reachable]
+        for key in unreachable[: max(0, len(held) - self._max_bindings)]:
+            del held[key]
+
+    def _register_none(self, aor: str, request: Request, held: dict[Key, Binding], now: float) -> Registered | Refusal:
         if len(request.all("contact")) > 1 or (request.get("expires") or "").strip() != "0":
-            return Refusal(400, cause="Contact * that is not alone with Expires 0")
+            return Refusal(400, "Contact * needs Expires 0", "Contact * that is not alone with Expires 0")
         if any(_is_late(request, old) for old in held.values()):
-            return Refusal(500, cause="CSeq out of order")
+            return _OVERTAKEN
         return self._keep(aor, {}, now, ())
 
     def _wish(self, value: str, request: Request, flow: Flow) -> _Wish:
@@ -212,6 +319,7 @@ class Location:
         q = address.params.get("q")
         return _Wish(
             key=_key_of(address.uri, flow) if instance is None else (instance, reg_id or ""),
+            stem=_stem(address.uri),
             uri=_raw_uri(value),
             seconds=self._seconds_of(address, request),
             q=float(q) if q is not None and _Q.match(q) else 1.0,
@@ -225,14 +333,14 @@ class Location:
             return self._default_expires_s
         return int(text) if _NUMBER.match(text) else _MALFORMED_MEANS_S
 
-    def _keep(self, aor: str, held: dict[_Key, Binding], now: float, path: tuple[str, ...]) -> Registered:
+    def _keep(self, aor: str, held: dict[Key, Binding], now: float, path: tuple[str, ...]) -> Registered:
         self._replace(aor, held)
         bindings = _in_order(held, now)
         headers = [("contact", _contact_value(binding, now)) for binding in bindings]
         headers += [("path", hop) for hop in path]
         return Registered(bindings, tuple(headers))
 
-    def _replace(self, aor: str, held: dict[_Key, Binding]) -> None:
+    def _replace(self, aor: str, held: dict[Key, Binding]) -> None:
         if not held:
             self.remove(aor)
             return
@@ -253,28 +361,45 @@ def _is_late(request: Request, held: Binding | None) -> bool:
     return held is not None and held.call_id == request.call_id and request.cseq[0] <= held.cseq
 
 
-def _key_of(uri: Uri, flow: Flow) -> _Key:
+def _key_of(uri: Uri, flow: Flow) -> Key:
     """A URI as section 19.1.4 compares it, and the address it was received from.
 
     The port it was received from is left out: a NAT that gives a phone a new one has not made a second phone of it.
     """
     params = sorted(f"{name}={(value or '').lower()}" for name, value in uri.params.items())
-    return uri.scheme, uri.user or "", uri.host.lower(), str(uri.port or ""), *params, flow.remote[0]
+    return *_stem(uri), str(uri.port or ""), *params, flow.remote[0]
 
 
-def _drop_reconnected(held: dict[_Key, Binding], call_id: str, flow: Flow) -> None:
-    """Drop what the same phone registered over an earlier connection, whose Contact named that one's port."""
-    if not flow.reliable:
-        return
+def _is_on(binding: Binding, flow: Flow) -> bool:
+    """Whether a binding was registered over this connection."""
+    held = binding.flow
+    return (held.transport, held.remote, held.connection) == (flow.transport, flow.remote, flow.connection)
+
+
+def _stem(uri: Uri) -> Key:
+    """The parts of a URI that a phone keeps when it takes another port."""
+    return uri.scheme, uri.user or "", uri.host.lower()
+
+
+def _drop_earlier_self(held: dict[Key, Binding], wish: _Wish, call_id: str, flow: Flow) -> None:
+    """Drop what the same phone, one without an instance, registered before it took another port or connection.
+
+    It is the same where it comes from the same address and either its old connection is gone, or it goes on with its
+    Call-ID, as section 10.2 wants, over a new connection or with another port in its Contact.
+    """
     for key, old in list(held.items()):
-        reconnected = old.flow.reliable and old.flow.connection != flow.connection
-        if reconnected and old.instance is None and old.call_id == call_id and old.flow.remote[0] == flow.remote[0]:
+        if old.instance is not None or old.flow.remote[0] != flow.remote[0] or key == wish.key:
+            continue
+        gone = old.flow.reliable and not old.reachable
+        reconnected = flow.reliable and old.flow.reliable and old.flow.connection != flow.connection
+        moved = old.key[:3] == wish.stem
+        if gone or (old.call_id == call_id and (reconnected or moved)):
             del held[key]
 
 
-def _in_order(held: Mapping[_Key, Binding], now: float) -> tuple[Binding, ...]:
+def _in_order(held: Mapping[Key, Binding], now: float) -> tuple[Binding, ...]:
     alive = [binding for binding in held.values() if binding.expires_at_s > now]
-    return tuple(sorted(alive, key=lambda binding: (-binding.q, -binding.expires_at_s)))
+    return tuple(sorted(alive, key=lambda binding: (not binding.reachable, -binding.q, -binding.expires_at_s)))
 
 
 def _contact_value(binding: Binding, now: float) -> str:

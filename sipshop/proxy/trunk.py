@@ -6,7 +6,7 @@ Values and what follows from them alone; the machines that live on them are `sip
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -289,19 +289,19 @@ class Sources(Generic[T]):
     __slots__ = ("_hosts", "_networks")
 
     def __init__(self) -> None:
-        self._hosts: dict[Address, T] = {}
+        self._hosts: dict[Address, list[T]] = {}
         self._networks: list[tuple[IPv4Network | IPv6Network, T]] = []
 
     def add(self, carrier: T, host: str, port: int, networks: Iterable[str]) -> None:
         """Know a carrier by his host, where that is an address, and his networks; who was added first goes first."""
         with suppress(ValueError):
-            self._hosts.setdefault((ip_address(host).compressed, port), carrier)
+            self._hosts.setdefault((ip_address(host).compressed, port), []).append(carrier)
         self._networks += [(ip_network(network), carrier) for network in networks]
 
-    def find(self, source: Address) -> T | None:
-        """The carrier who sends from an address, or None."""
-        known = self._hosts.get(source)
-        if known is not None or not self._networks:
+    def find(self, source: Address) -> Sequence[T]:
+        """The carriers who send from an address; more than one where providers share a carrier."""
+        known = self._hosts.get(source, ())
+        if known or not self._networks:
             return known
         address = ip_address(source[0])
-        return next((carrier for network, carrier in self._networks if address in network), None)
+        return [carrier for network, carrier in self._networks if address in network]

@@ -61,8 +61,8 @@ class Dialog:
         )
 
     @classmethod
-    def of_client(cls, invite: Request, response: Response, flow: Flow) -> Dialog:
-        """The dialog that a response to our INVITE makes (section 12.1.2).
+    def of_client(cls, invite: Request, response: Response, flow: Flow, *, symmetric: bool = False) -> Dialog:
+        """The dialog that a response to our INVITE makes (section 12.1.2); a `symmetric` peer stays at its flow.
 
         A response without Contact leaves the peer where the INVITE was sent: it breaks the RFC, but not our call.
         """
@@ -78,7 +78,7 @@ class Dialog:
             local_cseq=invite.cseq[0],
             remote_cseq=None,
             flow=flow,
-            symmetric=False,
+            symmetric=symmetric,
             secure=flow.transport == "TLS" and _is_sips(invite.target),
         )
 
@@ -128,6 +128,16 @@ class Dialog:
         """An early dialog becomes a confirmed one: the 2xx says the route anew (section 13.2.2.4)."""
         self.routes = tuple(reversed(response.all("record-route")))
         self.refresh_target(response)
+
+    def follows(self, flow: Flow) -> bool:
+        """Whether a peer that asks for something on this flow is reached by it from now on.
+
+        A NAT that gives a phone another port keeps its address, and so does a new connection. From anywhere else
+        whoever has seen the tags could draw our requests to himself: he is answered, and nothing moves.
+        """
+        here = self.flow
+        is_neighbour = flow.transport == here.transport and flow.remote[0] == here.remote[0]
+        return self.symmetric and is_neighbour and flow != here
 
     def refresh_target(self, message: Message) -> None:
         """Take the peer's new Contact from a re-INVITE or UPDATE or its answer (section 12.2)."""

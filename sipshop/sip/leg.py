@@ -393,6 +393,11 @@ class Leg:
             if ask.method == "INVITE":
                 self._repeat(ask, ask.transaction, response, now)
 
+    def move(self, flow: Flow) -> None:
+        """Reach a symmetric peer by another flow from now on: it was proved that it is there."""
+        if self.dialog is not None and self.dialog.symmetric:
+            self.dialog.flow = self.flow = flow
+
     def put_off_asks(self, now: float) -> None:
         """Refuse what the peer has asked and nobody will answer any more: it may ask again."""
         for ask in list(self._asks):
@@ -417,6 +422,8 @@ class Leg:
         if not dialog.in_order(request):
             self.agent.refuse(transaction, 500, now)
             return
+        if dialog.follows(transaction.flow):
+            dialog.flow = self.flow = transaction.flow
         self._note(request, now)
         match request.method:
             case "BYE":
@@ -596,7 +603,6 @@ class Leg:
     def _move(self, dialog: Dialog, request: Request, transaction: ServerTransaction) -> None:
         """The peer may be somewhere else from now on."""
         dialog.refresh_target(request)
-        dialog.flow = self.flow = transaction.flow if dialog.symmetric else dialog.flow
 
     def _ask(self, ask: Ask) -> None:
         self._asks.append(ask)
@@ -921,9 +927,17 @@ class OutgoingLeg(Leg):
     _refusal_while_early = 491  # our own INVITE is open
 
     def __init__(
-        self, agent: UserAgent, invite: Request, flow: Flow, digest: DigestClient | None = None, redirects: int = 0
+        self,
+        agent: UserAgent,
+        invite: Request,
+        flow: Flow,
+        digest: DigestClient | None = None,
+        redirects: int = 0,
+        *,
+        symmetric: bool = False,
     ) -> None:
         super().__init__(agent, invite.call_id, invite.from_.tag or "", flow)
+        self._symmetric = symmetric
         self.state = State.CALLING
         self.invite = invite
         self.digest = digest
@@ -1117,7 +1131,7 @@ class OutgoingLeg(Leg):
     def _turn_to(self, fork: Fork) -> Dialog:
         """Have the next requests go to this one; its dialog."""
         if fork.made is None:
-            fork.made = Dialog.of_client(self.invite, fork.first, self.flow)
+            fork.made = self._dialog_of(self.invite, fork.first)
         self._fork, self.exchange = fork, fork.exchange
         return fork.made
 
@@ -1150,13 +1164,16 @@ class OutgoingLeg(Leg):
         fork = self._forks.get(response.to.tag or "")
         if fork is None:
             exchange = self._first_exchange() if self._forks else self.exchange
-            return Dialog.of_client(invite, response, self.flow), exchange, None
+            return self._dialog_of(invite, response), exchange, None
         if fork.made is None and response.get("contact") is not None:
-            fork.made = Dialog.of_client(invite, response, self.flow)
+            fork.made = self._dialog_of(invite, response)
         else:
             self._turn_to(fork).confirm(response)
         assert fork.made is not None, "it was made one way or the other"
         return fork.made, fork.exchange, fork.content
+
+    def _dialog_of(self, invite: Request, response: Response) -> Dialog:
+        return Dialog.of_client(invite, response, self.flow, symmetric=self._symmetric)
 
     def _end_fork(self, dialog: Dialog, tag: str, now: float) -> None:
         self._acks[tag] = self.agent.send_ack(dialog, None, self.invite)

@@ -103,6 +103,13 @@ class Dropped:
 
 
 @dataclass(slots=True)
+class Disconnected:
+    """A connection is gone, or could not be made: whoever was reached by it is reached no more."""
+
+    flow: Flow
+
+
+@dataclass(slots=True)
 class Refused:
     """A request that never reached anybody above, and the status that it was answered."""
 
@@ -110,7 +117,7 @@ class Refused:
     cause: str
 
 
-Output = Send | Happened | Invited | Requested | Dropped | Refused
+Output = Send | Happened | Invited | Requested | Dropped | Disconnected | Refused
 
 
 class UserAgent:
@@ -170,6 +177,7 @@ class UserAgent:
     def hear_lost(self, flow: Flow, now: float) -> None:
         """A connection is gone, or could not be made."""
         self.transactions.hear_lost(flow, now)
+        self.out.append(Disconnected(flow))
 
     # what the owner of the calls does
 
@@ -195,8 +203,11 @@ class UserAgent:
         credentials: Credentials | None = None,
         reliably: bool = True,
         redirects: int = 0,
+        symmetric: bool = False,
     ) -> OutgoingLeg:
         """Call somebody: send an INVITE and return its leg. `from_` and `to` are given without tags.
+
+        A `symmetric` peer, such as a phone behind a NAT, is reached on this flow, wherever its Contact points.
 
         With `credentials` a challenge to the INVITE, or to a request of ours inside its dialog, is answered.
         Without `reliably` the callee shall send no reliable provisional responses (RFC 3262). So many `redirects` are
@@ -223,7 +234,7 @@ class UserAgent:
         if content is not None:
             head.append(("content-type", content.type))
         invite = Request("INVITE", target, head, content.data if content else b"")
-        leg = OutgoingLeg(self, invite, flow, self._digest(credentials), redirects)
+        leg = OutgoingLeg(self, invite, flow, self._digest(credentials), redirects, symmetric=symmetric)
         self.legs[leg.call_id, leg.local_tag] = leg
         leg.begin(now)
         return leg

@@ -1,6 +1,7 @@
 """The store: the only SQL. A journal that makes things durable, and readers for the start and for the desk."""
 
 from sipshop.store.audit import LAWS, Violation, audit_file
+from sipshop.store.bindings import BindingsKept, Kept
 from sipshop.store.errors import (
     AlreadyRunning,
     Conflict,
@@ -47,6 +48,7 @@ __all__ = [
     "AccountState",
     "AlreadyRunning",
     "Applied",
+    "BindingsKept",
     "CallAnswered",
     "CallGranted",
     "CallRelayed",
@@ -58,6 +60,7 @@ __all__ = [
     "Done",
     "Heartbeat",
     "InTheWay",
+    "Kept",
     "LimitSet",
     "LiveCall",
     "Moved",

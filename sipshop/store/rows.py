@@ -19,7 +19,7 @@ from sipshop.billing.ledger import Transfer, TransferKind
 from sipshop.billing.money import Money, Rounding, RoundMode, format_micros
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.rating import Cost, Line, LineKind, explain
-from sipshop.proxy.admission import Auth, Booth, Shop
+from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm
@@ -75,6 +75,7 @@ class LiveCall:
     relayed_at_ms: int | None
     relayed_mono_ms: int | None
     granted_ms: int | None
+    direction: Direction = Direction.OUTBOUND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +162,7 @@ def call_values(call: LiveCall) -> Values:
         "relayed_at_ms": call.relayed_at_ms,
         "relayed_mono_ms": call.relayed_mono_ms,
         "granted_ms": call.granted_ms,
+        "direction": call.direction.value,
     }
 
 
@@ -190,6 +192,7 @@ def live_call(row: Row) -> LiveCall:
         relayed_at_ms=row["relayed_at_ms"],
         relayed_mono_ms=row["relayed_mono_ms"],
         granted_ms=row["granted_ms"],
+        direction=Direction(row["direction"]),
     )
 
 
@@ -537,6 +540,8 @@ def shop_values(shop: Shop) -> Values:
         "digest": to_json([algorithm.value for algorithm in shop.digest]),
         "numbers": to_json(asdict(shop.numbers)),
         "caller_id": shop.caller_id,
+        "inbound": shop.inbound.value,
+        "inbound_numbers": to_json(list(shop.inbound_numbers)),
     }
 
 
@@ -553,6 +558,8 @@ def shop(row: Row) -> Shop:
         digest=tuple(Algorithm(name) for name in json.loads(row["digest"])),
         numbers=NumberRules(**(numbers | {"emergency": tuple(numbers["emergency"])})),
         caller_id=row["caller_id"],
+        inbound=Inbound(row["inbound"]),
+        inbound_numbers=tuple(json.loads(row["inbound_numbers"])),
     )
 
 
@@ -568,6 +575,7 @@ def booth_values(booth: Booth) -> Values:
         "ha1": to_json({algorithm.value: digest for algorithm, digest in booth.ha1.items()}),
         "disabled": int(booth.disabled),
         "caller_id": booth.caller_id,
+        "inbound_numbers": to_json(list(booth.inbound_numbers)),
     }
 
 
@@ -583,6 +591,7 @@ def booth(row: Row) -> Booth:
         ha1={Algorithm(name): digest for name, digest in json.loads(row["ha1"]).items()},
         disabled=bool(row["disabled"]),
         caller_id=row["caller_id"],
+        inbound_numbers=tuple(json.loads(row["inbound_numbers"])),
     )
 
 

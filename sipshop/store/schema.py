@@ -33,7 +33,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
 from sqlalchemy.sql.compiler import SQLCompiler
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 """What `meta` says of a database with the tables below; each version has its step in `migrations`."""
 OLDEST_SCHEMA: Final = 2
 """The first version that is brought forward; what came before it is refused."""
@@ -114,6 +114,8 @@ shops: Final = _table(
     _text("digest"),
     _text("numbers"),
     _text("caller_id"),
+    _text("inbound"),
+    _text("inbound_numbers"),
     _key("tenant", "name"),
     _refers("tenant owner", "parties", "tenant name"),
 )
@@ -131,6 +133,7 @@ booths: Final = _table(
     _text("ha1"),
     _flag("disabled"),
     _text("caller_id"),
+    _text("inbound_numbers"),
     _key("tenant", "name"),
     _refers("tenant shop", "shops", "tenant name"),
 )
@@ -339,6 +342,7 @@ calls: Final = _table(
     _int("relayed_at_ms", null=True),
     _int("relayed_mono_ms", null=True),
     _int("granted_ms", null=True),
+    _text("direction"),
     _key("tenant", "call_id"),
 )
 
@@ -374,6 +378,9 @@ cdrs: Final = _table(
     Index("cdrs_by_time", "tenant", "setup_at_ms"),
     Index("cdrs_by_session", "tenant", "session_id", sqlite_where=text("session_id IS NOT NULL")),
 )
+
+# Where the phones of a booth are reached. It refers to no booth: a booth that is gone must not fail a group's COMMIT.
+bindings: Final = _table("bindings", _text("tenant"), _text("booth"), _text("held"), _key("tenant", "booth"))
 
 # How far each work of the retention has come: all that was set up before `until_ms` is done.
 retention: Final = _table("retention", _text("tenant"), _text("work"), _int("until_ms"), _key("tenant", "work"))

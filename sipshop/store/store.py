@@ -28,8 +28,9 @@ from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
 from sipshop.proxy.routing import Trunk
-from sipshop.store import queries, rows
+from sipshop.store import bindings, queries, rows
 from sipshop.store.audit import Violation, audit_file
+from sipshop.store.bindings import Kept, kept
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
 from sipshop.store.errors import OlderSchema, StoreError, UnknownBooth, UnknownPlace, Unusable, Unwritable
 from sipshop.store.journal import Done, Journal, Write
@@ -240,6 +241,10 @@ class Store:
         """
         found = self._read(queries.DEAD_CALLS, {"process": process})
         return [(rows.live_call(row), row["mono_ms"]) for row in found]
+
+    def bindings(self) -> list[Kept]:
+        """Return where the phones of every tenant's booths are reached, those included that have expired."""
+        return [kept(row) for row in self._read(bindings.ALL)]
 
     def add_token(self, tenant: str, token: Token, author: str, at_ms: int) -> None:
         """Add an API token, at a start; once it is there this does nothing. Raises Unwritable."""

@@ -15,7 +15,7 @@ from sipshop.switch.errors import (
 )
 from sipshop.switch.gate import BanStatus, Gate
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
-from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach
+from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach, RegistrationStatus
 from sipshop.switch.switch import Options, Switch
 from sipshop.switch.trace import Trace, Tracer, Wanted
 from sipshop.switch.trunks import Condition
@@ -38,6 +38,7 @@ __all__ = [
     "PartyMoney",
     "PartyStatus",
     "Reach",
+    "RegistrationStatus",
     "Switch",
     "SwitchError",
     "Trace",

@@ -46,7 +46,7 @@ from sipshop.switch.meter import Meter
 from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import Settler
-from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach
+from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach, RegistrationStatus
 from sipshop.switch.trunks import Trunks
 from sipshop.switch.worlds import Worlds
 from sipshop.world import Operator, World
@@ -133,6 +133,13 @@ class Desk:
     def booth(self, tenant: str, name: str) -> BoothStatus:
         """One booth; raises `UnknownBooth`."""
         return self._status(self._directory.booths[self._key(tenant, name)], self._clock())
+
+    def registrations(self, tenant: str, shops: Collection[str] | None = None) -> list[RegistrationStatus]:
+        """Every phone that is registered for a booth of these shops, or of all; in the order of the world."""
+        now = self._clock()
+        booths = [booth for booth in self._directory.booths.values() if booth.tenant == tenant]
+        wanted = (booth for booth in booths if shops is None or booth.shop in shops)
+        return [status for booth in wanted for status in self._registrations.of_booth(booth, now)]
 
     async def unlock(
         self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID, key: str | None = None
@@ -481,6 +488,7 @@ class Desk:
             shop=live.offer.shop.name,
             booth=live.offer.booth.name,
             kind=live.offer.kind.value,
+            direction="outbound" if live.offer.carrier is None else "inbound",
             state="answered" if answered_at_s is not None else "ringing" if live.rang else "setting up",
             dialled=live.offer.dialled,
             e164=live.offer.e164,
@@ -490,7 +498,7 @@ class Desk:
             talk_ms=talk_ms,
             amount_micros=0 if passage is None else cost(talk_ms, passage.levels[0].tariff).amount.micros,
             currency=live.offer.shop.currency,
-            trunk=live.call.trunk.name if live.call.trunk is not None else None,
+            trunk=live.trunk.name if live.trunk is not None else None,
         )
 
     def money(self) -> Iterator[PartyMoney]:
@@ -582,6 +590,7 @@ class Desk:
             state=_state(booth, is_open=session is not None, is_live=bool(live)),
             suspended=self._directory.suspended_above(booth) is not None,
             registered=self._registrations.count(booth),
+            reachable=self._registrations.reachable(booth),
             currency=self._directory.shop_of(booth).currency,
             session_id=session.id if session is not None else None,
             opened_at_ms=session.opened_at_ms if session is not None else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Final
@@ -63,6 +63,7 @@ class Directory:
         self._digest_users: set[str] = set()
         self._by_ip: dict[str, list[Booth]] = {}
         self._sources: Sources[Trunk] = Sources()
+        self._rung: dict[tuple[str, str], tuple[Booth, ...]] = {}
         self._judged: dict[tuple[str, ...], bool] = {}
         self._below: dict[tuple[str, str], tuple[frozenset[str], frozenset[str]]] = {}
         for world in worlds.values():
@@ -79,8 +80,11 @@ class Directory:
         for shop in world.shops:
             self.shops[tenant, shop.name] = shop
             self.algorithms[shop.realm] = shop.digest
+            of_shop = tuple(booth for booth in world.booths if booth.shop == shop.name)
+            self._rung.update({(tenant, number): of_shop for number in shop.inbound_numbers})
         for booth in world.booths:
             self.booths[tenant, booth.name] = booth
+            self._rung.update({(tenant, number): (booth,) for number in booth.inbound_numbers})
             if booth.disabled:
                 continue  # its bill may still be paid, but nobody is let in as it
             if booth.auth is Auth.IP and booth.ip is not None:
@@ -238,9 +242,13 @@ class Directory:
         sources = (network.partition("/")[0] for trunk in trunks for network in trunk.sources if _is_one_host(network))
         return frozenset([*self._by_ip, *(trunk.host for trunk in trunks), *sources])
 
-    def trunk_of_source(self, source: Address) -> Trunk | None:
-        """The trunk whose carrier sends from this address; of several the first, in the order of the worlds."""
+    def trunks_of_source(self, source: Address) -> Sequence[Trunk]:
+        """The trunks whose carriers send from this address, in the order of the worlds."""
         return self._sources.find(source)
+
+    def rung(self, tenant: str, e164: str) -> tuple[Booth, ...]:
+        """The booths that a number of carriers rings: its own one, or all of its shop; none where nobody has it."""
+        return self._rung.get((tenant, e164), ())
 
     def suspended_above(self, booth: Booth) -> str | None:
         """Who keeps a booth from calling: its owner or the nearest suspended party above him, by name."""

@@ -99,6 +99,10 @@ class Gate:
         self._tell(RequestRefused(status=401, cause=Cause.UNAUTHENTICATED.value, shop=None))
         return None
 
+    def trust(self, booth: Booth, flow: Flow, now: float) -> None:
+        """Take a phone for known that proved itself to an earlier process: its next request is not a stranger's."""
+        self._shield.succeeded(flow, booth.name, now)
+
     def bans(self) -> list[BanStatus]:
         """Every ban that stands, the newest last."""
         now, now_ms = self._clock(), self._utc_ms()

@@ -93,7 +93,7 @@ class Meter:
 
     def _most_of(self, live: Live) -> int:
         """How long a talk may be that its trunk carries (seconds)."""
-        trunk = live.call.trunk
+        trunk = live.trunk
         return min(self._most_s, trunk.max_call_s or self._most_s) if trunk is not None else self._most_s
 
     def charge(self, live: Live, talk_ms: int) -> None:

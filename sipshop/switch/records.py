@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, HungUpBy, Result
+from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, Direction, HungUpBy, Result
 from sipshop.billing.chain import Payer
 from sipshop.billing.deck import Tariff
 from sipshop.billing.ledger import charge_accounts
@@ -16,7 +16,7 @@ from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.call import Attempt as Dialled
 from sipshop.proxy.call import Call, Fate, fails_over
 from sipshop.proxy.routing import Trunk
-from sipshop.sip.leg import IncomingLeg, OutgoingLeg
+from sipshop.sip.leg import IncomingLeg, Leg, OutgoingLeg
 from sipshop.sip.timers import Timer
 from sipshop.sip.transaction import ServerTransaction
 from sipshop.store import LiveCall
@@ -34,7 +34,8 @@ class Offer:
     """An INVITE of a booth that we know, and what was found out about it so far.
 
     `session_id` is the booth session that was open at that instant; `e164`, `destination` (the name of the booth's
-    rate) and `passage` follow from the number.
+    rate) and `passage` follow from the number. Of a call from outside `carrier` is the trunk that it came by: it
+    has the booth that is rung, and neither session nor passage, so that nobody pays for it.
     """
 
     transaction: ServerTransaction
@@ -46,6 +47,12 @@ class Offer:
     e164: str | None = None
     destination: str | None = None
     passage: Passage | None = None
+    carrier: Trunk | None = None
+
+    @property
+    def direction(self) -> Direction:
+        """Which way it goes."""
+        return Direction.OUTBOUND if self.carrier is None else Direction.INBOUND
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,12 +87,23 @@ class Live:
         return self.offer.shop.tenant
 
     @property
+    def trunk(self) -> Trunk | None:
+        """The trunk that it goes by: the one that was tried last, or the one that a call from outside came by."""
+        target = self.call.target
+        return target if isinstance(target, Trunk) else self.offer.carrier
+
+    @property
+    def booth_leg(self) -> Leg | None:
+        """The leg of the booth's phone."""
+        return self.leg_a if self.offer.carrier is None else self.leg_b
+
+    @property
     def parties(self) -> Parties:
         """(seller, buyer, tariff) of each level that pays, the booth first, the carrier that was tried last at the end.
 
         Nobody pays for an emergency call.
         """
-        passage, trunk = self.offer.passage, self.call.trunk
+        passage, trunk = self.offer.passage, self.trunk
         if passage is None:
             return ()
         levels = tuple((level.seller, level.buyer, level.tariff) for level in passage.levels)
@@ -102,8 +120,9 @@ class Live:
     def attempts(self) -> tuple[Attempt, ...]:
         """The trunks that were tried, as the CDR tells them."""
         return tuple(
-            Attempt(trunk=attempt.trunk.name, status=attempt.status, q850=attempt.q850, pdd_ms=attempt.pdd_ms)
+            Attempt(trunk=attempt.target.name, status=attempt.status, q850=attempt.q850, pdd_ms=attempt.pdd_ms)
             for attempt in self.call.attempts
+            if isinstance(attempt.target, Trunk)
         )
 
     @property
@@ -117,7 +136,7 @@ class Live:
 
 def row_of(live: Live, process: str, *, answered: bool) -> LiveCall:
     """The journal's row of a call; once answered it holds both dialogs, so that a later process can end them."""
-    trunk = live.call.trunk
+    trunk = live.trunk
     dialog_a, dialog_b = live.leg_a.dialog, live.leg_b.dialog if live.leg_b is not None else None
     return LiveCall(
         tenant=live.offer.shop.tenant,
@@ -143,6 +162,7 @@ def row_of(live: Live, process: str, *, answered: bool) -> LiveCall:
         relayed_at_ms=None,
         relayed_mono_ms=None,
         granted_ms=live.call.granted_ms,
+        direction=live.offer.direction,
     )
 
 
@@ -172,10 +192,11 @@ def _outcome(attempt: Attempt, *, is_cut_short: bool) -> str:
 def cdr_of(live: Live, fate: Fate, talk_ms: int, now_ms: int) -> Cdr:
     """The CDR of a call that has come to its end."""
     answered_at_ms = live.relayed_at_ms
-    trunk = live.call.trunk
+    trunk = live.trunk
     return Cdr(
         call_id=live.call_id,
         kind=live.offer.kind,
+        direction=live.offer.direction,
         tenant=live.offer.shop.tenant,
         shop=live.offer.shop.name,
         booth=live.offer.booth.name,
@@ -206,6 +227,7 @@ def cdr_of_refusal(offer: Offer, call_id: str, refusal: Refusal, now_ms: int) ->
     return Cdr(
         call_id=call_id,
         kind=offer.kind,
+        direction=offer.direction,
         tenant=offer.shop.tenant,
         shop=offer.shop.name,
         booth=offer.booth.name,
@@ -222,7 +244,7 @@ def cdr_of_refusal(offer: Offer, call_id: str, refusal: Refusal, now_ms: int) ->
         sip_status=refusal.status,
         q850=refusal.q850,
         hung_up_by=HungUpBy.SWITCH,
-        trunk=None,
+        trunk=offer.carrier.name if offer.carrier is not None else None,
         leg_a_call_id=offer.transaction.request.call_id,
         leg_b_call_id=None,
     )
@@ -243,6 +265,7 @@ def cdr_of_dead(row: LiveCall, last_heartbeat_ms: int | None, now_ms: int) -> Cd
     return Cdr(
         call_id=row.call_id,
         kind=row.kind,
+        direction=row.direction,
         tenant=row.tenant,
         shop=row.shop,
         booth=row.booth,

@@ -44,6 +44,10 @@ REFUSALS: Final[Mapping[Cause, Refusal]] = {
     Cause.NO_ROUTE: Refusal(404, "No route to this number", 3),
     Cause.TRUNKS_FAILED: Refusal(480, "No carrier could take the call", 34),
     Cause.NO_INBOUND: Refusal(404, "No telephone with this number", 1),
+    Cause.INBOUND_FORBIDDEN: Refusal(403, "No calls are taken here", 21),
+    Cause.INBOUND_LOCKED: Refusal(480, "Nobody is here to answer", 20),
+    Cause.UNREACHABLE: Refusal(480, "No telephone answers here", 20),
+    Cause.FLOOD: Refusal(503, "Too many calls in a second", 42, retry_after_s=5),
     Cause.NOT_DURABLE: Refusal(503, "Call could not be recorded", 41, retry_after_s=5),
 }
 

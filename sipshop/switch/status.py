@@ -10,9 +10,10 @@ from typing import Literal
 class BoothStatus:
     """A booth at this instant.
 
-    `registered` counts the bindings of its phone; `dialled` and `seconds` tell of its oldest live call, `seconds` None
-    until it is answered; `opened_at_ms` is UTC. Of a deposit or a limit `available_micros` is free, of the session's
-    minutes `left_ms`: live calls hold the rest. What is without end is None.
+    `registered` counts the bindings of its phone, `reachable` those that answer. `dialled` and `seconds` tell of its
+    oldest live call, `seconds` None until it is answered; `opened_at_ms` is UTC. Of a deposit or a limit
+    `available_micros` is free, of the session's minutes `left_ms`: live calls hold the rest. What is without end is
+    None.
     """
 
     booth: str
@@ -20,6 +21,7 @@ class BoothStatus:
     state: Literal["disabled", "locked", "open", "in call"]
     suspended: bool
     registered: int
+    reachable: int
     currency: str
     session_id: int | None
     opened_at_ms: int | None
@@ -32,6 +34,26 @@ class BoothStatus:
     talk_limit_ms: int | None
     available_micros: int | None
     left_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationStatus:
+    """A phone that is registered for a booth, as it is at this instant.
+
+    `contact` is what it calls itself, `address` and `transport` are how it is reached. One that is not `reachable` does
+    not answer. Instants are UTC; `rtt_ms` is how long its last answer to us took, None before the first.
+    """
+
+    booth: str
+    shop: str
+    contact: str
+    address: str
+    transport: str
+    user_agent: str
+    reachable: bool
+    expires_at_ms: int
+    seen_at_ms: int | None
+    rtt_ms: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +109,7 @@ class CallStatus:
     shop: str
     booth: str
     kind: str
+    direction: Literal["outbound", "inbound"]
     state: Literal["setting up", "ringing", "answered"]
     dialled: str
     e164: str | None

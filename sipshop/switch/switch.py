@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,20 +29,22 @@ from sipshop.facts import (
 from sipshop.media.sdp import NoCommonMedia, only
 from sipshop.proxy import call as calls
 from sipshop.proxy import health as healths
-from sipshop.proxy.admission import Admitted, BoothState, Cause, Emergency, Refused, admit
-from sipshop.proxy.call import Call, Command, Side
+from sipshop.proxy import inbound
+from sipshop.proxy.admission import Admitted, Booth, BoothState, Cause, Emergency, Refused, admit
+from sipshop.proxy.call import Call, Command, Side, Target
+from sipshop.proxy.inbound import Extension, Inflow
 from sipshop.proxy.registrar import Location
 from sipshop.proxy.routing import Trunk, by_health
 from sipshop.proxy.trunk import Caller, identity, is_withheld
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.endpoint import Endpoint
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, Lost, Progressed
-from sipshop.sip.message import Request, Uri, printable
+from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, Lost, OutgoingLeg, Progressed
+from sipshop.sip.message import NameAddr, Request, Uri, printable
 from sipshop.sip.shield import Rules
 from sipshop.sip.timers import GIVE_UP_S
 from sipshop.sip.transaction import ServerTransaction, Unheard
-from sipshop.sip.useragent import Dropped, Happened, Invited, Output, Requested, UserAgent
+from sipshop.sip.useragent import Disconnected, Dropped, Happened, Invited, Output, Requested, UserAgent
 from sipshop.sip.useragent import Refused as Rejected
 from sipshop.store import (
     CallAnswered as AnsweredRow,
@@ -96,7 +98,8 @@ class Options:
 
     A talk is granted in slices of `slice_s` while somebody in its chain can run out of money. New calls are refused
     while the event loop lags by more than `overload_lag_s`. So many `redirects` of a carrier are followed at a try.
-    `shield` says what strangers may cost us. The rest is how long and how often phones are registered.
+    `shield` says what strangers may cost us. Phones are asked every `keepalive_s` whether they are there. The rest is
+    how long and how often they are registered.
     """
 
     process: str
@@ -109,6 +112,7 @@ class Options:
     registration_least_s: int = 60
     registration_most_s: int = 3600
     shield: Rules = field(default_factory=Rules)
+    keepalive_s: int = 0
 
 
 def _no_secret(reference: str) -> str:
@@ -161,8 +165,19 @@ class Switch:
             utc_ms=utc_ms,
             clock=clock,
         )
-        self._registrations = Registrations(agent, directory, self._tell, _location(options))
+        self._registrations = Registrations(
+            agent=agent,
+            directory=directory,
+            store=store,
+            tell=self._tell,
+            location=_location(options),
+            keepalive_s=options.keepalive_s,
+            on_moved=self._phone_moved,
+            on_kept=self.gate.trust,
+            utc_ms=utc_ms,
+        )
         self._calls = LiveCalls(directory)
+        self._inflow = Inflow()
         self.trunks = Trunks(
             agent=agent,
             tell=self._tell,
@@ -220,6 +235,7 @@ class Switch:
         with endpoint.turn() as now:
             self._recover(now)
             self._heartbeat(now)
+            self._registrations.begin(now)
             self.trunks.begin(self._directory.worlds, now)
             self._agent.timers.start(now + BEAT_S, partial(self._beat, now + BEAT_S))
 
@@ -242,6 +258,7 @@ class Switch:
         self._draining = True
         with self._turn() as now:
             self.trunks.end(now)
+            self._registrations.end(now)
             for live in self._calls:
                 if live.offer.kind is not CallKind.EMERGENCY:
                     self._run(live, live.call.hear(calls.Cut("the switch goes down"), now), now)
@@ -271,11 +288,11 @@ class Switch:
     def tables(self) -> dict[str, int]:
         """How many entries each table of the engine holds: all zero when nothing is going on, but for what lasts.
 
-        Registrations and nonces last for a while by design, two timers are ours, and each trunk may have one.
+        Registrations and nonces last for a while by design, two timers are ours, trunks and registrations have some.
         """
         return {
             **self._agent.tables(),
-            "timers": max(0, len(self._agent.timers) - 2 - (self._registrations.size > 0) - self.trunks.timers),
+            "timers": max(0, len(self._agent.timers) - 2 - self._registrations.timers - self.trunks.timers),
             "calls": len(self._calls),
             "owned_legs": self._calls.legs,
             "unsettled_calls": self._settler.unsettled,
@@ -296,6 +313,8 @@ class Switch:
                 self._hear_invite(transaction, source, now)
             case Requested(transaction=transaction, source=source):
                 self._hear_request(transaction, source, now)
+            case Disconnected(flow=flow):
+                self._registrations.hear_lost(flow, now)
             case Dropped(reason=reason):
                 self._tell(MessageDropped(reason=reason))
             case Rejected(status=status, cause=cause):
@@ -318,24 +337,19 @@ class Switch:
         if closed is not None:
             self._turn_away(transaction, source, closed, now)
             return
-        trunk = self._directory.trunk_of_source(source.remote)
-        if trunk is not None and self._directory.booth_of_source(source.remote[0], request.from_.uri.user) is None:
-            self._hear_carrier(transaction, source, trunk, now)
+        carriers = self._directory.trunks_of_source(source.remote)
+        if carriers and self._directory.booth_of_source(source.remote[0], request.from_.uri.user) is None:
+            self._hear_carrier(transaction, source, carriers, now)
             return
         booth = self.gate.authenticate(transaction, source, request.from_, now)
         if booth is None:
             return
-        shop, key = self._directory.shop_of(booth), (booth.tenant, booth.name)
+        shop = self._directory.shop_of(booth)
         if self._directory.is_another(booth, request.from_.uri.user) and not shop.numbers.is_emergency(dialled):
             self._agent.refuse(transaction, 403, now)
             self._tell(RequestRefused(status=403, cause="wrong_aor", shop=shop.name))
             return
-        session = self.desk.open_session(key)
-        state = BoothState(
-            session_id=session.id if session is not None else None,
-            live_calls=self._calls.count(key),
-            suspended=self._directory.suspended_above(booth),
-        )
+        state = self._state(booth)
         offer = partial(
             Offer, transaction=transaction, shop=shop, booth=booth, dialled=dialled, session_id=state.session_id
         )
@@ -347,9 +361,60 @@ class Switch:
             case Refused(cause=cause):
                 self._refuse_booth(offer(), cause, now)
 
-    def _hear_carrier(self, transaction: ServerTransaction, source: Flow, trunk: Trunk, now: float) -> None:
-        """A call from a carrier, known by his address: nobody is called from outside, and he is not challenged."""
-        self._turn_away(transaction, source, Cause.NO_INBOUND, now)
+    def _phone_moved(self, booth: Booth, old: Flow, new: Flow) -> None:
+        """A phone has registered from another place, with its password: its calls are reached there too."""
+        for live in self._calls.of_booth((booth.tenant, booth.name)):
+            leg = live.booth_leg
+            if leg is not None and leg.flow == old:
+                leg.move(new)
+
+    def _state(self, booth: Booth) -> BoothState:
+        session = self.desk.open_session((booth.tenant, booth.name))
+        return BoothState(
+            session_id=session.id if session is not None else None,
+            live_calls=self._calls.count((booth.tenant, booth.name)),
+            suspended=self._directory.suspended_above(booth),
+        )
+
+    def _hear_carrier(
+        self, transaction: ServerTransaction, source: Flow, carriers: Sequence[Trunk], now: float
+    ) -> None:
+        """A call from a carrier, known by his address: it rings a booth, or nobody, and is never challenged."""
+        request = transaction.request
+        numbers = ((trunk, inbound.called(request, trunk)) for trunk in carriers)
+        found = [(trunk, e164) for trunk, e164 in numbers if e164 and self._directory.rung(trunk.tenant, e164)]
+        trunk, e164 = found[0] if found else (carriers[0], "")
+        if not self._inflow.take(trunk, now):
+            self._turn_away(transaction, source, Cause.FLOOD, now)
+            return
+        if not found:
+            about = {"tenant": trunk.tenant, "trunk": trunk.name}
+            log.info("a carrier calls %s, which rings nobody", printable(request.uri.user or ""), extra=about)
+            self._turn_away(transaction, source, Cause.NO_INBOUND, now)
+            return
+        offers = partial(
+            Offer, transaction=transaction, dialled=request.uri.user or "", session_id=None, e164=e164, carrier=trunk
+        )
+        causes = []
+        for booth in self._directory.rung(trunk.tenant, e164):
+            shop, phones = self._directory.shop_of(booth), self._registrations.bindings(booth, now)
+            cause = inbound.refusal(shop, booth, self._state(booth), len(phones))
+            if cause is None:
+                self._admit_carrier(offers(shop=shop, booth=booth), inbound.extensions(booth, phones, trunk), now)
+                return
+            causes.append((cause, offers(shop=shop, booth=booth)))
+        cause = inbound.told(cause for cause, _ in causes)
+        self._refuse_booth(next(offer for why, offer in causes if why is cause), cause, now)
+
+    def _admit_carrier(self, offer: Offer, phones: tuple[Extension, ...], now: float) -> None:
+        """Begin a call from outside; it takes one of its carrier's lines, and nobody's money."""
+        assert offer.carrier is not None, "it came from one"
+        live = self._open(offer, phones, now)
+        assert live.leg_a.dialog is not None, "an INVITE with a Contact makes one"
+        live.leg_a.dialog.symmetric = False  # a carrier is reached where he says that he is
+        has_line = self._meter.take_line(live, offer.carrier, now)
+        full = calls.Denied(Cause.OVERLOADED, "the carrier has no free line")
+        self._run(live, live.call.begin(now) if has_line else live.call.hear(full, now), now)
 
     def _closed(self, request: Request, dialled: str) -> Cause | None:
         """Why nobody's call is taken at this moment, whoever he is; emergency calls are always heard."""
@@ -396,11 +461,11 @@ class Switch:
         log.warning("emergency call to %s", printable(offer.dialled), extra={"call": live.call_id, **about})
         self._run(live, live.call.begin(now), now)
 
-    def _open(self, offer: Offer, trunks: tuple[Trunk, ...], now: float) -> Live:
+    def _open(self, offer: Offer, targets: tuple[Target, ...], now: float) -> Live:
         """Make a call of an INVITE, with leg A."""
         call_id, shop, booth = self._random(8).hex(), offer.shop, offer.booth
         live = Live(
-            call=Call(call_id, trunks, emergency=offer.kind is CallKind.EMERGENCY),
+            call=Call(call_id, targets, emergency=offer.kind is CallKind.EMERGENCY),
             offer=offer,
             setup_at_ms=self._utc_ms(),
             setup_at_s=now,
@@ -414,6 +479,7 @@ class Switch:
                 booth=booth.name,
                 call_id=call_id,
                 kind=offer.kind.value,
+                direction=offer.direction.value,
                 at_ms=live.setup_at_ms,
             )
         )
@@ -448,7 +514,9 @@ class Switch:
     def _note_carrier(self, live: Live, event: Event, now: float) -> None:
         """Tell a carrier's health what a call has found out about him."""
         assert live.dialled is not None, "leg B was dialled"
-        trunk = live.dialled.trunk
+        trunk = live.dialled.target
+        if not isinstance(trunk, Trunk):
+            return
         match event:
             case Progressed(status=status) if status > 100 and not live.rang:
                 self.trunks.hear(trunk, healths.Answered(status), now)
@@ -482,8 +550,8 @@ class Switch:
         match command:
             case calls.Authorise():
                 self._run(live, live.call.hear(self._meter.authorise(live), now), now)
-            case calls.Dial(trunk=trunk, attempt=attempt):
-                self._dial(live, trunk, attempt, now)
+            case calls.Dial(target=target, attempt=attempt):
+                self._try(live, target, attempt, now)
             case calls.GiveUp():
                 self._give_up(live, now)
             case calls.Progress(status=status, content=content, is_reliable=is_reliable):
@@ -504,14 +572,14 @@ class Switch:
                 assert live.leg_b is not None, "a call that was answered has leg B"
                 live.leg_b.acknowledge(content, now)
             case calls.Reject(fate=fate):
-                self._reject(live, fate, now)
+                self._reject(live, _said(live, fate), now)
             case calls.HangUp(side=side, q850=q850):
                 leg_to_end = self._leg(live, side)
                 self._calls.let_go(leg_to_end)
                 leg_to_end.hang_up(f"Q.850;cause={q850}", now)
             case calls.Settle(fate=fate, talk_ms=talk_ms):
                 self._meter.charge(live, talk_ms)
-                self._settle(live, cdr_of(live, fate, talk_ms, self._utc_ms()))
+                self._settle(live, cdr_of(live, _said(live, fate), talk_ms, self._utc_ms()))
             case _:
                 self._pass(live, command, now)
 
@@ -521,8 +589,9 @@ class Switch:
         assert leg is not None, "what is given up was dialled"
         assert attempt is not None, "what is given up was dialled"
         self._calls.let_go(leg)
-        is_silent = not leg.responded and now >= attempt.dialled_at_s + attempt.trunk.first_response_timeout_s
-        self.trunks.hear(attempt.trunk, healths.Silent() if is_silent else healths.Withdrawn(), now)
+        is_silent = not leg.responded and now >= attempt.dialled_at_s + attempt.target.first_response_timeout_s
+        if isinstance(attempt.target, Trunk):
+            self.trunks.hear(attempt.target, healths.Silent() if is_silent else healths.Withdrawn(), now)
         leg.give_up(now)
 
     def _pass(self, live: Live, command: Command, now: float) -> None:
@@ -541,8 +610,8 @@ class Switch:
 
     def _relay(self, live: Live, to: Side, ask: Ask, now: float) -> None:
         """Pass a request inside the call; a carrier is offered no more in it than at the beginning."""
-        trunk = live.call.trunk
-        if to is Side.CALLEE and trunk is not None:
+        trunk = live.call.target
+        if to is Side.CALLEE and isinstance(trunk, Trunk):
             try:
                 ask.content = _offered(ask.content, trunk)
             except NoCommonMedia:
@@ -555,6 +624,12 @@ class Switch:
             return live.leg_a
         assert live.leg_b is not None, "a call that was answered has leg B"
         return live.leg_b
+
+    def _try(self, live: Live, target: Target, attempt: int, now: float) -> None:
+        if isinstance(target, Trunk):
+            self._dial(live, target, attempt, now)
+        else:
+            self._ring(live, target, attempt, now)
 
     def _dial(self, live: Live, trunk: Trunk, attempt: int, now: float) -> None:
         """Send the INVITE of leg B; its Call-ID and tag are ours to recognise even after a restart."""
@@ -587,8 +662,33 @@ class Switch:
             headers=shown.headers,
             credentials=self.trunks.credentials(trunk),
         )
-        live.leg_a.put_off_asks(now)  # the carrier before was to answer them
-        live.leg_b, live.leg_b_call_id, live.dialled = leg, call_id, live.call.attempts[attempt - 1]
+        self._dialled(live, leg, attempt, now)
+
+    def _ring(self, live: Live, phone: Extension, attempt: int, now: float) -> None:
+        """Send the INVITE to a phone of the booth, by the way that it registered on: nothing of it is the carrier's."""
+        offer, binding = live.offer, phone.binding
+        assert offer.carrier is not None, "a booth is rung by a carrier's call"
+        request, call_id = offer.transaction.request, self._seal(f"{live.call_id}/{attempt}")
+        leg = self._agent.dial(
+            binding.flow,
+            target=binding.target,
+            from_=inbound.caller(request, offer.carrier, self._advertised_host),
+            to=str(NameAddr(Uri("sip", offer.booth.name, self._advertised_host))),
+            call_id=call_id,
+            tag=self._seal(call_id),
+            max_forwards=int(request.get("max-forwards") or 70) - 1,
+            content=live.leg_a.offer,
+            now=now,
+            reliably=live.leg_a.offer is not None or live.leg_a.takes_reliable,
+            headers=[("route", hop) for hop in binding.path],
+            symmetric=True,
+        )
+        self._dialled(live, leg, attempt, now)
+
+    def _dialled(self, live: Live, leg: OutgoingLeg, attempt: int, now: float) -> None:
+        """Leg B was sent its INVITE."""
+        live.leg_a.put_off_asks(now)  # the one that was tried before was to answer them
+        live.leg_b, live.leg_b_call_id, live.dialled = leg, leg.call_id, live.call.attempts[attempt - 1]
         self._calls.listen(leg, live)
         if not live.is_stored:
             live.is_stored = True
@@ -614,7 +714,7 @@ class Switch:
         """The 2xx has gone to the caller: talk time runs from `now`."""
         live.relayed_at_ms = self._utc_ms()
         self._meter.watch(live, now)
-        tenant, trunk = live.offer.shop.tenant, live.call.trunk
+        tenant, trunk = live.offer.shop.tenant, live.trunk
         if live.offer.kind is CallKind.EMERGENCY:
             # nobody waited for this row; it is what ends the call after a crash
             row = row_of(live, self._options.process, answered=True)
@@ -682,6 +782,7 @@ class Switch:
         self.gate.know_the_world()
         with self._turn() as now:
             self.trunks.begin([world], now)
+            self._registrations.swapped(now)
         self._tell_world(world)
 
     # What an earlier process left behind.
@@ -756,6 +857,13 @@ class Switch:
     def _tell(self, fact: Fact) -> None:
         for listener in self._listeners:
             listener(fact)
+
+
+def _said(live: Live, fate: calls.Fate) -> calls.Fate:
+    """A fate as the caller hears it: of a call from outside no carrier has failed, but the booth's phones."""
+    if live.offer.carrier is None or fate.cause is not Cause.TRUNKS_FAILED:
+        return fate
+    return replace(fate, cause=Cause.UNREACHABLE, q850=None)
 
 
 def _target(trunk: Trunk, user: str) -> str:

@@ -238,10 +238,22 @@ def _faults(world: World) -> Iterator[str]:
         other = lists.setdefault(shop.realm, shop)
         if other.digest != shop.digest:
             yield f"shops {other.name} and {shop.name} have one realm, but other lists of digest algorithms"
+    yield from _rung_twice(world)
     if not any(trunk.emergency and not trunk.disabled for trunk in world.trunks):
         for shop in world.shops:
             if shop.numbers.emergency:
                 yield f"no trunk has `emergency: true`, but shop {shop.name} has emergency numbers"
+
+
+def _rung_twice(world: World) -> Iterator[str]:
+    """Tell of a number that would ring two: one in the text, one that stays beside it."""
+    numbers = [(f"shop {shop.name}", number) for shop in world.shops for number in shop.inbound_numbers]
+    numbers += [(f"booth {booth.name}", number) for booth in world.booths for number in booth.inbound_numbers]
+    rung: dict[str, str] = {}
+    for name, number in numbers:
+        other = rung.setdefault(number, name)
+        if other != name:
+            yield f"inbound number {number} would ring {other} and {name}"
 
 
 # What is another.

@@ -13,7 +13,7 @@ from sipshop.billing.deck import Rate, RateDeck
 from sipshop.billing.guard import PPM, WARN_OF_LOSSES, LossGuard
 from sipshop.billing.money import format_micros, format_nanos
 from sipshop.billing.parties import Kind, Party
-from sipshop.proxy.admission import Auth, Booth, Shop
+from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.world.agreements import agreement
 from sipshop.world.model import MASK, Opening, Operator, World
@@ -152,6 +152,8 @@ def _shop(shop: Shop, booths: Iterable[Booth]) -> Iterator[str]:
         "realm": shop.realm,
         "digest": _texts(algorithm.value for algorithm in shop.digest),
         **({"caller_id": shop.caller_id} if shop.caller_id else {}),
+        **({"inbound": shop.inbound.value} if shop.inbound is not Inbound.NEVER else {}),
+        **({"inbound_numbers": _texts(shop.inbound_numbers)} if shop.inbound_numbers else {}),
     }.items():
         yield f"{key}: {_value(value)}"
     yield from _list("booths", map(_booth, booths))
@@ -165,6 +167,7 @@ def _booth(booth: Booth) -> Mapping[str, Value]:
         "calls": booth.calls,
         **({"disabled": True} if booth.disabled else {}),
         **({"caller_id": booth.caller_id} if booth.caller_id else {}),
+        **({"inbound_numbers": _texts(booth.inbound_numbers)} if booth.inbound_numbers else {}),
     }
 
 

@@ -26,7 +26,7 @@ from sipshop.billing.money import (
 )
 from sipshop.billing.parties import Kind, Party, party_faults
 from sipshop.config import Problems, Section, nearest, read_yaml, shown
-from sipshop.proxy.admission import Auth, Booth, Shop
+from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm, ha1
@@ -490,6 +490,7 @@ class _Shops:
     open_booths: list[str] = field(default_factory=list)
     names: _Names = field(default_factory=lambda: _Names("shop"))
     booth_names: _Names = field(default_factory=lambda: _Names("booth"))
+    rung: _Names = field(default_factory=lambda: _Names("inbound number"))
     digests: dict[str, tuple[str, tuple[Algorithm, ...]]] = field(default_factory=dict)  # by realm
 
     def read(self, section: Section) -> None:
@@ -506,6 +507,10 @@ class _Shops:
         for booth in section.sections("booths"):
             self._read_booths(booth, name, realm)
         caller_id = section.text("caller_id", "", check=telephone_number)
+        inbound = section.choice("inbound", Inbound, Inbound.NEVER)
+        inbound_numbers = self._inbound_numbers(section)
+        if inbound_numbers and inbound is Inbound.NEVER and section.sound:
+            section.fault("inbound_numbers", "ring nobody: `inbound: open` or `inbound: always` lets them")
         section.end()
         self.shops.append(
             Shop(
@@ -518,8 +523,17 @@ class _Shops:
                 digest=digest,
                 numbers=numbers,
                 caller_id=caller_id,
+                inbound=inbound,
+                inbound_numbers=inbound_numbers,
             )
         )
+
+    def _inbound_numbers(self, section: Section) -> tuple[str, ...]:
+        """Read the numbers that ring somebody: each rings one booth or one shop."""
+        numbers = section.texts("inbound_numbers", (), check=telephone_number)
+        for number in numbers:
+            self.rung.give(section, "inbound_numbers", number)
+        return numbers
 
     def _check_known(self, section: Section, name: str, owner: Party | None, currency: str) -> None:
         """Refuse what would take a shop's customers, and what they owe, to another owner or currency."""
@@ -576,6 +590,9 @@ class _Shops:
         hashes = self._hashes(section, auth, realm, names, ranged=".." in written)
         disabled = section.flag("disabled", default=False)
         caller_id = section.text("caller_id", "", check=telephone_number)
+        inbound_numbers = self._inbound_numbers(section)
+        if inbound_numbers and len(names) > 1:
+            section.fault("inbound_numbers", "ring one booth: write this one apart, or give the numbers to the shop")
         unlocked = section.flag("open", default=False)
         if disabled and unlocked:
             section.fault("open", "is not asked for with `disabled: true`")
@@ -594,6 +611,7 @@ class _Shops:
                     ha1=ha1s,
                     disabled=disabled,
                     caller_id=caller_id,
+                    inbound_numbers=inbound_numbers,
                 )
             )
         if unlocked:

@@ -62,6 +62,7 @@ from sipshop.switch import (
     Health,
     PartyStatus,
     Reach,
+    RegistrationStatus,
     Tracer,
     UnknownBooth,
     UnknownCall,
@@ -230,6 +231,7 @@ class MemoryDesk:
                 Party(tenant=TENANT, name="olga", kind=Kind.OWNER, parent="acme", deck="to-olga"),
             ]
         )
+        self.phones: list[RegistrationStatus] = []
         self._ledger = Ledger()
         self._ledger.open(customer("rhea", "acme"), "EUR", balance=0, credit_limit=None)
         self._ledger.open(customer("olga", "acme"), "EUR", balance=0, credit_limit=10_000_000)
@@ -266,6 +268,9 @@ class MemoryDesk:
 
     def booth(self, tenant: str, name: str) -> BoothStatus:
         return self._status(name, self._room(tenant, name))
+
+    def registrations(self, tenant: str, shops: Collection[str]) -> list[RegistrationStatus]:
+        return list(self.phones) if tenant == TENANT and "center" in shops else []
 
     def reach(self, tenant: str, party: str) -> Reach:
         if tenant != TENANT:
@@ -560,6 +565,7 @@ class MemoryDesk:
             state="in call" if room.live_calls else "open" if is_open else "locked",
             suspended=self._parties.suspended("olga") is not None,
             registered=1,
+            reachable=1,
             currency="EUR",
             session_id=None if session is None else session.id,
             opened_at_ms=None if session is None else session.opened_at_ms,

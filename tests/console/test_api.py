@@ -2,6 +2,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sipshop.billing.cdr import utc_text
 from sipshop.billing.errors import AccountInUse
 from sipshop.billing.money import parse_amount
 from sipshop.console.api import make_api
@@ -16,8 +18,9 @@ from sipshop.console.events import Hub
 from sipshop.console.guard import MAX_BODY_BYTES
 from sipshop.store.audit import LAWS, Violation
 from sipshop.store.errors import Unwritable
-from sipshop.switch import CommandRefused, Health
+from sipshop.switch import CommandRefused, Health, RegistrationStatus
 from tests.console.memory import (
+    OPENED_AT_MS,
     OPERATOR,
     STRANGER,
     TOKEN,
@@ -36,6 +39,7 @@ TOKEN_ID = token_of(OPERATOR, party="olga", role="operator").id
 EVENTS = "/api/v1/events"  # a stream without an end: tests/console/test_events.py
 GUARDED = [
     ("GET", "/api/v1/booths"),
+    ("GET", "/api/v1/registrations"),
     ("POST", "/api/v1/booths/b1/unlock"),
     ("POST", "/api/v1/booths/b1/lock"),
     ("POST", "/api/v1/booths/b1/topup"),
@@ -271,6 +275,42 @@ def test_a_new_booth_is_locked(client: Caller) -> None:
     assert [booth["state"] for booth in client.get("/api/v1/booths").json()["booths"]] == ["locked", "locked"]
 
 
+def test_the_phones_that_are_registered_are_listed(desk: MemoryDesk, client: Caller) -> None:
+    phone = RegistrationStatus(
+        booth="b1",
+        shop="center",
+        contact="sip:b1@10.0.0.5",
+        address="192.0.2.7:31000",
+        transport="UDP",
+        user_agent="Desk 1",
+        reachable=True,
+        expires_at_ms=OPENED_AT_MS + 60_000,
+        seen_at_ms=None,
+        rtt_ms=12.5,
+    )
+    desk.phones = [phone, replace(phone, booth="b2", address="192.0.2.7:31001")]
+    first = client.get("/api/v1/registrations?limit=1").json()
+    assert first["registrations"] == [
+        {
+            "booth": "b1",
+            "shop": "center",
+            "contact": "sip:b1@10.0.0.5",
+            "address": "192.0.2.7:31000",
+            "transport": "UDP",
+            "user_agent": "Desk 1",
+            "reachable": True,
+            "expires_at": utc_text(OPENED_AT_MS + 60_000),
+            "seen_at": None,
+            "rtt_ms": 12.5,
+        }
+    ]
+    rest = client.get(f"/api/v1/registrations?cursor={first['next']}").json()
+    assert ([one["booth"] for one in rest["registrations"]], rest["next"]) == (["b2"], None)
+    of_one = client.get("/api/v1/registrations?booth=b2").json()
+    assert [one["booth"] for one in of_one["registrations"]] == ["b2"]
+    assert client.get("/api/v1/registrations?booth=nobody").status_code == 404
+
+
 def test_unlocking_opens_a_session_in_the_name_of_the_token(desk: MemoryDesk, client: Caller) -> None:
     assert client.post("/api/v1/booths/b1/unlock").json() == {
         "booth": "b1",
@@ -278,6 +318,7 @@ def test_unlocking_opens_a_session_in_the_name_of_the_token(desk: MemoryDesk, cl
         "state": "open",
         "suspended": False,
         "registered": 1,
+        "reachable": 1,
         "currency": "EUR",
         "session_id": 1,
         "opened_at": "2025-12-31T23:59:59.007Z",

@@ -320,13 +320,13 @@ def test_events_are_told_to_whom_they_concern(tmp_path: Path, who: str, calls: i
     async def main() -> str:
         async with installation(tmp_path / "db") as day:
             for fact in (
-                CallAttempted(**corner, call_id="c", kind="call", at_ms=NOON_MS),
+                CallAttempted(**corner, call_id="c", kind="call", direction="outbound", at_ms=NOON_MS),
                 CallAnswered(**corner, call_id="c", trunk="atrunk", relayed_at_ms=NOON_MS, after_ms=1, added_us=1),
-                RegistrationChanged(**corner, bindings=1),
+                RegistrationChanged(**corner, bindings=1, reachable=1),
             ):
                 day.hub.publish(fact)
             if who in {"alpha", "rhea"}:
-                day.hub.publish(CallAttempted(**bar, call_id="d", kind="call", at_ms=NOON_MS))
+                day.hub.publish(CallAttempted(**bar, call_id="d", kind="call", direction="outbound", at_ms=NOON_MS))
             identity, desk = Identity(TOKENS[who], "me"), day.house.switch.desk
             found = ""
             events = stream(day.hub, identity, desk, lambda: True, after=NOON_MS * 1000, gather_s=0, ping_s=0)

@@ -28,7 +28,7 @@ from tests.console.memory import OPENED_AT_MS, TENANT, TOKEN, MemoryDesk, memory
 
 WHERE = {"tenant": TENANT, "shop": "center", "booth": "b1"}
 CALL: list[Fact] = [
-    CallAttempted(**WHERE, call_id="c", kind="call", at_ms=OPENED_AT_MS),
+    CallAttempted(**WHERE, call_id="c", kind="call", direction="outbound", at_ms=OPENED_AT_MS),
     CallRang(**WHERE, call_id="c", after_ms=150),
     CallAnswered(**WHERE, call_id="c", trunk="demo", relayed_at_ms=OPENED_AT_MS, after_ms=4_000, added_us=900),
     CallEnded(
@@ -123,19 +123,23 @@ def test_who_is_not_the_provider_is_told_no_carrier(desk: MemoryDesk, role: str,
 
 @pytest.mark.parametrize(("role", "party", "shop"), [("reseller", "rhea", None), ("operator", "olga", "kiosk")])
 def test_of_anothers_shop_nothing_is_told(desk: MemoryDesk, role: str, party: str, shop: str | None) -> None:
-    registered = RegistrationChanged(**WHERE, bindings=1)
+    registered = RegistrationChanged(**WHERE, bindings=1, reachable=1)
     assert told(desk, publish(*CALL, registered, BoothChanged(**WHERE)), role=role, party=party, shop=shop) == []
 
 
 def test_of_another_tenant_nothing_is_told(desk: MemoryDesk) -> None:
     where = WHERE | {"tenant": "other"}
-    facts = RegistrationChanged(**where, bindings=1), BoothChanged(**where), PartyChanged(tenant="other", party="acme")
+    facts = (
+        RegistrationChanged(**where, bindings=1, reachable=1),
+        BoothChanged(**where),
+        PartyChanged(tenant="other", party="acme"),
+    )
     assert told(desk, publish(*facts, MessageDropped(reason="keepalive"))) == []
 
 
 def test_a_registration_is_told(desk: MemoryDesk) -> None:
-    assert told(desk, publish(RegistrationChanged(**WHERE, bindings=2))) == [
-        ("registration", {"shop": "center", "booth": "b1", "phones": 2})
+    assert told(desk, publish(RegistrationChanged(**WHERE, bindings=2, reachable=2))) == [
+        ("registration", {"shop": "center", "booth": "b1", "phones": 2, "reachable": 2})
     ]
 
 
@@ -247,13 +251,13 @@ def test_an_id_tells_nothing_of_what_others_do(desk: MemoryDesk) -> None:
         return [line for line in connection(hub, desk, None) if line.startswith("id: ")]
 
     elsewhere = WHERE | {"shop": "kiosk"}
-    assert ids(publish(RegistrationChanged(**elsewhere, bindings=1))) == ids(publish())
+    assert ids(publish(RegistrationChanged(**elsewhere, bindings=1, reachable=1))) == ids(publish())
 
 
 def test_a_booth_that_is_gone_when_it_would_be_told_ends_no_stream(desk: MemoryDesk) -> None:
     gone = WHERE | {"booth": "gone"}
-    assert told(desk, publish(RegistrationChanged(**gone, bindings=0), BoothChanged(**gone))) == [
-        ("registration", {"shop": "center", "booth": "gone", "phones": 0})
+    assert told(desk, publish(RegistrationChanged(**gone, bindings=0, reachable=0), BoothChanged(**gone))) == [
+        ("registration", {"shop": "center", "booth": "gone", "phones": 0, "reachable": 0})
     ]
 
 

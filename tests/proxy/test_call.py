@@ -182,8 +182,8 @@ WAYS: dict[State, tuple[Input, ...]] = {
 }
 
 
-def a_call(*way: Input, trunks: tuple[Trunk, ...] = (ONE, TWO), now: float = 0.0) -> Call:
-    call = Call("c", trunks)
+def a_call(*way: Input, targets: tuple[Trunk, ...] = (ONE, TWO), now: float = 0.0) -> Call:
+    call = Call("c", targets)
     assert call.begin(now) == [Authorise()]
     for step in way:
         event, side = EVENTS[step]
@@ -224,7 +224,7 @@ def test_every_input_in_every_state(state: State, happened: Input) -> None:
     [pytest.param(s, i, id=f"{s.name} {i.name}") for s, i in ARROWS if i not in CLOCK],
 )
 def test_every_event_is_sorted_to_its_input(state: State, happened: Input) -> None:
-    call = a_call(*WAYS[state], trunks=(ONE,) if happened is Input.BLOCKED else (ONE, TWO))
+    call = a_call(*WAYS[state], targets=(ONE,) if happened is Input.BLOCKED else (ONE, TWO))
     call.emergency = happened is Input.ANSWERED_EMERGENCY
     event, side = EVENTS[happened]
     assert event is not None
@@ -268,7 +268,7 @@ def test_an_ordinary_call() -> None:
     assert call.hear(Acknowledged(None, None), 15.5) == []
     fate = Fate(outcome=Outcome.ANSWERED, status=200, q850=16, hung_up_by="caller")
     assert call.hear(HungUp(None), 77.25) == [HangUp(Side.CALLEE, 16, ""), Settle(fate, 62_000)]
-    assert [(a.trunk, a.status, a.q850, a.pdd_ms) for a in call.attempts] == [(ONE, 200, None, 2_000)]
+    assert [(a.target, a.status, a.q850, a.pdd_ms) for a in call.attempts] == [(ONE, 200, None, 2_000)]
 
 
 def test_the_callee_who_made_the_offer_waits_for_the_callers_answer() -> None:
@@ -374,12 +374,12 @@ def test_what_is_granted_later_moves_the_cut_off() -> None:
 
 
 def test_a_trunk_without_a_line_is_an_attempt_without_an_answer() -> None:
-    call = a_call(Input.GRANTED, trunks=(ONE, TWO))
+    call = a_call(Input.GRANTED, targets=(ONE, TWO))
     assert named(call.hear(Blocked(), 0.0)) == "Dial"
     commands = call.hear(Blocked(), 0.0)
     assert named(commands) == "Reject Settle"
     assert (fate_of(commands).cause, fate_of(commands).q850) == (Cause.TRUNKS_FAILED, 34)
-    assert [(attempt.trunk, attempt.status, attempt.q850) for attempt in call.attempts] == [
+    assert [(attempt.target, attempt.status, attempt.q850) for attempt in call.attempts] == [
         (ONE, None, 34),
         (TWO, None, 34),
     ]
@@ -414,7 +414,7 @@ def test_a_trunk_that_failed_is_followed_by_the_next(status: int) -> None:
     assert fails_over(status)
     call = a_call(Input.GRANTED)
     assert call.hear(Failed(status, None, None, responded=True), 1.0, Side.CALLEE) == [Dial(TWO, 2)]
-    assert [(attempt.trunk, attempt.status) for attempt in call.attempts] == [(ONE, status), (TWO, None)]
+    assert [(attempt.target, attempt.status) for attempt in call.attempts] == [(ONE, status), (TWO, None)]
 
 
 @pytest.mark.parametrize("status", [403, 404, 410, 480, 484, 486, 487, 488, 600, 603, 604])
@@ -474,7 +474,7 @@ def test_a_cancelled_call_does_not_dial_the_next_trunk() -> None:
     ],
 )
 def test_what_the_last_trunks_failure_means(failed: Failed, expected: Fate) -> None:
-    call = a_call(Input.GRANTED, trunks=(ONE,))
+    call = a_call(Input.GRANTED, targets=(ONE,))
     assert call.hear(failed, 1.0, Side.CALLEE) == [Reject(expected), Settle(expected, 0)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -108,6 +110,7 @@ def test_a_binding_keeps_the_flow_it_came_on_and_not_the_address_in_the_contact(
     )
 
 
+@pytest.mark.scenario(31)
 @pytest.mark.parametrize(
     ("request_", "status", "headers"),
     [
@@ -182,6 +185,22 @@ def test_what_is_refused_changes_nothing(request_: Request, status: int, headers
         pytest.param(
             register(PHONE),
             udp(),
+            register("<sip:b1@10.0.0.5:31000>", cseq=2),
+            udp(port=31_000),
+            ["sip:b1@10.0.0.5:31000"],
+            id="the same Call-ID with another port in its Contact",
+        ),
+        pytest.param(
+            register(PHONE),
+            udp(),
+            register("<sip:b1@10.0.0.5:31000>", call_id="c2"),
+            udp(port=31_000),
+            ["sip:b1@10.0.0.5:31000", "sip:b1@10.0.0.5:5060"],
+            id="another Call-ID and another port is another phone, as far as is known",
+        ),
+        pytest.param(
+            register(PHONE),
+            udp(),
             register(OTHER, cseq=2),
             udp(),
             ["sip:b1@10.0.0.6:5060", "sip:b1@10.0.0.5:5060"],
@@ -197,6 +216,7 @@ def test_what_is_refused_changes_nothing(request_: Request, status: int, headers
         ),
     ],
 )
+@pytest.mark.scenario(29)
 def test_who_replaces_whom(
     first: Request, first_flow: Flow, second: Request, second_flow: Flow, left: list[str]
 ) -> None:
@@ -205,6 +225,47 @@ def test_who_replaces_whom(
     location.register(AOR, second, second_flow, 1.0)
     assert uris(location, 1.0) == left
     assert location.bindings(AOR, 1.0)[0].flow == second_flow
+
+
+@pytest.mark.scenario(30)
+def test_a_lost_connection_leaves_a_binding_that_its_phone_replaces_after_a_start_of_its_own() -> None:
+    location = Location()
+    location.register(AOR, register("<sip:b1@10.0.0.5:50001;transport=tcp>"), tcp(1, 50_001), 0.0)
+    location.register(AOR, register("<sip:b1@10.0.0.8:50008;transport=tcp>", call_id="c8"), tcp(8, 50_008), 0.0)
+    assert location.lose(tcp(1, 50_001)) == [AOR]
+    assert location.lose(tcp(1, 50_001)) == []
+    assert [binding.reachable for binding in location.bindings(AOR, 1.0)] == [True, False]
+    again = register("<sip:b1@10.0.0.5:50002;transport=tcp>", call_id="c2")
+    location.register(AOR, again, tcp(2, 50_002), 1.0)
+    assert sorted(uris(location, 1.0)) == ["sip:b1@10.0.0.5:50002;transport=tcp", "sip:b1@10.0.0.8:50008;transport=tcp"]
+
+
+@pytest.mark.scenario(29)
+def test_who_cannot_be_reached_makes_room_and_who_can_does_not() -> None:
+    location = Location(max_bindings=2)
+    location.register(AOR, register(PHONE), udp(), 0.0)
+    location.register(AOR, register(OTHER, call_id="c2"), udp(), 0.0)
+    third = register("<sip:b1@10.0.0.7>", call_id="c3")
+    assert isinstance(location.register(AOR, third, udp(), 0.0), Refusal)
+    (key,) = (binding.key for binding in location.held(AOR) if binding.contact == "sip:b1@10.0.0.5:5060")
+    assert location.mark(AOR, key, reachable=False)
+    assert not location.mark(AOR, key, reachable=False)
+    assert isinstance(location.register(AOR, third, udp(), 0.0), Registered)
+    assert sorted(uris(location)) == ["sip:b1@10.0.0.6:5060", "sip:b1@10.0.0.7"]
+
+
+def test_what_is_written_down_comes_back_but_for_its_connection() -> None:
+    location = Location()
+    location.register(AOR, register(f"{PHONE};q=0.5;{INSTANCE};reg-id=1", extra=(("path", "<sip:e;lr>"),)), udp(), 0.0)
+    location.register(AOR, register("<sip:b1@h;transport=tcp>", call_id="c2"), tcp(7, 50_001), 0.0)
+    before = location.held(AOR)
+    kept = json.loads(json.dumps([binding.to_json(5_000) for binding in before]))
+    after = [Binding.from_json(one, one["expires_at_ms"] / 1000) for one in kept]
+    assert [binding.matters for binding in after[:1]] == [binding.matters for binding in before[:1]]
+    assert [(binding.reachable, binding.flow.connection, binding.expires_at_s) for binding in after] == [
+        (True, 0, 5.0),
+        (False, 0, 5.0),
+    ]
 
 
 def test_one_request_adds_one_and_removes_another() -> None:

@@ -240,21 +240,22 @@ def test_every_refusal_means_something(status: int) -> None:
 SOURCES: Sources[str] = Sources()
 SOURCES.add("east", "192.0.2.20", 5060, ["198.51.100.0/28", "2001:db8::/64"])
 SOURCES.add("west", "2001:0db8:1:0::20", 5062, ["198.51.100.0/24"])
+SOURCES.add("eastern", "192.0.2.20", 5060, [])
 SOURCES.add("named", "sip.example.com", 5060, [])
 
 
 @pytest.mark.parametrize(
-    ("source", "carrier"),
+    ("source", "carriers"),
     [
-        pytest.param(("192.0.2.20", 5060), "east", id="his address and port"),
-        pytest.param(("192.0.2.20", 5061), None, id="another port there"),
-        pytest.param(("192.0.2.21", 5060), None, id="a stranger"),
-        pytest.param(("198.51.100.15", 40_000), "east", id="his network, any port"),
-        pytest.param(("198.51.100.16", 5060), "west", id="the next one's network"),
-        pytest.param(("2001:db8::1", 5060), "east", id="IPv6"),
-        pytest.param(("2001:db8:1::20", 5062), "west", id="an address however it is spelt"),
-        pytest.param(("203.0.113.1", 5060), None, id="nobody's"),
+        pytest.param(("192.0.2.20", 5060), ["east", "eastern"], id="his address and port, and another provider's"),
+        pytest.param(("192.0.2.20", 5061), [], id="another port there"),
+        pytest.param(("192.0.2.21", 5060), [], id="a stranger"),
+        pytest.param(("198.51.100.15", 40_000), ["east", "west"], id="his network, any port"),
+        pytest.param(("198.51.100.16", 5060), ["west"], id="the next one's network"),
+        pytest.param(("2001:db8::1", 5060), ["east"], id="IPv6"),
+        pytest.param(("2001:db8:1::20", 5062), ["west"], id="an address however it is spelt"),
+        pytest.param(("203.0.113.1", 5060), [], id="nobody's"),
     ],
 )
-def test_whose_address_it_is(source: Address, carrier: str | None) -> None:
-    assert SOURCES.find(source) == carrier
+def test_whose_address_it_is(source: Address, carriers: list[str]) -> None:
+    assert list(SOURCES.find(source)) == carriers

@@ -114,11 +114,24 @@ def test_a_right_answer_to_any_of_the_challenges_is_verified(algorithms: Sequenc
         assert desk.verify("Basic YjE6", credentials(challenge, user='b"1'), now=299.9) == Verified('b"1')
 
 
+@pytest.mark.scenario(32)
 def test_the_next_call_may_use_the_same_nonce() -> None:
     desk = Desk()
     challenge = desk.challenge()
     assert desk.verify(credentials(challenge)) == Verified("b1")
     assert desk.verify(credentials(challenge, nc=2), now=200.0) == Verified("b1")
+
+
+@pytest.mark.scenario(32)
+def test_a_nonce_with_every_character_of_base64_is_answered_as_it_is() -> None:
+    """And one of somebody else's is no nonce of ours, whatever is in it."""
+    value = credentials('Digest realm="shop", nonce="a+b/c==", qop="auth", algorithm=MD5')
+    assert 'nonce="a+b/c=="' in value
+    ours = Desk()
+    foreign = ours.challenge()
+    ours_nonce = re.search(r'nonce="([^"]+)"', foreign)
+    assert ours_nonce is not None
+    assert ours.verify(credentials(foreign.replace(ours_nonce[1], "a+b/c=="))) == STALE
 
 
 @given(st.lists(st.integers(1, 2**32 - 1) | st.integers(1, 6), min_size=1, max_size=12))

@@ -59,6 +59,10 @@ LATER: Final[dict[tuple[str, str], Callable[[dict[str, object]], object] | objec
     ("shops", "caller_id"): "",
     ("booths", "caller_id"): "",
     ("trunks", "terms"): "{}",
+    ("shops", "inbound"): "never",
+    ("shops", "inbound_numbers"): "[]",
+    ("booths", "inbound_numbers"): "[]",
+    ("calls", "direction"): "outbound",
     ("parties", "suspender"): lambda row: TENANT if row["suspended"] else None,
 }
 #: Columns that are no more.

@@ -39,6 +39,7 @@ METHODS_OF_NOBODY: Final = {
     "accounts": "the start, for all tenants",
     "audit": "the books of all tenants",
     "disk": "one file for all tenants",
+    "bindings": "the start, for all tenants",
     "dead_calls": "the start, for all tenants",
     "token": "the token tells the tenant",
     "valid_tokens": "the start, for all tenants",

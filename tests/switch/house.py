@@ -22,7 +22,19 @@ from sipshop.sip.flow import Address
 from sipshop.sip.leg import Content, IncomingLeg, OutgoingLeg, State
 from sipshop.sip.message import Request
 from sipshop.sip.useragent import Manners, Output
-from sipshop.store import AccountState, CallSettled, LiveCall, Store, StoreError, Token, Unwritable, queries, rows
+from sipshop.store import (
+    AccountState,
+    CallSettled,
+    LiveCall,
+    Store,
+    StoreError,
+    Token,
+    Unwritable,
+    bindings,
+    queries,
+    rows,
+)
+from sipshop.store.bindings import Kept
 from sipshop.store.connect import connect_writer
 from sipshop.store.journal import Done, Write
 from sipshop.store.worlds import Applied, WorldApplied, load_world, read_history, read_world
@@ -163,6 +175,9 @@ class MemoryStore:
         found = [*self._read(queries.PARTY_ACCOUNTS), *self._read(queries.SESSION_ACCOUNTS)]
         return [(row["tenant"], rows.account_state(row)) for row in found]
 
+    def bindings(self) -> list[Kept]:
+        return [bindings.kept(row) for row in self._read(bindings.ALL)]
+
     def dead_calls(self, process: str) -> list[tuple[LiveCall, int | None]]:
         found = self._read(queries.DEAD_CALLS, process=process)
         return [(rows.live_call(row), row["mono_ms"]) for row in found]
@@ -206,6 +221,7 @@ class SwitchPeer(Peer):
         *,
         process: str = "run-1",
         max_calls: int = 100,
+        keepalive_s: int = 0,
         worlds: Sequence[World] = (WORLD,),
         manners: Manners | None = None,
     ) -> None:
@@ -216,7 +232,7 @@ class SwitchPeer(Peer):
             directory=Directory(worlds, default_realm="sipshop"),
             store=cast("Store", store),  # a double of the IO boundary, where it is one
             agent=self.agent,
-            options=Options(process=process, max_calls=max_calls, max_call_s=7200),
+            options=Options(process=process, max_calls=max_calls, max_call_s=7200, keepalive_s=keepalive_s),
             random=lambda size: hashlib.sha256(f"{process} {next(numbers)}".encode()).digest()[:size],
             on_fact=[self.facts.append],
             utc_ms=lambda: NOON_MS + round(network.now * 1000),
@@ -269,6 +285,7 @@ class House:
         store: Callable[[Network, Sequence[World]], Store | MemoryStore] = MemoryStore,
         *,
         max_calls: int = 100,
+        keepalive_s: int = 0,
         world: World = WORLD,
         more: Sequence[World] = (),
         manners: Manners | None = None,
@@ -277,9 +294,8 @@ class House:
         self.network = Network()
         self.worlds = (world, *more)
         self.store = store(self.network, self.worlds)
-        self.switch_peer = SwitchPeer(
-            self.network, self.store, max_calls=max_calls, worlds=self.worlds, manners=manners
-        )
+        self.keepalive_s = keepalive_s
+        self.switch_peer = self._process("run-1", max_calls, manners)
         self.phone = Phone(self.network, GATE, user="gate", manners=peers)
         self.carrier = Phone(self.network, CARRIER_ONE, user="one", manners=peers)
         self.second = Phone(self.network, CARRIER_TWO, user="two")
@@ -298,12 +314,23 @@ class House:
     def phones(self) -> tuple[Phone, ...]:
         return self.phone, self.carrier, self.second
 
+    def _process(self, process: str, max_calls: int = 100, manners: Manners | None = None) -> SwitchPeer:
+        return SwitchPeer(
+            self.network,
+            self.store,
+            process=process,
+            max_calls=max_calls,
+            keepalive_s=self.keepalive_s,
+            worlds=self.worlds,
+            manners=manners,
+        )
+
     def restart(self, *, process: str = "run-2") -> SwitchPeer:
         """The process dies at once, and another one starts on the same database."""
         self.network.leave(self.switch_peer)
         if isinstance(self.store, MemoryStore):
             self.store.die()
-        self.switch_peer = SwitchPeer(self.network, self.store, process=process, worlds=self.worlds)
+        self.switch_peer = self._process(process)
         self.switch_peer.begin()
         return self.switch_peer
 
@@ -380,13 +407,14 @@ class BoothPhone(Phone):
         uri = f"sip:{number}@{SWITCH[0]}:{SWITCH[1]}"
         return self.call(SWITCH, number, headers=[self.credentials(self.challenge(), "INVITE", uri, nc=nc)])
 
-    def register(
+    def registration(
         self, headers: Iterable[tuple[str, str]] = (), *, user: str | None = None, expires_s: int = 600
-    ) -> Recorder:
+    ) -> Request:
+        """The next REGISTER, not sent yet."""
         self._cseq += 1
         aor = f"<sip:{user or self.user}@{SWITCH[0]}>"
         fields = [
-            ("via", self.agent.via(self.flow_to(SWITCH))),
+            ("via", self.agent.via(self.flow_to(SWITCH, self.transport))),
             ("max-forwards", "70"),
             ("from", f"{aor};tag=r"),
             ("to", aor),
@@ -396,7 +424,12 @@ class BoothPhone(Phone):
             ("expires", str(expires_s)),
             *headers,
         ]
-        return self.send(Request("REGISTER", f"sip:{SWITCH[0]}", fields), SWITCH)
+        return Request("REGISTER", f"sip:{SWITCH[0]}", fields)
+
+    def register(
+        self, headers: Iterable[tuple[str, str]] = (), *, user: str | None = None, expires_s: int = 600
+    ) -> Recorder:
+        return self.send(self.registration(headers, user=user, expires_s=expires_s), SWITCH)
 
 
 class Disk:
