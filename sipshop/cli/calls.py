@@ -12,7 +12,7 @@ import typer
 
 from sipshop.cli.ask import Refused, Server, Unanswered
 from sipshop.cli.options import Json, wants_json
-from sipshop.cli.screen import add_row, clock, fit, make_table, name_table, print_json, print_table
+from sipshop.cli.screen import add_row, clock, dialled, fit, make_table, name_table, print_json, print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,7 +80,7 @@ def calls_table(calls: Sequence[Mapping[str, Any]], *, room: int | None = None, 
             call["shop"],
             call["booth"],
             call["state"] + (", emergency" if call["kind"] == "emergency" else ""),
-            call["dialled"] if call["direction"] == "outbound" else f"called by {call['dialled']}",
+            dialled(call),
             call["destination"],
             call["trunk"],
             f"{minutes}:{seconds:02d}" if call["answered_at"] is not None else None,

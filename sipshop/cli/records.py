@@ -18,7 +18,18 @@ import typer
 from sipshop.cli.ask import Server, segment
 from sipshop.cli.codes import EXIT_CODES, REFUSED, USAGE
 from sipshop.cli.options import Json, group, wants_json
-from sipshop.cli.screen import add_row, clean, clock, fail, make_table, print_facts, print_json, print_table, progress
+from sipshop.cli.screen import (
+    add_row,
+    clean,
+    clock,
+    dialled,
+    fail,
+    make_table,
+    print_facts,
+    print_json,
+    print_table,
+    progress,
+)
 
 #: The columns of an exported record.
 EXPORTED: Final = (
@@ -67,7 +78,7 @@ def list_cdrs(
             table,
             clock(cdr["setup_at"]),
             cdr["booth"],
-            cdr["dialled"],
+            dialled(cdr),
             cdr["destination"],
             cdr["result"],
             cdr["sip_status"],

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
 
@@ -42,6 +42,15 @@ def clock(text: str | None) -> str:
     '2025-12-31 23:59:59'
     """
     return "" if text is None else text[:19].replace("T", " ")
+
+
+def dialled(call: Mapping[str, Any]) -> str:
+    """The number that a call called; of one from outside it is the booth's own.
+
+    >>> dialled({"dialled": "+493055501", "direction": "inbound"})
+    'in: +493055501'
+    """
+    return f"in: {call['dialled']}" if call.get("direction") == "inbound" else str(call["dialled"])
 
 
 def program() -> str:
