@@ -109,7 +109,7 @@ class Cdr:
     of a locked booth.
 
     Raises:
-        BadCdr: talk time or charges without an answer, or a charged emergency call.
+        BadCdr: talk time or charges without an answer, or a charged emergency call or call from outside.
     """
 
     call_id: str
@@ -146,6 +146,8 @@ class Cdr:
             raise BadCdr(f"call {self.call_id}: talk time or charges, but no answer")
         if self.kind is CallKind.EMERGENCY and self.charges:
             raise BadCdr(f"call {self.call_id}: an emergency call is never charged")
+        if self.direction is Direction.INBOUND and self.charges:
+            raise BadCdr(f"call {self.call_id}: a call from outside is never charged")
 
     @property
     def margins(self) -> tuple[int | None, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, HungUpBy, Result, utc_text
+from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, Direction, HungUpBy, Result, utc_text
 from sipshop.billing.deck import Rate, RateDeck
 from sipshop.billing.errors import BadCdr
 from sipshop.billing.money import Money
@@ -147,6 +147,7 @@ def test_a_refusal_has_the_same_columns_without_charges() -> None:
         pytest.param(REFUSED | {"talk_ms": 1}, id="talk time without an answer"),
         pytest.param(REFUSED | {"charges": (CHARGE,)}, id="charges without an answer"),
         pytest.param(ANSWERED | {"kind": CallKind.EMERGENCY}, id="a charged emergency call"),
+        pytest.param(ANSWERED | {"direction": Direction.INBOUND}, id="a charged call from outside"),
     ],
 )
 def test_a_record_that_contradicts_itself_is_refused(changes: dict[str, Any]) -> None:

@@ -65,3 +65,4 @@ def test_a_carrier_calls_a_phone_that_registered_before_a_crash(tmp_path: Path) 
                     assert stranger.wait() != 0
                 assert any(message.is_response(401, "INVITE") for message in stranger.messages)
                 assert len(again.cdrs("booth1")) == 1
+                assert again.cli("audit").returncode == 0
