@@ -395,6 +395,10 @@ class Switch:
         offers = partial(
             Offer, transaction=transaction, dialled=request.uri.user or "", session_id=None, e164=e164, carrier=trunk
         )
+        self._call_booths(trunk, e164, offers, now)
+
+    def _call_booths(self, trunk: Trunk, e164: str, offers: Callable[..., Offer], now: float) -> None:
+        """Ring the first booth of a number that may be rung, or tell the carrier why none is."""
         causes = []
         for booth in self._directory.rung(trunk.tenant, e164):
             shop, phones = self._directory.shop_of(booth), self._registrations.bindings(booth, now)
