@@ -141,6 +141,7 @@ def test_what_is_refused_changes_nothing(request_: Request, status: int, headers
     assert location.bindings(AOR, 10.0) == before
 
 
+@pytest.mark.scenario(29)
 @pytest.mark.parametrize(
     ("first", "first_flow", "second", "second_flow", "left"),
     [
@@ -284,6 +285,7 @@ def test_a_full_address_may_still_be_refreshed_and_swapped() -> None:
     assert contacts_of(swapped) == [f"{OTHER};expires=3600"]
 
 
+@pytest.mark.scenario(31)
 def test_the_star_removes_all_that_is_bound() -> None:
     location = Location()
     location.register(AOR, register(PHONE, OTHER), udp(), 0.0)

@@ -233,6 +233,7 @@ def test_a_call_and_its_record(shop: Shop, runs: dict[str, Sipp], case: Case, re
     assert (cdr["talk_ms"] > 0) == (record.result == "answered")
 
 
+@pytest.mark.scenario(26)
 def test_seconds_are_counted_from_the_answer_to_the_bye(shop: Shop, runs: dict[str, Sipp]) -> None:
     """2.3 s to Britain at 0.01 a second are 3 begun seconds: 0.03."""
     messages = runs["call"].passed().messages
