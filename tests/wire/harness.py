@@ -319,6 +319,7 @@ class Sipp(Program):
         calls: int = 1,
         rate: int = 10,
         within_s: int = 20,
+        more: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         file = scenario if isinstance(scenario, Path) else SCENARIOS / f"{scenario}.xml"
@@ -329,7 +330,7 @@ class Sipp(Program):
         command += ["-m", str(calls), "-r", str(rate), "-d", str(pause_ms), "-nostdin"]
         command += ["-recv_timeout", str(within_s * 1000), "-timeout", str(within_s), "-timeout_error"]
         command += ["-trace_msg", "-message_file", self.messages_log, "-trace_err", "-error_file", self.errors_log]
-        command += ["-p", str(listen or free_port())]
+        command += ["-p", str(listen or free_port()), *more]
         if to is not None:
             server = f"[{host}]" if ":" in host else HOST
             command += [f"{server}:{to}", "-s", number, "-key", "booth", booth, "-au", booth, "-ap", password]
