@@ -12,6 +12,10 @@ settings.register_profile("sipshop", deadline=None)
 settings.load_profile("sipshop")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="a hundred times the examples, ten times the calls: hours")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[EVIDENCE] = evidence = Evidence()
     config.pluginmanager.register(evidence)

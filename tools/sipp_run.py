@@ -24,9 +24,9 @@ import httpx
 SCENARIOS = Path(__file__).parent.parent / "sipp-scenarios"
 TIMEOUT_S = 30
 #: Scenarios that need what the demo does not have: a booth without a password, a carrier of their own, a broken disk,
-#: proxies.
+#: proxies, half a minute.
 ELSEWHERE = frozenset(
-    {"call_by_address", "unwritable", "uas", "uas_503", "uas_busy", "uas_silent", "uas_routed", "routed_call"}
+    {"call_by_address", "unwritable", "uas", "uas_503", "uas_busy", "uas_silent", "uas_routed", "routed_call", "no_ack"}
 )
 
 

@@ -540,6 +540,7 @@ def test_a_late_offer_is_answered_in_the_ack(pair: Pair) -> None:
     assert pair.callee.last(incoming) == Acknowledged(ANSWER, None)
 
 
+@pytest.mark.rfc("5407", "3.3.1")
 @pytest.mark.scenario(13)
 def test_reinvites_that_cross_are_both_refused_for_now(pair: Pair) -> None:
     # RFC 3261 section 14.1 and 14.2
@@ -553,6 +554,7 @@ def test_reinvites_that_cross_are_both_refused_for_now(pair: Pair) -> None:
     assert pair.caller.last(leg) == Replied(again, 200, HELD, late_offer=False)
 
 
+@pytest.mark.rfc("5407", "3.2.1")
 @pytest.mark.scenario(21)
 def test_both_hang_up_at_once(pair: Pair) -> None:
     leg, incoming = pair.talking()
