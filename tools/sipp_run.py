@@ -59,6 +59,11 @@ CASES = [
     Case(scenario="cancel", number="030408", says="nobody answers, and the caller gives up"),
     Case(scenario="unavailable", number="030503", says="no carrier takes the call"),
     Case(scenario="not_found", number="030404", says="the carrier does not know the number"),
+    Case(scenario="late_offer", says="an offer in the 200, the answer in the ACK"),
+    Case(scenario="cancel_too_late", says="a CANCEL after the answer changes nothing"),
+    Case(scenario="bye_before_ack", says="a BYE that overtakes the ACK"),
+    Case(scenario="to_tag", says="a To-tag is no proof of a call"),
+    Case(scenario="stray_ack", says="an ACK for nothing is not answered"),
     Case(scenario="not_found", number="00999123", says="a number without a rate"),
 ]
 

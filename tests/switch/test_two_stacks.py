@@ -7,7 +7,7 @@ CDR, for no longer than it was talked. `make soak` tries a hundred times as many
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -67,7 +67,7 @@ class TwoStacks(RuleBasedStateMachine):
         self.house.unlock()
         self.booth = BoothPhone(self.house.network, BOOTH)
         self.fates: list[str] = []
-        self.lives, self.born_s = 1, -GIVE_UP_S
+        self.lives = 1
         self.far_ends: list[tuple[tuple[float, int], ...]] = []
         self.answered: set[str] = set()
         self.began: dict[str, float] = {}  # by the booth's Call-ID: when the switch sent him the first 200
@@ -97,13 +97,12 @@ class TwoStacks(RuleBasedStateMachine):
     def disk(self, delay_s: float) -> None:
         self.house.memory.delay_s = delay_s
 
-    # Who dies again within that time takes with him the BYEs that nobody has answered yet.
-    @precondition(lambda self: self.house.network.now >= self.born_s + GIVE_UP_S)
+    # A process takes with it the BYEs that nobody has answered yet: their calls are settled, and not in the journal.
+    @precondition(lambda self: all(method != "BYE" for _, method in self._asking))
     @rule()
     def the_process_dies(self) -> None:
         self._remember()
         self.lives += 1
-        self.born_s = self.house.network.now
         self.house.restart(process=f"run-{self.lives}")
 
     @precondition(lambda self: self.house.phone.transport == "TCP")
@@ -219,6 +218,11 @@ class TwoStacks(RuleBasedStateMachine):
                 self.began.setdefault(message.call_id, self.house.network.now)
         elif data.startswith(b"BYE"):
             self.ended.setdefault(parse(data).call_id, self.house.network.now)
+
+    @property
+    def _asking(self) -> Collection[tuple[str, ...]]:
+        """The requests of the switch that are under way, by branch and method."""
+        return self.house.switch_peer.agent.transactions.clients.keys()
 
     def _remember(self) -> None:
         """Keep what this life of the switch told of answers."""
