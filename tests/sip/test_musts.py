@@ -8,7 +8,7 @@ import pytest
 
 from sipshop.sip.message import Request, Response
 from sipshop.sip.transaction import MAGIC_COOKIE
-from tests.sip.peers import HOLD, Network, Phone
+from tests.sip.peers import HOLD, Network, Phone, delaying
 from tests.sip.test_useragent import Pair, over
 
 ROUTE = "<sip:192.0.2.9;lr>"
@@ -92,6 +92,20 @@ def test_a_cancel_is_its_invite_in_all_but_its_method(pair: Pair) -> None:
         assert cancel.all(name) == invite.all(name), name
     assert (cancel.target, cancel.cseq[0], here) == (invite.target, invite.cseq[0], there)
     assert (cancel.get("require"), cancel.get("proxy-require")) == (None, None)
+
+
+@pytest.mark.rfc("3261", "9.2")
+@pytest.mark.parametrize("when", ["while it rings", "after the answer"])
+def test_the_answer_to_a_cancel_has_the_to_tag_of_the_invites(pair: Pair, when: str) -> None:
+    leg, incoming = pair.calling()
+    if when == "after the answer":
+        pair.network.weather = delaying(0.25, "200 INVITE", times=1)
+        pair.callee.answer(incoming)
+    pair.caller.give_up(leg)
+    pair.network.advance()
+    responses = [d.message for d in pair.network.log if isinstance(d.message, Response) and d.message.status >= 200]
+    tags = {m.to.tag for m in responses if m.cseq[1] in {"CANCEL", "INVITE"}}
+    assert tags == {incoming.local_tag}
 
 
 @pytest.mark.rfc("3261", "8.2.6.1")

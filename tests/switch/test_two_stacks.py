@@ -22,6 +22,7 @@ from sipshop.sip.flow import Flow
 from sipshop.sip.leg import IncomingLeg, Leg, OutgoingLeg, State
 from sipshop.sip.message import parse
 from sipshop.sip.timers import GIVE_UP_S
+from sipshop.sip.useragent import Manners
 from sipshop.world import parse_world
 from tests.sip.peers import ANSWER, HOLD, LATENCY_S, OFFER, Datagram, Phone, fair
 from tests.switch.house import BERLIN, BOOTH, GATE, SWITCH, WORLD_TEXT, BoothPhone, House
@@ -51,6 +52,8 @@ FAR_ENDS: Final[Sequence[tuple[tuple[float, int], ...]]] = (
 )
 CALLS: Final = 3
 WORLD: Final = parse_world(WORLD_TEXT.replace("name: gate,", f"name: gate, calls: {CALLS},"), "world.yaml")
+#: Peers that keep session timers and probe each other, and so find out by themselves who is gone.
+WATCHFUL: Final = Manners(session_s=90, probe_s=30)
 #: So long after the last of them has hung up nobody may remember anything.
 END_S: Final = GIVE_UP_S + 32 + 1 / 2
 
@@ -61,13 +64,22 @@ UP: Final = (State.CONFIRMED, State.ANSWERED)
 class TwoStacks(RuleBasedStateMachine):
     """A booth that calls through the switch, up to three times at once, and two carriers that answer."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.house = House(world=WORLD)
+    house: House
+
+    @initialize(
+        transport=st.sampled_from(["UDP", "UDP", "TCP"]),
+        watched=st.booleans(),
+        far=st.sampled_from(FAR_ENDS),
+        offers=st.booleans(),
+    )
+    def begin(self, transport: str, watched: bool, far: tuple[tuple[float, int], ...], offers: bool) -> None:
+        manners = WATCHFUL if watched else None
+        self.house = House(world=WORLD, manners=manners, peers=manners)
         self.house.unlock()
         self.booth = BoothPhone(self.house.network, BOOTH)
-        self.fates: list[str] = []
+        self.house.phone.transport = transport
         self.lives = 1
+        self.fates: list[str] = []
         self.far_ends: list[tuple[tuple[float, int], ...]] = []
         self.answered: set[str] = set()
         self.began: dict[str, float] = {}  # by the booth's Call-ID: when the switch sent him the first 200
@@ -76,11 +88,7 @@ class TwoStacks(RuleBasedStateMachine):
             phone.on_invite = partial(self._answering, phone)
         self.house.network.weather = self._weather
         self.house.network.tap(SWITCH, self._note)
-
-    @initialize(transport=st.sampled_from(["UDP", "UDP", "TCP"]), far=st.sampled_from(FAR_ENDS), offers=st.booleans())
-    def begin(self, transport: str, far: tuple[tuple[float, int], ...], offers: bool) -> None:
-        self.house.phone.transport = transport
-        self.call(far, offers, 0.125)
+        self.call(far, offers, True, 0.125)
 
     # the world
 
@@ -113,10 +121,10 @@ class TwoStacks(RuleBasedStateMachine):
     # the booth
 
     @precondition(lambda self: len(self.house.phone.legs) < 2 * CALLS)
-    @rule(far=st.sampled_from(FAR_ENDS), offers=st.booleans(), then_s=BREATH)
-    def call(self, far: tuple[tuple[float, int], ...], offers: bool, then_s: float) -> None:
+    @rule(far=st.sampled_from(FAR_ENDS), offers=st.booleans(), reliably=st.booleans(), then_s=BREATH)
+    def call(self, far: tuple[tuple[float, int], ...], offers: bool, reliably: bool, then_s: float) -> None:
         self.far_ends.append(far)
-        self.house.phone.call(SWITCH, BERLIN, content=OFFER if offers else None)
+        self.house.phone.call(SWITCH, BERLIN, content=OFFER if offers else None, reliably=reliably)
         self.house.advance(then_s)
 
     @precondition(lambda self: self._legs(State.CALLING, State.PROCEEDING))
@@ -138,10 +146,10 @@ class TwoStacks(RuleBasedStateMachine):
     # the far end
 
     @precondition(lambda self: self._legs(State.OFFERED))
-    @rule(which=WHICH, status=st.sampled_from([180, 183, 200, 200, 486, 503]), then_s=BREATH)
-    def respond(self, which: int, status: int, then_s: float) -> None:
+    @rule(which=WHICH, status=st.sampled_from([180, 183, 200, 200, 486, 503]), reliably=st.booleans(), then_s=BREATH)
+    def respond(self, which: int, status: int, reliably: bool, then_s: float) -> None:
         for phone, leg in self._one(which, State.OFFERED):
-            self._respond(phone, leg, status)
+            self._respond(phone, leg, status, reliably=reliably)
         self.house.advance(then_s)
 
     # either
@@ -154,10 +162,12 @@ class TwoStacks(RuleBasedStateMachine):
         self.house.advance(then_s)
 
     @precondition(lambda self: self._legs(State.CONFIRMED))
-    @rule(which=WHICH, both=st.booleans(), offers=st.booleans(), then_s=BREATH)
-    def hold(self, which: int, both: bool, offers: bool, then_s: float) -> None:
+    @rule(
+        which=WHICH, both=st.booleans(), method=st.sampled_from(["INVITE", "UPDATE"]), bare=st.booleans(), then_s=BREATH
+    )
+    def hold(self, which: int, both: bool, method: str, bare: bool, then_s: float) -> None:
         for phone, leg in self._one(which, State.CONFIRMED) + (self._one(which + 1, State.CONFIRMED) if both else []):
-            phone.reinvite(leg, HOLD if offers else None)
+            phone.reinvite(leg, None if bare else HOLD, method=method)
         self.house.advance(then_s)
 
     @precondition(lambda self: self._legs(State.CONFIRMED))
@@ -170,6 +180,8 @@ class TwoStacks(RuleBasedStateMachine):
     # the end
 
     def teardown(self) -> None:
+        if not hasattr(self, "house"):
+            return  # the story was given up before it began
         house = self.house
         house.network.weather, house.memory.delay_s = fair, 0.0
         house.advance(100.0)  # the trouble is over, and nobody does anything
@@ -243,11 +255,11 @@ class TwoStacks(RuleBasedStateMachine):
         for after_s, status in self.far_ends.pop(0) if self.far_ends else ():
             self.house.network.at(self.house.network.now + after_s, partial(self._respond, phone, leg, status))
 
-    def _respond(self, phone: Phone, leg: Leg, status: int) -> None:
+    def _respond(self, phone: Phone, leg: Leg, status: int, *, reliably: bool = False) -> None:
         assert isinstance(leg, IncomingLeg)
         content = ANSWER if leg.offer is not None else OFFER
         if status < 200:
-            phone.ring(leg, status, content if status == 183 else None)
+            phone.ring(leg, status, content if status == 183 else None, reliably=reliably)
         elif status == 200:
             phone.answer(leg, content)
         else:
