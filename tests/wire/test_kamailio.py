@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from .harness import Program, Server, Sipp, World, free_port, password
+from .harness import Program, Server, Sipp, World, free_port, password, until
 
 pytestmark = pytest.mark.wire
 
@@ -66,8 +66,17 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         Program(command, folder / "kamailio.log") as proxy,
         Server(folder / "server", world.yaml(), sip_port=ports["switch"]) as server,
     ):
+        until(
+            lambda: all(is_taken(port) for name, port in ports.items() if name != "callee"),
+            "the ports of Kamailio and the switch",
+        )
         yield Network(server.ready(), ports, folder, proxy)
         proxy.stop()
+
+
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on a port, by UDP or TCP."""
+    return any(f":{port:04X} " in Path(f"/proc/net/{transport}").read_text() for transport in ("udp", "tcp"))
 
 
 #: A call's way, by name: the phone's transport and the port of the edge, the trunk, and the callee's transport.
@@ -86,27 +95,22 @@ def test_a_call_through_proxies_that_record_themselves(network: Network, path: s
     server, booth = network.server, f"{path}_far" if far_end else path
     server.unlock(booth)
     hangs_up = ("-set", "hangs_up", "carrier" if far_end else "booth")
-    with (
-        Sipp(
-            "uas_routed",
-            network.folder / booth,
-            listen=network.ports["callee"],
-            transport=callee,
-            more=hangs_up,
-        ) as uas,
-        Sipp(
+    folder, callee_port = network.folder / booth, network.ports["callee"]
+    with Sipp("uas_routed", folder, listen=callee_port, transport=callee, more=hangs_up) as uas:
+        until(lambda: is_taken(callee_port), "the callee's port")
+        phone = Sipp(
             "routed_call",
-            network.folder / booth,
+            folder,
             to=network.ports[edge],
             booth=booth,
             password=password(booth),
             number=NUMBERS[trunk] + "23456789",
             transport=transport,
             more=hangs_up,
-        ) as phone,
-    ):
-        phone.passed()
-        uas.passed()
+        )
+        with phone:
+            phone.passed()
+            uas.passed()
     cdr = server.cdr(booth)
     assert (cdr["result"], cdr["trunk"], cdr["hung_up_by"]) == ("answered", trunk, "callee" if far_end else "caller")
     recorded = [message.text.count("Record-Route:") for message in uas.messages if message.is_request("INVITE")]
