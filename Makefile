@@ -53,6 +53,7 @@ flood: $(VENV)/.dev  ## Calls while 5,000 strangers a second flood, and what tha
 
 fuzz: $(VENV)/.fuzz  ## Feed the SIP engine random bytes until Ctrl-C (ARGS="message -max_total_time=60 ...")
 	@$(BIN)/python -m tests.sip.fuzz_on $(ARGS)
+
 soak: $(VENV)/.dev  ## Let 200,000 stories and 10,000 calls of every kind leave nothing behind: hours (ARGS="-k leak ...")
 	@tools/foreign_programs.sh sipp
 	@$(BIN)/python -m pytest --soak tests/switch/test_two_stacks.py tests/wire/test_leaks.py $(ARGS)

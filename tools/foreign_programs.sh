@@ -13,6 +13,7 @@ for program; do
   case $program in
     sipp) missing="$missing sip-tester" ;;
     baresip) missing="$missing baresip-core" ;;
+    kamailio) missing="$missing kamailio kamailio-tls-modules" ;;
     *) missing="$missing $program" ;;
   esac
 done

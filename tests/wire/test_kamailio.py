@@ -9,10 +9,11 @@ from typing import Final
 
 import pytest
 
-from .harness import Program, Server, Sipp, World, free_port, password, until
+from .harness import CERTIFICATES, Program, Server, Sipp, World, free_port, password, until
 
 pytestmark = pytest.mark.wire
 
+PORTS: Final = ("edge", "edge_turn", "edge_tls", "carrier", "carrier_turn", "switch", "switch_tls", "callee")
 CONFIGURATION: Final = Path(__file__).parent / "kamailio" / "kamailio.cfg"
 #: Trunks by what they lead through, and the numbers that lead to them.
 NUMBERS: Final = {"udp": "00331", "tcp": "00341", "udp_turn": "00391", "tcp_turn": "00431"}
@@ -31,10 +32,10 @@ class Network:
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     folder = tmp_path_factory.mktemp("kamailio")
-    ports = {name: free_port() for name in ("edge", "edge_turn", "carrier", "carrier_turn", "switch", "callee")}
+    ports = {name: free_port() for name in PORTS}
     text = CONFIGURATION.read_text()
-    for name, port in ports.items():
-        text = text.replace(f"@{name}@", str(port))
+    for name, value in {**ports, "certificates": CERTIFICATES}.items():
+        text = text.replace(f"@{name}@", str(value))
     (folder / "kamailio.cfg").write_text(text)
     world = World(
         booths=dict.fromkeys((*PATHS, *(f"{path}_far" for path in PATHS)), ""),
@@ -64,7 +65,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     ]
     with (
         Program(command, folder / "kamailio.log") as proxy,
-        Server(folder / "server", world.yaml(), sip_port=ports["switch"]) as server,
+        Server(folder / "server", world.yaml(), sip_port=ports["switch"], tls_port=ports["switch_tls"]) as server,
     ):
         until(
             lambda: all(is_taken(port) for name, port in ports.items() if name != "callee"),
@@ -84,6 +85,7 @@ PATHS: Final = {
     "udp_all_the_way": ("u1", "edge", "udp", "u1"),
     "tcp_all_the_way": ("t1", "edge", "tcp", "t1"),
     "udp_then_tcp_then_udp_then_tcp": ("u1", "edge_turn", "udp_turn", "t1"),
+    "udp_then_tls_then_udp": ("u1", "edge_tls", "udp", "u1"),
     "tcp_then_udp_then_tcp_then_udp": ("t1", "edge_turn", "tcp_turn", "u1"),
 }
 
