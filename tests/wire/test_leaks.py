@@ -78,7 +78,7 @@ def test_calls_of_every_kind_leave_nothing_behind(shop: Shop, pytestconfig: pyte
     server.unlock(*(fate.name for fate in FATES))
     calls = 10_000 if pytestconfig.getoption("soak") else 1_000
     # what a process takes once, and what its allocator keeps; without those that last half a minute
-    play(shop, calls // 5, "warm-up", [fate for fate in FATES if fate.at_most is None])
+    play(shop, calls // 2, "warm-up", [fate for fate in FATES if fate.at_most is None])
     before = resident_mb(server)
     played = play(shop, calls, "calls", FATES)
     settle(server)
