@@ -76,14 +76,18 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 def test_calls_of_every_kind_leave_nothing_behind(shop: Shop, pytestconfig: pytest.Config) -> None:
     server = shop.server
     server.unlock(*(fate.name for fate in FATES))
-    calls = 10_000 if pytestconfig.getoption("soak") else 1_000
+    is_soak = pytestconfig.getoption("soak")
+    calls = 10_000 if is_soak else 1_000
     # what a process takes once, and what its allocator keeps; without those that last half a minute
     play(shop, calls // 2, "warm-up", [fate for fate in FATES if fate.at_most is None])
     before = resident_mb(server)
     played = play(shop, calls, "calls", FATES)
     settle(server)
     after = resident_mb(server)
-    assert after <= before * 1.1, f"{before} MB before, {after} MB after {calls} calls"
+    # A tenth of the calls is over before those of the warm-up are forgotten: memory grows
+    # to what a steady load needs.
+    most = before * (1.1 if is_soak else 1.3)
+    assert after <= most, f"{before} MB before, {after} MB after {calls} calls"
     assert sum(played.values()) >= calls * 0.95
 
 
