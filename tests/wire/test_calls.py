@@ -7,6 +7,7 @@ Germany is 0.05 to connect and 0.12 a minute by whole minutes, so that any call 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -268,6 +269,13 @@ def test_twenty_calls_leave_twenty_records(shop: Shop, runs: dict[str, Sipp]) ->
     cdrs = until(lambda: found if len(found := shop.server.cdrs("crowd")) == 20 else None, "20 CDRs")
     assert {cdr["leg_a_call_id"] for cdr in cdrs} == {message.call_id for message in messages}
     assert {tuple(seen(cdr).amounts) for cdr in cdrs} == {("0.17 EUR",)}
+
+
+@pytest.mark.rfc("3261", "19.3")
+def test_nobody_guesses_our_tags(runs: dict[str, Sipp]) -> None:
+    answers = [message.text for message in runs["crowd"].passed().messages if message.is_response(200, "INVITE")]
+    tags = {tag for text in answers for tag in re.findall(r"^To:.*;tag=([0-9a-f]{16})$", text, re.MULTILINE)}
+    assert len(tags) == 20
 
 
 def test_nothing_of_one_side_is_seen_on_the_other(shop: Shop, runs: dict[str, Sipp]) -> None:

@@ -48,21 +48,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         routes={number.removeprefix("00")[:2]: [trunk] for trunk, number in NUMBERS.items()},
     )
     # -DD: it stays our child
-    command = [
-        "kamailio",
-        "-DD",
-        "-E",
-        "-m",
-        "16",
-        "-M",
-        "4",
-        "-f",
-        folder / "kamailio.cfg",
-        "-Y",
-        folder,
-        "-w",
-        folder,
-    ]
+    command: list[str | Path] = ["kamailio", "-DD", "-E", "-m", "16", "-M", "4"]
+    command += ["-Y", folder, "-w", folder, "-f", folder / "kamailio.cfg"]
     with (
         Program(command, folder / "kamailio.log") as proxy,
         Server(folder / "server", world.yaml(), sip_port=ports["switch"], tls_port=ports["switch_tls"]) as server,
