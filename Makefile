@@ -11,7 +11,7 @@ INSTALL := $(PIP) install --only-binary :all: --constraint constraints.txt
 NAME_A_PYTHON := name a Python 3.11, 3.12 or 3.13, such as: make PYTHON=python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format sipp chaos flood fuzz pins clean
+.PHONY: help setup run test check format sipp chaos soak flood fuzz pins clean
 
 help:  ## List the targets
 	@echo "make TARGET [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -53,6 +53,10 @@ flood: $(VENV)/.dev  ## Calls while 5,000 strangers a second flood, and what tha
 
 fuzz: $(VENV)/.fuzz  ## Feed the SIP engine random bytes until Ctrl-C (ARGS="message -max_total_time=60 ...")
 	@$(BIN)/python -m tests.sip.fuzz_on $(ARGS)
+
+soak: $(VENV)/.dev  ## Let 200,000 stories and 10,000 calls of every kind leave nothing behind: hours (ARGS="-k leak ...")
+	@tools/foreign_programs.sh sipp
+	@$(BIN)/python -m pytest --soak tests/switch/test_two_stacks.py tests/wire/test_leaks.py $(ARGS)
 
 pins: $(VENV)/.dev  ## Write the newest versions of everything we install into constraints.txt
 	$(PIP) install --only-binary :all: --upgrade --upgrade-strategy eager --editable . --group dev

@@ -5,7 +5,7 @@
 #   foreign_programs.sh [PROGRAM...]     all of them if none is named
 set -eu
 
-[ $# -gt 0 ] || set -- sipp baresip tshark strace prometheus
+[ $# -gt 0 ] || set -- sipp baresip kamailio tshark strace prometheus
 
 missing=
 for program; do
@@ -13,6 +13,7 @@ for program; do
   case $program in
     sipp) missing="$missing sip-tester" ;;
     baresip) missing="$missing baresip-core" ;;
+    kamailio) missing="$missing kamailio kamailio-tls-modules" ;;
     *) missing="$missing $program" ;;
   esac
 done

@@ -23,8 +23,11 @@ import httpx
 
 SCENARIOS = Path(__file__).parent.parent / "sipp-scenarios"
 TIMEOUT_S = 30
-#: Scenarios that need what the demo does not have: a booth without a password, a carrier of their own, a broken disk.
-ELSEWHERE = frozenset({"call_by_address", "unwritable", "uas", "uas_503", "uas_busy", "uas_silent"})
+#: Scenarios that need what the demo does not have: a booth without a password, a carrier of their own, a broken disk,
+#: proxies, half a minute.
+ELSEWHERE = frozenset(
+    {"call_by_address", "unwritable", "uas", "uas_503", "uas_busy", "uas_silent", "uas_routed", "routed_call", "no_ack"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,11 @@ CASES = [
     Case(scenario="cancel", number="030408", says="nobody answers, and the caller gives up"),
     Case(scenario="unavailable", number="030503", says="no carrier takes the call"),
     Case(scenario="not_found", number="030404", says="the carrier does not know the number"),
+    Case(scenario="late_offer", says="an offer in the 200, the answer in the ACK"),
+    Case(scenario="cancel_too_late", says="a CANCEL after the answer changes nothing"),
+    Case(scenario="bye_before_ack", says="a BYE that overtakes the ACK"),
+    Case(scenario="to_tag", says="a To-tag is no proof of a call"),
+    Case(scenario="stray_ack", says="an ACK for nothing is not answered"),
     Case(scenario="not_found", number="00999123", says="a number without a rate"),
 ]
 

@@ -331,14 +331,19 @@ class _Transaction:
 
 
 class ServerTransaction(_Transaction):
-    """A request that we answer. `final` is the status that was answered, or None while there is none."""
+    """A request that we answer.
 
-    __slots__ = ("final", "merge_key", "on_cancel")
+    `final` is the status that was answered, `to_tag` the tag that all our responses to it have; None while there is
+    none.
+    """
+
+    __slots__ = ("final", "merge_key", "on_cancel", "to_tag")
 
     def __init__(self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow) -> None:
         super().__init__(layer, key, request, flow, _SERVES[request.method == "INVITE"])
         self.final: int | None = None
         self.merge_key: tuple[str, ...] | None = None
+        self.to_tag: str | None = None
         #: Called with the CANCEL and the time while an INVITE has no final response.
         self.on_cancel: Callable[[Request, float], None] | None = None
 

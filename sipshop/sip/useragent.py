@@ -183,7 +183,8 @@ class UserAgent:
 
     def accept(self, transaction: ServerTransaction, now: float) -> IncomingLeg:
         """Make a leg of an INVITE: it is answered 100 at once; raises `MalformedMessage` where it has no Contact."""
-        leg = IncomingLeg(self, transaction, self.token(), now)
+        transaction.to_tag = self.token()
+        leg = IncomingLeg(self, transaction, transaction.to_tag, now)
         self.legs[leg.call_id, leg.local_tag] = leg
         return leg
 
@@ -289,7 +290,8 @@ class UserAgent:
         headers: Iterable[tuple[str, str]] = (),
     ) -> None:
         """Answer a request with a status and nothing more to say."""
-        response = transaction.request.reply(status, reason, to_tag=self.token(), headers=headers)
+        transaction.to_tag = transaction.to_tag or self.token()
+        response = transaction.request.reply(status, reason, to_tag=transaction.to_tag, headers=headers)
         transaction.respond(response, now)
 
     def turn_away(
@@ -477,6 +479,7 @@ class UserAgent:
         if cancelled is None:
             self._refuse_stray(transaction, flow, 481, "no_transaction", now)
             return
+        transaction.to_tag = cancelled.to_tag  # one callee, one tag (section 9.2)
         self.refuse(transaction, 200, now)
         if cancelled.final is None and cancelled.on_cancel is not None:
             cancelled.on_cancel(request, now)

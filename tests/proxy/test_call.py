@@ -385,6 +385,7 @@ def test_a_trunk_without_a_line_is_an_attempt_without_an_answer() -> None:
     ]
 
 
+@pytest.mark.scenario(26)
 @pytest.mark.parametrize(
     ("way", "talk_ms"),
     [
@@ -399,6 +400,7 @@ def test_talk_time_starts_when_the_caller_gets_his_answer(way: tuple[Input, ...]
     assert commands[-1] == Settle(fate_of(commands), talk_ms)
 
 
+@pytest.mark.scenario(26)
 def test_talk_time_is_never_negative() -> None:
     call = a_call(Input.GRANTED, Input.ANSWERED, Input.COMMITTED, now=100.0)
     assert call.hear(HungUp(None), 99.0)[-1] == Settle(
@@ -424,6 +426,7 @@ def test_a_callee_who_cannot_be_had_is_not_sought_elsewhere(status: int) -> None
     assert named(call.hear(Failed(status, None, None, responded=True), 1.0, Side.CALLEE)) == "Reject Settle"
 
 
+@pytest.mark.scenario(4)
 def test_a_cancelled_call_does_not_dial_the_next_trunk() -> None:
     call = a_call(Input.GRANTED, Input.CALLER_CANCELLED)
     assert call.hear(Failed(503, None, None, responded=True), 1.0, Side.CALLEE) == []

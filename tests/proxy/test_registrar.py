@@ -141,6 +141,8 @@ def test_what_is_refused_changes_nothing(request_: Request, status: int, headers
     assert location.bindings(AOR, 10.0) == before
 
 
+@pytest.mark.scenario(30)
+@pytest.mark.scenario(29)
 @pytest.mark.parametrize(
     ("first", "first_flow", "second", "second_flow", "left"),
     [
@@ -275,6 +277,7 @@ def test_one_request_adds_one_and_removes_another() -> None:
     assert uris(location) == ["sip:b1@10.0.0.6:5060"]
 
 
+@pytest.mark.scenario(29)
 def test_a_full_address_may_still_be_refreshed_and_swapped() -> None:
     location = Location(max_bindings=1)
     location.register(AOR, register(PHONE), udp(), 0.0)
@@ -284,6 +287,7 @@ def test_a_full_address_may_still_be_refreshed_and_swapped() -> None:
     assert contacts_of(swapped) == [f"{OTHER};expires=3600"]
 
 
+@pytest.mark.scenario(31)
 def test_the_star_removes_all_that_is_bound() -> None:
     location = Location()
     location.register(AOR, register(PHONE, OTHER), udp(), 0.0)

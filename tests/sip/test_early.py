@@ -264,6 +264,7 @@ def test_an_update_of_the_caller_with_an_offer(reliable: bool, answered: bool, e
         assert bench.last("500 UPDATE").get("retry-after") == "10"
 
 
+@pytest.mark.rfc("5407", "3.3.2")
 @pytest.mark.rfc("3311", "5.2")
 def test_an_update_of_the_callee_while_our_offer_is_open_is_glare() -> None:
     bench = Bench()

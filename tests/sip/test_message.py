@@ -200,6 +200,7 @@ def test_an_address_is_read_back_as_it_was_written(uri: Uri, display: str, param
     assert parse_address(str(address)) == address
 
 
+@pytest.mark.scenario(35)
 @given(st.text(st.characters(codec="utf-8"), max_size=20))
 def test_a_user_part_never_carries_a_line_end_and_comes_back(user: str) -> None:
     escaped = escape_user(user)
@@ -234,6 +235,7 @@ def test_what_is_no_sip_uri(text: str, status: int) -> None:
     assert caught.value.status == status
 
 
+@pytest.mark.scenario(38)
 def test_a_transport_is_understood_in_capitals() -> None:
     assert parse_uri("sip:h;TRANSPORT=UDP").transport == "udp"
     assert parse_uri("sip:h").transport is None

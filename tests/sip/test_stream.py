@@ -54,6 +54,7 @@ def test_the_same_frames_at_once_and_byte_by_byte(stream: bytes, frames: list[by
     assert feed(*(stream[place : place + 1] for place in range(len(stream)))) == frames
 
 
+@pytest.mark.scenario(37)
 @pytest.mark.parametrize("stream", [PING + OPTIONS + SHORT + PING + OPTIONS, SHORT + HTTP, b"\r\n" + SHORT + SMUGGLED])
 def test_the_same_frames_wherever_the_stream_is_split(stream: bytes) -> None:
     whole = feed(stream)
@@ -61,6 +62,7 @@ def test_the_same_frames_wherever_the_stream_is_split(stream: bytes) -> None:
         assert feed(stream[:place], stream[place:]) == whole
 
 
+@pytest.mark.scenario(37)
 @given(st.lists(st.sampled_from([PING, OPTIONS, SHORT, FOLDED, HTTP, SMUGGLED, b"\r", b"\n", b"junk"])), st.data())
 def test_the_same_frames_in_any_pieces(parts: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(parts)

@@ -11,7 +11,9 @@ from sipshop.sip.useragent import EXTENSIONS, METHODS, Invited, Requested, Send,
 from sipshop.sip.validate import check, check_response
 from tests.sip.torture.cases import CASES, HERE, Case
 
-every_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+every_case = pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.id, marks=pytest.mark.torture(case.name)) for case in CASES]
+)
 
 
 def test_no_message_is_forgotten() -> None:

@@ -436,6 +436,7 @@ def test_nothing_is_repeated_over_tcp(machine: Machine, steps: Sequence[Input], 
 # What is sent.
 
 
+@pytest.mark.scenario(9)
 def test_the_ack_of_a_refusal_goes_the_way_of_the_invite() -> None:
     bench = Bench()
     invite = request(route="<sip:192.0.2.77;lr>", cseq=7)

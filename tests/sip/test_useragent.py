@@ -111,6 +111,7 @@ def test_a_refused_call(pair: Pair) -> None:
 # Retransmissions.
 
 
+@pytest.mark.rfc("5407", "3.1.1")
 def test_a_repeated_invite_is_absorbed(udp: Pair) -> None:
     udp.network.weather = losing("100 INVITE", times=3)
     udp.caller.call(udp.callee.address)
@@ -128,6 +129,7 @@ def test_every_message_twice_makes_one_call(udp: Pair) -> None:
     assert udp.callee.story(incoming) == "Acknowledged HungUp"
 
 
+@pytest.mark.scenario(7)
 def test_a_repeated_200_is_acknowledged_each_time(udp: Pair) -> None:
     udp.network.weather = losing("ACK", times=3)
     leg, incoming = udp.calling()
@@ -138,6 +140,7 @@ def test_a_repeated_200_is_acknowledged_each_time(udp: Pair) -> None:
     assert udp.caller.story(leg) == "Progressed Answered"
 
 
+@pytest.mark.scenario(7)
 def test_without_an_ack_the_callee_gives_up_after_64_t1_and_says_bye(udp: Pair) -> None:
     udp.network.weather = losing("ACK")
     leg, incoming = udp.calling()
@@ -148,6 +151,7 @@ def test_without_an_ack_the_callee_gives_up_after_64_t1_and_says_bye(udp: Pair) 
     assert udp.caller.last(leg) == HungUp(None)
 
 
+@pytest.mark.scenario(8)
 def test_a_bye_does_not_overtake_the_ack(pair: Pair) -> None:
     # RFC 3261 section 15; RFC 5407 section 3.2.3
     leg, incoming = pair.calling()
@@ -167,6 +171,7 @@ def test_a_lost_bye_is_repeated(udp: Pair) -> None:
     assert udp.callee.story(incoming) == "Acknowledged HungUp"
 
 
+@pytest.mark.scenario(22)
 def test_a_peer_that_is_gone_is_forgotten(udp: Pair) -> None:
     leg, _ = udp.talking()
     udp.network.weather = losing("BYE")
@@ -192,6 +197,8 @@ def test_a_cancelled_call(pair: Pair) -> None:
     assert pair.caller.story(leg) == "Progressed Progressed"  # who gave up is told no more
 
 
+@pytest.mark.rfc("5407", "C")
+@pytest.mark.scenario(1)
 def test_an_answer_that_crosses_the_cancel_is_acknowledged_and_ended(pair: Pair) -> None:
     leg, incoming = pair.calling()
     pair.caller.give_up(leg)
@@ -204,6 +211,7 @@ def test_an_answer_that_crosses_the_cancel_is_acknowledged_and_ended(pair: Pair)
     assert pair.callee.story(incoming) == "Acknowledged HungUp"
 
 
+@pytest.mark.scenario(2)
 def test_a_cancel_is_held_until_the_callee_is_there(udp: Pair) -> None:
     udp.network.weather = delaying(2.0, "100 INVITE")
     leg = udp.caller.call(udp.callee.address)
@@ -215,6 +223,7 @@ def test_a_cancel_is_held_until_the_callee_is_there(udp: Pair) -> None:
     assert udp.callee.story(udp.callee.incoming) == "Cancelled"
 
 
+@pytest.mark.scenario(3)
 def test_a_487_is_acknowledged_though_nobody_waits_for_it(udp: Pair) -> None:
     udp.network.weather = delaying(8.0, "487 INVITE")
     leg, _ = udp.calling()
@@ -224,6 +233,7 @@ def test_a_487_is_acknowledged_though_nobody_waits_for_it(udp: Pair) -> None:
     assert leg.state is State.CLOSED
 
 
+@pytest.mark.scenario(4)
 def test_never_a_final_response_after_a_cancel(udp: Pair) -> None:
     udp.callee.polite = False
     leg, _ = udp.calling()
@@ -249,6 +259,7 @@ def test_a_cancel_for_nothing_is_answered_481(udp: Pair) -> None:
     assert_refused(udp, cancel, 481, "no_transaction")
 
 
+@pytest.mark.scenario(6)
 def test_a_cancel_from_another_port_matches_by_its_branch(udp: Pair) -> None:
     udp.caller.call(udp.callee.address)
     udp.network.advance()
@@ -308,6 +319,7 @@ def test_what_only_exists_inside_a_dialog_is_refused_outside(pair: Pair, method:
     assert_refused(pair, outside(pair, method), 481, "no_dialog")
 
 
+@pytest.mark.scenario(35)
 def test_a_to_tag_is_no_proof_of_a_dialog(pair: Pair) -> None:
     forged = outside(pair, "INVITE", to="<sip:00900123456@192.0.2.2>;tag=guess")
     assert_refused(pair, forged, 481, "no_dialog")
@@ -326,6 +338,7 @@ def test_a_request_that_came_by_two_paths_is_refused_the_second_time(udp: Pair) 
     assert len(udp.callee.legs) == 1
 
 
+@pytest.mark.scenario(9)
 @pytest.mark.parametrize("tag", ["", ";tag=guess"])
 def test_a_stray_ack_is_dropped_and_never_answered(pair: Pair, tag: str) -> None:
     ack = outside(pair, "ACK", to=f"<sip:callee@192.0.2.2>{tag}")
@@ -488,6 +501,7 @@ def the_ask(phone: Phone, leg: IncomingLeg) -> Ask:
     return next(event.ask for event in reversed(phone.heard[leg].events) if isinstance(event, Asked))
 
 
+@pytest.mark.scenario(14)
 def test_a_second_reinvite_while_the_first_waits_is_refused_with_a_time_to_try_again(udp: Pair) -> None:
     udp.callee.polite = False
     leg, _ = udp.talking()
@@ -498,6 +512,7 @@ def test_a_second_reinvite_while_the_first_waits_is_refused_with_a_time_to_try_a
     assert second.last.get("retry-after") == "1"
 
 
+@pytest.mark.scenario(14)
 def test_an_info_before_a_reinvite_makes_no_false_491(udp: Pair) -> None:
     udp.callee.polite = False
     leg, _ = udp.talking()
@@ -515,6 +530,7 @@ def test_an_older_request_that_was_overtaken_is_refused(udp: Pair) -> None:
     assert (overtaken.statuses, overtaking.statuses) == ([500], [200])
 
 
+@pytest.mark.scenario(16)
 def test_a_late_offer_is_answered_in_the_ack(pair: Pair) -> None:
     leg, incoming = pair.calling(content=None)
     assert incoming.offer is None
@@ -524,6 +540,8 @@ def test_a_late_offer_is_answered_in_the_ack(pair: Pair) -> None:
     assert pair.callee.last(incoming) == Acknowledged(ANSWER, None)
 
 
+@pytest.mark.rfc("5407", "3.3.1")
+@pytest.mark.scenario(13)
 def test_reinvites_that_cross_are_both_refused_for_now(pair: Pair) -> None:
     # RFC 3261 section 14.1 and 14.2
     leg, incoming = pair.talking()
@@ -536,6 +554,8 @@ def test_reinvites_that_cross_are_both_refused_for_now(pair: Pair) -> None:
     assert pair.caller.last(leg) == Replied(again, 200, HELD, late_offer=False)
 
 
+@pytest.mark.rfc("5407", "3.2.1")
+@pytest.mark.scenario(21)
 def test_both_hang_up_at_once(pair: Pair) -> None:
     leg, incoming = pair.talking()
     pair.caller.hang_up(leg)
@@ -545,6 +565,7 @@ def test_both_hang_up_at_once(pair: Pair) -> None:
     assert (leg.state, incoming.state) == (State.CLOSED, State.CLOSED)
 
 
+@pytest.mark.scenario(21)
 def test_a_second_bye_finds_no_dialog(udp: Pair) -> None:
     leg, incoming = udp.talking()
     udp.callee.hang_up(incoming)
@@ -554,6 +575,7 @@ def test_a_second_bye_finds_no_dialog(udp: Pair) -> None:
     assert late.statuses == [481]
 
 
+@pytest.mark.rfc("5407", "A")
 def test_a_caller_may_end_a_call_by_bye_before_it_is_answered(udp: Pair) -> None:
     # RFC 3261 section 15: an early dialog; the tag came with the 180
     leg, incoming = udp.calling()
@@ -587,6 +609,8 @@ def fork(pair: Pair, *, late_s: float) -> None:
     assert second.story(second.incoming) == "Acknowledged HungUp"
 
 
+@pytest.mark.rfc("5407", "E")
+@pytest.mark.scenario(12)
 def test_the_second_answer_of_a_fork_is_acknowledged_and_ended(udp: Pair) -> None:
     leg, incoming = udp.calling()
     udp.callee.answer(incoming)
@@ -595,6 +619,7 @@ def test_the_second_answer_of_a_fork_is_acknowledged_and_ended(udp: Pair) -> Non
     assert udp.caller.story(leg) == "Progressed Answered"
 
 
+@pytest.mark.scenario(12)
 def test_the_second_answer_of_a_fork_is_ended_even_when_the_call_is_over(udp: Pair) -> None:
     leg, incoming = udp.calling()
     udp.callee.answer(incoming)

@@ -182,6 +182,7 @@ def test_a_body_matters_only_where_it_carries_the_session() -> None:
     assert refusal(request({"Content-Type": None}, body="")) is None
 
 
+@pytest.mark.scenario(31)
 def test_a_register_may_have_any_number_of_contacts_but_no_bad_one() -> None:
     assert refusal(request({"Contact": "<sip:a@h>, <sip:b@h>"}, method="REGISTER")) is None
     assert refusal(request({"Contact": "*"}, method="REGISTER")) is None

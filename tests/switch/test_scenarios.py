@@ -14,7 +14,18 @@ import pytest
 
 from sipshop.billing.cdr import HungUpBy, Result
 from sipshop.billing.money import Money
-from sipshop.sip.leg import Acknowledged, Answered, Failed, HungUp, IncomingLeg, OutgoingLeg, Progressed, Replied, State
+from sipshop.sip.leg import (
+    Acknowledged,
+    Answered,
+    Content,
+    Failed,
+    HungUp,
+    IncomingLeg,
+    OutgoingLeg,
+    Progressed,
+    Replied,
+    State,
+)
 from sipshop.sip.message import Request
 from tests.sip.peers import ANSWER, FORGETTING_S, HELD, HOLD, OFFER, delaying, losing
 from tests.switch.house import BERLIN, SWITCH, WORLD, House, at_once
@@ -182,6 +193,7 @@ def test_after_a_cancel_without_a_final_response_the_leg_dies_and_no_other_trunk
     assert house.second.legs == []
 
 
+@pytest.mark.scenario(1)
 def test_a_200_long_after_our_cancel_is_acknowledged_and_ended(house: House) -> None:
     house.carrier.polite = False
     leg, incoming = house.calling()
@@ -192,6 +204,7 @@ def test_a_200_long_after_our_cancel_is_acknowledged_and_ended(house: House) -> 
     assert house.carrier_side[-4:] == ["< 200 INVITE", "> ACK", "> BYE", "< 200 BYE"]
 
 
+@pytest.mark.rfc("5407", "3.1.2")
 def test_a_cancel_that_crosses_our_200_does_not_matter(house: House) -> None:
     leg, incoming = house.calling()
     house.carrier.answer(incoming)
@@ -206,6 +219,7 @@ def test_a_cancel_that_crosses_our_200_does_not_matter(house: House) -> None:
 # The answer is durable before the caller hears of it.
 
 
+@pytest.mark.scenario(26)
 def test_the_caller_is_answered_when_the_answer_is_on_disk_and_talk_starts_then(house: House) -> None:
     house.memory.delay_s = 0.5
     leg, incoming = house.calling()
@@ -386,6 +400,7 @@ def test_a_late_offer_crosses_and_so_does_the_answer_in_the_ack(house: House) ->
     assert house.carrier.last(incoming) == Acknowledged(ANSWER, None)
 
 
+@pytest.mark.scenario(7)
 def test_a_late_offer_without_the_callers_ack_ends_both(house: House) -> None:
     house.network.weather = lambda d: () if str(d) == "ACK" and d.source == house.phone.address else (1 / 64,)
     _, incoming = house.calling(content=None)
@@ -426,6 +441,23 @@ def test_a_reinvite_that_is_cancelled(house: House) -> None:
     assert (leg.state, incoming.state) == (State.CONFIRMED, State.CONFIRMED)
 
 
+@pytest.mark.scenario(40)
+def test_the_payload_types_of_each_side_are_its_own_business(house: House) -> None:
+    def events(payload: int) -> Content:
+        return Content("application/sdp", OFFER.data + b"a=rtpmap:%d telephone-event/8000\r\n" % payload)
+
+    leg, incoming = house.calling(content=events(101))
+    house.carrier.answer(incoming, events(96))
+    house.advance()
+    assert (incoming.offer, house.phone.last(leg)) == (events(101), Answered(events(96), late_offer=False))
+    recorder = house.carrier.send_inside(incoming, "INVITE", events(97))
+    house.advance(0.125)
+    assert recorder.statuses == [100, 200]
+    house.carrier.acknowledge_inside(incoming, recorder)
+    offered = [d.message.body for d in house.network.log if d.destination == house.phone.address and str(d) == "INVITE"]
+    assert offered == [events(97).data]
+
+
 @pytest.mark.parametrize("method", ["INFO", "OPTIONS"])
 @pytest.mark.parametrize("by", ["phone", "carrier"])
 def test_a_request_inside_the_call_is_passed_on(house: House, method: str, by: str) -> None:
@@ -463,6 +495,7 @@ def test_both_hang_up_at_once(house: House) -> None:
     assert house.cdr.result is Result.ANSWERED
 
 
+@pytest.mark.scenario(35)
 @pytest.mark.parametrize("who", ["phone", "carrier"])
 def test_a_forged_bye_does_nothing(house: House, who: str) -> None:
     leg, incoming = house.talking()
@@ -477,6 +510,7 @@ def test_a_forged_bye_does_nothing(house: House, who: str) -> None:
     assert (leg.state, incoming.state, house.switch.tables()["calls"]) == (State.CONFIRMED, State.CONFIRMED, 1)
 
 
+@pytest.mark.scenario(26)
 def test_a_call_is_cut_off_when_its_granted_time_is_over(house: House) -> None:
     leg, incoming = house.talking()
     house.advance(7200.0)
@@ -501,6 +535,7 @@ def test_the_next_trunk_takes_over_from_one_that_fails(house: House) -> None:
     assert [(attempt.trunk, attempt.status) for attempt in house.cdr.attempts] == [("one", 503), ("two", 200)]
 
 
+@pytest.mark.scenario(24)
 def test_a_failed_trunks_repeated_503_does_not_skip_a_trunk_and_its_late_183_is_not_heard(house: House) -> None:
     house.network.weather = lambda d: (0.1, 0.7, 1.3) if d.source == house.carrier.address else (1 / 64,)
     leg, incoming = house.calling()
@@ -524,6 +559,8 @@ def test_all_trunks_failed(house: House) -> None:
     assert (house.cdr.result, house.cdr.sip_status) == (Result.FAILED, 480)
 
 
+@pytest.mark.scenario(24)
+@pytest.mark.scenario(23)
 def test_a_silent_trunk_is_given_up_after_a_few_invites_and_its_late_answer_is_ended(house: House) -> None:
     house.network.weather = lambda d: () if d.source == house.carrier.address else (1 / 64,)
     leg = house.phone.call(SWITCH, BERLIN)
@@ -601,6 +638,7 @@ def test_an_emergency_call_without_a_trunk_for_it_is_refused_and_shouted_about(
 # A crash.
 
 
+@pytest.mark.scenario(27)
 def test_after_a_crash_both_legs_get_a_bye_and_the_call_is_billed_to_the_last_sign_of_life(house: House) -> None:
     leg, incoming = house.talking()
     house.advance(12.0)
@@ -617,6 +655,20 @@ def test_after_a_crash_both_legs_get_a_bye_and_the_call_is_billed_to_the_last_si
     assert house.switch.health().ready
 
 
+@pytest.mark.xfail(reason="a call that is settled is no longer in the journal, though its BYE was not answered yet")
+@pytest.mark.scenario(27)
+def test_a_bye_that_was_on_its_way_at_a_crash_is_sent_again(house: House) -> None:
+    leg, incoming = house.talking()
+    house.network.weather = lambda d: () if str(d) == "BYE" and d.source == SWITCH else (1 / 64,)
+    house.phone.hang_up(leg)
+    house.advance()
+    house.network.weather = lambda _datagram: (1 / 64,)
+    house.restart()
+    house.advance(40.0)
+    assert incoming.state is State.CLOSED
+
+
+@pytest.mark.scenario(27)
 def test_an_invite_that_is_repeated_after_a_crash_places_no_second_call(house: House) -> None:
     house.talking()
     invite = house.network.log[0]
@@ -630,6 +682,7 @@ def test_an_invite_that_is_repeated_after_a_crash_places_no_second_call(house: H
     assert house.switch.tables()["calls"] == 0
 
 
+@pytest.mark.scenario(27)
 def test_a_call_that_was_only_ringing_at_a_crash_costs_nothing_and_a_late_answer_is_ended(house: House) -> None:
     leg, incoming = house.calling()
     house.advance(1.0)

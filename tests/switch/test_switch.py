@@ -116,6 +116,7 @@ def test_a_phone_takes_its_registration_back(play: Callable[..., None]) -> None:
     play(scene)
 
 
+@pytest.mark.scenario(33)
 @pytest.mark.parametrize(
     ("password", "user", "expected"),
     [
@@ -248,6 +249,7 @@ def test_a_stranger_is_challenged_and_leaves_no_cdr(play: Callable[..., None]) -
     play(scene)
 
 
+@pytest.mark.scenario(32)
 def test_a_booth_calls_with_its_password_and_its_next_call_reuses_the_nonce(play: Callable[..., None]) -> None:
     async def scene(house: DiskHouse) -> None:
         await house.switch.desk.unlock(TENANT, "booth1", "ana")

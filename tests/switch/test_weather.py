@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,7 @@ ACTIONS: Final = (
 MOMENTS: Final = st.integers(0, 160).map(lambda eighths: eighths / 8)
 
 
+@pytest.mark.scenario(42)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     fates=st.lists(st.sampled_from(list(FATES)), max_size=40),

@@ -28,6 +28,7 @@ BOOTHS = {
             *("no_rate", "bad_number", "no_answer", "cancel", "hold", "callee_hangs_up", "early_media", "inside"),
             *("register_and_call", "tcp", "emergency", "second_trunk", "silent_trunk", "desk", "cut", "busy_booth"),
             *("options", "pjsua", "baresip", "trace", "reliable"),
+            *("late_offer", "cancel_too_late", "bye_before_ack", "to_tag", "stray_ack"),
         ),
         "",
     ),

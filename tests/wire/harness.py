@@ -5,6 +5,7 @@ Nothing here looks into the switch: it is asked by SIP, by HTTP and by its comma
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -26,6 +27,7 @@ import httpx
 
 ROOT: Final = Path(__file__).parents[2]
 SCENARIOS: Final = ROOT / "sipp-scenarios"
+CERTIFICATES: Final = ROOT / "tests" / "certificates"
 HOST: Final = "127.0.0.1"
 #: Everything that is waited for comes within this time or never.
 PATIENCE_S: Final = 20.0
@@ -140,9 +142,13 @@ class Server(Program):
         sip_port: int | None = None,
         http_port: int | None = None,
         carrier_port: int | None = None,
+        tls_port: int | None = None,
         program: Sequence[str | Path] = SIPSHOP,
     ) -> None:
-        """Start it; with `carrier_port` it starts the demo carrier there, without one it starts none."""
+        """Start it; with `carrier_port` it starts the demo carrier there, without one it starts none.
+
+        With `tls_port` it is `sipshop serve` that listens for SIP over TLS there too.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.sip = sip_port or free_port()
         self.http = http_port or free_port()
@@ -155,8 +161,23 @@ class Server(Program):
             command += ["--world", path]
         command += ["--listen", f"{HOST}:{self.sip}", "--http", f"{HOST}:{self.http}"]
         command += ["--carrier-listen", f"{HOST}:{carrier_port}"] if carrier_port else ["--no-carrier"]
+        if tls_port is not None:
+            configuration = folder / "sipshop.yaml"
+            configuration.write_text(self._configuration(tls_port))
+            command = [*program, "serve", "--config", configuration]
         super().__init__(command, folder / "server.log")
         self.client = httpx.Client(base_url=f"http://{HOST}:{self.http}", timeout=PATIENCE_S)
+
+    def _configuration(self, tls_port: int) -> str:
+        """A file for `serve` that says what the options of `demo` do, and TLS; JSON, which is YAML too."""
+        files = {"certificate": str(CERTIFICATES / "carrier.pem"), "key": str(CERTIFICATES / "carrier.key")}
+        return json.dumps(
+            {
+                "worlds": ["world.yaml"],
+                "sip": {"listen": f"{HOST}:{self.sip}", "tls": {"listen": f"{HOST}:{tls_port}", **files}},
+                "http": {"listen": f"{HOST}:{self.http}"},
+            }
+        )
 
     def ready(self, *, path: str = "/readyz") -> Self:
         """Wait until it takes work."""
@@ -319,6 +340,7 @@ class Sipp(Program):
         calls: int = 1,
         rate: int = 10,
         within_s: int = 20,
+        more: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         file = scenario if isinstance(scenario, Path) else SCENARIOS / f"{scenario}.xml"
@@ -329,7 +351,7 @@ class Sipp(Program):
         command += ["-m", str(calls), "-r", str(rate), "-d", str(pause_ms), "-nostdin"]
         command += ["-recv_timeout", str(within_s * 1000), "-timeout", str(within_s), "-timeout_error"]
         command += ["-trace_msg", "-message_file", self.messages_log, "-trace_err", "-error_file", self.errors_log]
-        command += ["-p", str(listen or free_port())]
+        command += ["-p", str(listen or free_port()), *more]
         if to is not None:
             server = f"[{host}]" if ":" in host else HOST
             command += [f"{server}:{to}", "-s", number, "-key", "booth", booth, "-au", booth, "-ap", password]

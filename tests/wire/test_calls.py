@@ -7,7 +7,8 @@ Germany is 0.05 to connect and 0.12 a minute by whole minutes, so that any call 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ class Case:
     password: str | None = None
     host: str = "127.0.0.1"
     calls: int = 1
+    shows: tuple[int, ...] = ()  # which of the scenarios that broke others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +156,7 @@ CASES: list[tuple[Case, Record | None]] = [
         Record(result="refused", sip_status=403, hung_up_by="switch", trunk=None, e164=None),
     ),
     (
-        Case(booth="second_trunk", scenario="call", number="0033123456"),
+        Case(booth="second_trunk", scenario="call", number="0033123456", shows=(24,)),
         Record(
             result="answered",
             sip_status=200,
@@ -165,7 +167,7 @@ CASES: list[tuple[Case, Record | None]] = [
         ),
     ),
     (
-        Case(booth="silent_trunk", scenario="call", number="0034123456"),
+        Case(booth="silent_trunk", scenario="call", number="0034123456", shows=(23,)),
         Record(
             result="answered",
             sip_status=200,
@@ -176,7 +178,24 @@ CASES: list[tuple[Case, Record | None]] = [
         ),
     ),
     (Case(booth="crowd", scenario="call", calls=20), None),
+    (Case(booth="late_offer", scenario="late_offer", shows=(16,)), ANSWERED),
+    (Case(booth="cancel_too_late", scenario="cancel_too_late", shows=(1,)), ANSWERED),
+    (Case(booth="bye_before_ack", scenario="bye_before_ack", shows=(7, 8)), ANSWERED),
+    (Case(booth="to_tag", scenario="to_tag", shows=(35,)), None),
+    (Case(booth="stray_ack", scenario="stray_ack", shows=(9,)), None),
 ]
+
+
+#: Scenarios that make no call.
+NO_CALLS = {"wrong_password", "options", "to_tag", "stray_ack"}
+
+
+def params(cases: Iterable[tuple[Case, Record | None]]) -> list[Any]:
+    """Each case by its booth, with the scenarios that it shows."""
+    return [
+        pytest.param(case, record, id=case.booth, marks=[pytest.mark.scenario(number) for number in case.shows])
+        for case, record in cases
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -214,15 +233,13 @@ def test_a_registered_phone_is_counted_until_it_leaves(shop: Shop, runs: dict[st
     assert shop.server.booth("register")["registered"] == 0
 
 
-@pytest.mark.parametrize("booth", ["wrong_password", "options"])
-def test_what_makes_no_call_leaves_no_record(shop: Shop, runs: dict[str, Sipp], booth: str) -> None:
-    runs[booth].passed()
-    assert shop.server.cdrs(booth) == []
+@pytest.mark.parametrize(("case", "_"), params(pair for pair in CASES if pair[0].scenario in NO_CALLS))
+def test_what_makes_no_call_leaves_no_record(shop: Shop, runs: dict[str, Sipp], case: Case, _: None) -> None:
+    runs[case.booth].passed()
+    assert shop.server.cdrs(case.booth) == []
 
 
-@pytest.mark.parametrize(
-    ("case", "record"), [pytest.param(case, record, id=case.booth) for case, record in CASES if record is not None]
-)
+@pytest.mark.parametrize(("case", "record"), params(pair for pair in CASES if pair[1] is not None))
 def test_a_call_and_its_record(shop: Shop, runs: dict[str, Sipp], case: Case, record: Record) -> None:
     run = runs[case.booth].passed()
     cdr = shop.server.cdr(case.booth)
@@ -233,6 +250,7 @@ def test_a_call_and_its_record(shop: Shop, runs: dict[str, Sipp], case: Case, re
     assert (cdr["talk_ms"] > 0) == (record.result == "answered")
 
 
+@pytest.mark.scenario(26)
 def test_seconds_are_counted_from_the_answer_to_the_bye(shop: Shop, runs: dict[str, Sipp]) -> None:
     """2.3 s to Britain at 0.01 a second are 3 begun seconds: 0.03."""
     messages = runs["call"].passed().messages
@@ -251,6 +269,13 @@ def test_twenty_calls_leave_twenty_records(shop: Shop, runs: dict[str, Sipp]) ->
     cdrs = until(lambda: found if len(found := shop.server.cdrs("crowd")) == 20 else None, "20 CDRs")
     assert {cdr["leg_a_call_id"] for cdr in cdrs} == {message.call_id for message in messages}
     assert {tuple(seen(cdr).amounts) for cdr in cdrs} == {("0.17 EUR",)}
+
+
+@pytest.mark.rfc("3261", "19.3")
+def test_nobody_guesses_our_tags(runs: dict[str, Sipp]) -> None:
+    answers = [message.text for message in runs["crowd"].passed().messages if message.is_response(200, "INVITE")]
+    tags = {tag for text in answers for tag in re.findall(r"^To:.*;tag=([0-9a-f]{16})$", text, re.MULTILINE)}
+    assert len(tags) == 20
 
 
 def test_nothing_of_one_side_is_seen_on_the_other(shop: Shop, runs: dict[str, Sipp]) -> None:

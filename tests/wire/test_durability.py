@@ -88,6 +88,7 @@ def test_an_answer_that_the_disk_refuses_is_no_answer(tmp_path: Path) -> None:
         ] * 3  # everybody sells by one deck
 
 
+@pytest.mark.scenario(27)
 def test_every_answered_call_has_one_record_whatever_dies(tmp_path: Path) -> None:
     """SIGKILL under calls: what the booths' logs say was answered is what the CDRs say after the restart."""
     with demo_carrier(tmp_path) as trunk, Server(tmp_path, world(trunk)) as server:

@@ -87,6 +87,6 @@ def test_make_sipp_passes_against_the_demo(tmp_path: Path) -> None:
         command += ["--http", str(server.client.base_url), "--token", server.data / "token"]
         with Program(command, tmp_path / "sipp_run.log") as tool:
             assert tool.wait(60) == 0, tool.said
-            assert re.search(r"^16 scenarios, none failed", tool.said, re.MULTILINE)
+            assert re.search(r"^22 scenarios, none failed", tool.said, re.MULTILINE)
         assert {server.booth(f"booth{n}")["state"] for n in range(1, 7)} == {"locked"}
         assert server.stop(signal.SIGTERM) == 0

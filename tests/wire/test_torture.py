@@ -17,6 +17,9 @@ from tests.sip.torture.cases import CASES, CLOSED, Case
 from .harness import HOST, Server, World, free_port
 
 pytestmark = pytest.mark.wire
+every_case = pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.id, marks=pytest.mark.torture(case.name)) for case in CASES]
+)
 
 #: The ports that the topmost Vias of the messages name, besides 5060: answers to a datagram go there.
 NAMED_PORTS = (5060, 5050, 5070, 6050, 19823)
@@ -100,13 +103,13 @@ def stranger(server: Server) -> Iterator[Stranger]:
         yield Stranger(server, host, ears)
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+@every_case
 def test_over_udp(stranger: Stranger, case: Case) -> None:
     answers = stranger.answers(case.data)
     assert [answer.status for answer in answers] == ([] if case.udp is None else [case.udp]), case.why
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+@every_case
 def test_over_tcp(stranger: Stranger, case: Case) -> None:
     assert stranger.stream(case.data) == case.over_tcp, case.why
 
