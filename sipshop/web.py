@@ -28,6 +28,9 @@ STALLED_S: Final = 30.0
 #: How long an answer that is under way may go on when we stop.
 GRACE_S: Final = 3
 
+#: How many connections may wait in the kernel; uvicorn's own figure.
+_BACKLOG: Final = 2048
+
 _SEQUENCE: Final = 0x30
 _VERSION: Final = 0xA0
 _UTC_TIME: Final = 0x17
@@ -75,7 +78,8 @@ class Listener:
         self._serving: asyncio.Future[None] | None = None
 
     def start(self) -> None:
-        """Serve from now on."""
+        """Serve from now on; who connects before the loop has come round to it waits, and is not refused."""
+        self._socket.listen(_BACKLOG)
         self._serving = asyncio.ensure_future(self._server.serve(sockets=[self._socket]))
 
     async def stop(self) -> None:

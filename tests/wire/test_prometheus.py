@@ -40,11 +40,18 @@ def queries() -> Iterator[object]:
                 yield pytest.param(target["expr"], id=f"{path.stem}: {panel['title']} {target['refId']}")
 
 
+#: A trunk that no route leads to, with an account at a carrier who is away: what is told of registrations.
+REGISTERED: Final = """\
+  - {name: away, deck: carrier-sell, host: 127.0.0.1, port: 9, register: true, username: u, password: p}
+"""
+
+
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """It has seen the demo take calls that were answered, busy, and refused."""
     folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
     world = (ROOT / "conf" / "demo.yaml").read_text(encoding="utf-8").replace("port: 5070", f"port: {port}")
+    world = world.replace("\ntrunks:", "\ntrunks:\n" + REGISTERED, 1)
     with Server(folder, world, carrier_port=port) as server, Prometheus(folder / "at", scrapes=server.http) as watching:
         server.ready()
         watching.ready()

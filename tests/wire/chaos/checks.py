@@ -226,8 +226,11 @@ def every_level_paid_once(books: Books) -> list[str]:
 
 
 def acknowledged_money_is_there(acknowledged: Mapping[str, int], books: Books) -> list[str]:
-    """What the API said was done is in the books: keys of transfers, with their micro-units."""
-    amounts = {transfer.key: transfer.micros for transfer in books.transfers}
+    """What the API said was done is in the books: keys of transfers, with their micro-units.
+
+    In the books a key has the name of the token that sent it in its middle.
+    """
+    amounts = {f"{kind}:{key}": moved.micros for moved in books.transfers for kind, *_, key in [moved.key.split(":")]}
     return [
         f"{key} over {micros} was acknowledged, the books have {amounts.get(key)}"
         for key, micros in acknowledged.items()
