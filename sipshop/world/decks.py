@@ -352,9 +352,9 @@ class _RateReader:
         window = fields.text("window", "") or None
         if window is not None and window not in self.calendar.windows:
             fields.fault("window", f"there is no window named {shown(window)}{nearest(window, self.calendar.windows)}")
-        if fields.has("free_after_first") and not free_s:
+        if free_after_first and not free_s:
             fields.fault("free_after_first", "says where free seconds are: give free_s")
-        if fields.has("max_policy") and max_charge is None:
+        if max_policy is not MaxPolicy.FREE and max_charge is None:
             fields.fault("max_policy", "says what comes of a maximum: give max_charge")
         if max_charge is not None and max_charge < min_charge:
             fields.fault("max_charge", "is less than min_charge")
