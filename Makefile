@@ -11,7 +11,7 @@ INSTALL := $(PIP) install --only-binary :all: --constraint constraints.txt
 NAME_A_PYTHON := name a Python 3.11, 3.12 or 3.13, such as: make PYTHON=python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format sipp chaos soak flood fuzz pins clean
+.PHONY: help setup run test check format sipp chaos soak bench flood fuzz pins clean
 
 help:  ## List the targets
 	@echo "make TARGET [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -57,6 +57,9 @@ fuzz: $(VENV)/.fuzz  ## Feed the SIP engine random bytes until Ctrl-C (ARGS="mes
 soak: $(VENV)/.dev  ## Let 200,000 stories and 10,000 calls of every kind leave nothing behind: hours (ARGS="-k leak ...")
 	@tools/foreign_programs.sh sipp
 	@$(BIN)/python -m pytest --soak tests/switch/test_two_stacks.py tests/wire/test_leaks.py $(ARGS)
+
+bench: $(VENV)/.dev  ## Measure decks of a million rates: reading, finding, charging, quoting
+	@$(BIN)/python -m tools.bench_decks $(ARGS)
 
 pins: $(VENV)/.dev  ## Write the newest versions of everything we install into constraints.txt
 	$(PIP) install --only-binary :all: --upgrade --upgrade-strategy eager --editable . --group dev

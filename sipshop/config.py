@@ -69,16 +69,16 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def add(self, line: int, field: str, message: str) -> None:
-        """Note a problem."""
+    def add(self, line: int, field: str, message: str, *, file: str | None = None) -> None:
+        """Note a problem, of another file if that is part of this one."""
         if len(self._found) < MOST_TOLD:
-            self._found.append(Problem(self.file, line, field, message))
+            self._found.append(Problem(file or self.file, line, field, message))
         else:
             self._more += 1
 
     def in_order(self) -> tuple[Problem, ...]:
         """Return the problems by line, `MOST_TOLD` of them at most and after these how many more there are."""
-        found = sorted(self._found, key=lambda problem: problem.line)
+        found = sorted(self._found, key=lambda problem: (problem.file != self.file, problem.line))
         if self._more:
             found.append(Problem(self.file, 0, "", f"{self._more} problems more are not told: mend these first"))
         return tuple(found)
@@ -152,7 +152,7 @@ class Section:
 
     def fault(self, key: str, message: str) -> None:
         """Note a problem of a key, or of the whole table if the key is empty."""
-        self._note(self._table.lines.get(key, self.line), key, message)
+        self.note(self._table.lines.get(key, self.line), key, message)
 
     def text(self, key: str, default: str | None = None, *, check: Callable[[str], str] | None = None) -> str:
         """Return a text; `check` returns what to take for it or raises ValueError with what is wrong."""
@@ -173,7 +173,7 @@ class Section:
             if isinstance(item, Scalar) and not item.is_null:
                 texts.append(self._checked(f"{key}[{index}]", item, check))
             else:
-                self._note(item.line, f"{key}[{index}]", "must be a text")
+                self.note(item.line, f"{key}[{index}]", "must be a text")
         return tuple(texts)
 
     def secret(self, key: str, fetch: Callable[[str], str]) -> str | None:
@@ -203,13 +203,7 @@ class Section:
 
     def integer(self, key: str, default: int | None = None, *, low: int, high: int) -> int:
         """Return a whole number from `low` to `high`."""
-
-        def bounded(text: str) -> int:
-            if _INTEGER.fullmatch(text) is None or not low <= int(text) <= high:
-                raise ValueError(f"must be a whole number from {low} to {high}, not {shown(text)}")
-            return int(text)
-
-        return self.number(key, bounded, default)
+        return self.number(key, lambda text: read_integer(text, low=low, high=high), default)
 
     def flag(self, key: str, default: bool | None = None) -> bool:
         """Return true or false."""
@@ -261,7 +255,7 @@ class Section:
             if isinstance(item, Table):
                 yield Section(item, f"{path}[{index}]", self._problems)
             else:
-                self._note(item.line, f"{key}[{index}]", "must be a table of keys and values")
+                self.note(item.line, f"{key}[{index}]", "must be a table of keys and values")
 
     def has(self, key: str) -> bool:
         """Whether a key, known from now on, stands here."""
@@ -273,10 +267,24 @@ class Section:
         """Whether a list stands under a key, where a single value may stand as well."""
         return isinstance(self._table.values.get(key), Sequence)
 
+    def has_any(self, keys: Iterable[str]) -> bool:
+        """Whether one of several keys, known from now on, stands here."""
+        known = [self.has(key) for key in keys]
+        return any(known)
+
     def lists_tables(self, key: str) -> bool:
         """Whether the list under a key begins with a table, where a list of texts may stand as well."""
         node = self._table.values.get(key)
         return isinstance(node, Sequence) and bool(node.items) and isinstance(node.items[0], Table)
+
+    def names(self) -> tuple[str, ...]:
+        """The keys of a table in which they are names that people give."""
+        return tuple(self._table.values)
+
+    def note(self, line: int, key: str, message: str, *, file: str | None = None) -> None:
+        """Note a problem of what is part of this, at a line of this file or of another one."""
+        self.sound = False
+        self._problems.add(line, self._path(key) if file is None else key, message, file=file)
 
     def not_yet(self, *keys: str) -> None:
         """Refuse keys that a later version will know, where they stand here, by saying so."""
@@ -295,10 +303,6 @@ class Section:
     def nearest(self, written: str, known: Collection[str]) -> str:
         """Return what `nearest` does, or an empty text where too many were asked for already."""
         return self._problems.nearest(written, known)
-
-    def _note(self, line: int, key: str, message: str) -> None:
-        self.sound = False
-        self._problems.add(line, self._path(key), message)
 
     def _path(self, key: str) -> str:
         key = key if key.isprintable() else ascii(key)
@@ -338,7 +342,7 @@ class Section:
         try:
             return check(written.text)
         except ValueError as error:
-            self._note(written.line, key, str(error))
+            self.note(written.line, key, str(error))
             return ""
 
 
@@ -374,6 +378,21 @@ def top_keys(text: str) -> Iterator[str]:
             depth += isinstance(event, yaml.CollectionStartEvent)
             if depth > MAX_DEPTH:  # libyaml takes the longer for an event the deeper it is
                 return
+
+
+def read_integer(text: str, *, low: int, high: int) -> int:
+    """Return a whole number from `low` to `high`, or raise ValueError with what is wrong."""
+    if _INTEGER.fullmatch(text) is None or not low <= int(text) <= high:
+        raise ValueError(f"must be a whole number from {low} to {high}, not {shown(text)}")
+    return int(text)
+
+
+def read_flag(text: str) -> bool:
+    """Return true or false, or raise ValueError with what is wrong."""
+    value = _FLAGS.get(text.lower())
+    if value is None:
+        raise ValueError(f"must be true or false, not {shown(text)}")
+    return value
 
 
 def shown(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -156,3 +158,115 @@ def test_what_a_world_has_is_shown(desk: MemoryDesk, words: tuple[str, ...], sho
     text = printed(*words)
     assert [word for word in shown if word not in text] == []
     json.loads(printed(*words, "--json"))
+
+
+PEAK = """\
+currency: EUR
+timezone: Europe/Berlin
+round: {places: 4}
+window_policy: split
+windows: {peak: mon-fri 08:00-20:00}
+rates:
+  - {prefix: "49", destination: Germany, first_s: 1, first_price: "0.10", next_s: 1}
+  - {prefix: "49", destination: Germany, first_s: 1, first_price: "0.20", next_s: 1, window: peak}
+  - {prefix: "33", destination: France, first_s: 60, first_price: "0.50", next_s: 60, max_charge: "0.50"}
+  - {prefix: "44900", destination: Premium, forbidden: true}
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "options", "code", "expected"),
+    [
+        (
+            "4930123",
+            ("--seconds", "60.4", "--at", "2026-11-20T19:59:30", "--balance", "1"),
+            0,
+            {"prefix": "49", "destination": "Germany", "billed_s": 61, "amount": "0.1517", "granted_s": 570},
+        ),
+        ("+49 30 123", ("--at", "2026-11-20T12:00:00Z"), 0, {"amount": "0.20", "number": "4930123", "seconds": "60"}),
+        ("33123", ("--seconds", "200", "--balance", "0.50"), 0, {"amount": "0.50", "granted_s": None}),
+        (
+            "33123",
+            ("--seconds", "200", "--balance", "0.49"),
+            3,
+            {"answer": "no_funds", "amount": "0.50", "granted_s": 0},
+        ),
+        (
+            "4930123",
+            ("--seconds", "999", "--balance", "0.1", "--at", "2026-11-22"),
+            0,
+            {"granted_s": 60, "amount": "1.665"},
+        ),
+        ("4490012", (), 3, {"answer": "forbidden", "prefix": "44900", "amount": None}),
+        ("99", (), 3, {"answer": "no_rate", "prefix": None, "lines": []}),
+    ],
+)
+def test_a_quote_by_a_deck_s_file_needs_no_server(
+    tmp_path: Path, number: str, options: tuple[str, ...], code: int, expected: dict[str, object]
+) -> None:
+    path = tmp_path / "peak.yaml"
+    path.write_text(PEAK, encoding="utf-8")
+    result = run("quote", "--deck", str(path), "--number", number, *options, "--json")
+    assert result.exit_code == code, result.stderr
+    answer = json.loads(result.stdout)
+    assert {key: answer[key] for key in expected} == expected
+    assert ("granted_s" in answer) == ("--balance" in options)
+    shown = run("quote", "--deck", str(path), "--number", number, *options)
+    assert shown.exit_code == code
+    assert bool(shown.stderr) == (code == 3), "who gets no price is told why"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--number", "49", "--seconds", "x"), "'x' is not a decimal number"),
+        (("--number", "49", "--seconds", "-1"), "below zero"),
+        (("--number", "+49x"), "is not a whole number"),
+        (("--number", "49", "--at", "noon"), "is not an ISO 8601 date or time"),
+        (("--number", "49", "--balance", "1,5"), "is not a decimal number"),
+        ((), "give one number"),
+        (("49", "--number", "49"), "give one number"),
+        (("49", "--booth", "booth1"), "give --deck or --booth"),
+    ],
+)
+def test_a_quote_by_a_deck_that_is_asked_wrongly(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    path = tmp_path / "peak.yaml"
+    path.write_text(PEAK, encoding="utf-8")
+    result = run("quote", "--deck", str(path), *words)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_deck_s_file_that_is_wrong_is_told_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "peak.yaml"
+    path.write_text(PEAK.replace("Europe/Berlin", "Berlin").replace("window: peak", "window: pek"), encoding="utf-8")
+    result = run("quote", "--deck", str(path), "--number", "49")
+    assert result.exit_code == 2
+    assert f"{path}:2: timezone: 'Berlin' is not a time zone" in result.stderr
+    assert f"{path}:8: rates[1].window: there is no window named 'pek'; did you mean peak?" in result.stderr
+    assert "cannot be read" in run("quote", "--deck", str(tmp_path / "none.yaml"), "--number", "49").stderr
+
+
+def test_a_quote_by_a_deck_of_the_server(desk: MemoryDesk) -> None:
+    result = run("quote", "--deck", "sell", "--number", "3221234567", "--seconds", "60.4", "--balance", "1", "--json")
+    answer = json.loads(result.stdout)
+    assert (result.exit_code, answer["prefix"], answer["seconds"]) == (0, "32", "60.4")
+    assert (answer["billed_s"], answer["amount"], answer["granted_s"]) == (120, "0.29", 420)
+    assert run("quote", "--deck", "sell", "--number", "999").exit_code == 3
+    assert run("quote", "--deck", "sold", "--number", "999").exit_code == 1
+    assert run("quote", "--deck", "sell", "--number", "99x").exit_code == 1
+
+
+def test_a_chain_is_every_level_and_then_the_carriers(desk: MemoryDesk) -> None:
+    result = run("quote", "021234567", "--chain", "b1", "--seconds", "61", "--json")
+    answer = json.loads(result.stdout)
+    assert result.exit_code == 0, result.stderr
+    levels = answer["levels"]
+    assert levels[0]["buyer"] == "b1"
+    assert levels[0]["margin"] is None
+    assert levels[-1]["trunk"] is not None
+    for sold, bought in pairwise(levels):
+        assert Decimal(bought["margin"]) == Decimal(sold["amount"]) - Decimal(bought["amount"])
+    assert "b1" in run("quote", "021234567", "--chain", "b1").stdout
+    assert run("quote", "0049301234567", "--chain", "b1").exit_code == 3
+    assert run("quote", "021234567", "--chain", "b9").exit_code == 1

@@ -39,14 +39,15 @@ class LossGuard:
 WARN_OF_LOSSES: Final = LossGuard()
 
 
-def losing_at(sell: Tariff, buy: Tariff, guard: LossGuard) -> int | None:
+def losing_at(sell: Tariff, buy: Tariff, guard: LossGuard, at_ms: int = 0) -> int | None:
     """The first duration, in seconds, at which the sale does not bring its cost and the margin; None if it always does.
 
-    Looked at are 1 s, the first increment of either side, 60 s and the mean. Both sides are in one currency.
+    Looked at are 1 s, the first increment of either side, 60 s and the mean. Both sides are in one currency, and
+    the call is answered at an instant of UTC, which matters where one of them splits calls.
     """
     durations = {1, sell.rate.first_s, buy.rate.first_s, 60, guard.mean_s}
     for duration_s in sorted(durations):
-        sold, bought = cost(duration_s * 1000, sell).amount, cost(duration_s * 1000, buy).amount
+        sold, bought = (cost(side, at_ms, duration_s * 1000).amount for side in (sell, buy))
         assert sold.currency == bought.currency, "a chain is in one currency"
         if sold.micros * PPM < bought.micros * (PPM + guard.margin_ppm):
             return duration_s

@@ -152,6 +152,15 @@ def parse_price(text: str) -> int:
     return _parse(text, places=NANO_PLACES, digits=_PRICE_DIGITS)
 
 
+def parse_scaled(text: str, places: int) -> int:
+    """Return `10**places` times an exact decimal with so many places at most; raises BadAmount as `parse_price`.
+
+    >>> parse_scaled("12.5", 4)
+    125000
+    """
+    return _parse(text, places=places, digits=_PRICE_DIGITS)
+
+
 def format_micros(micros: int, places: int | None = None) -> str:
     """Return an amount as a decimal string with at least `places` (2 by default) digits after the point.
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Final
 
-from sipshop.billing.deck import Tariff
-from sipshop.billing.rating import Cost, cost
+from sipshop.billing.cdr import utc_text
+from sipshop.billing.deck import RateDeck, Tariff
+from sipshop.billing.money import format_micros, format_scaled
+from sipshop.billing.rating import Cost, affordable_s, cost, explain
+
+#: E.164 numbers have 15 digits; prefixes that are longer numbers by themselves are served too.
+E164_DIGITS: Final = 32
+_BETWEEN: Final = str.maketrans("", "", " -./()")
 
 
 class Answer(StrEnum):
@@ -18,6 +24,7 @@ class Answer(StrEnum):
     FORBIDDEN = "forbidden"
     NO_RATE = "no_rate"
     BAD_NUMBER = "bad_number"
+    NO_FUNDS = "no_funds"  # not even for the first increment that is charged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +44,29 @@ class Quote:
     cost: Cost | None = None
 
 
-def lasts_s(tariff: Tariff, amount_micros: int, most_s: int) -> int:
+def e164_of(number: str) -> str:
+    """Return the digits of a whole number, country code first, without what people write between and before them.
+
+    Raises:
+        ValueError: they are no number that can be called.
+    """
+    digits = number.removeprefix("+").translate(_BETWEEN)
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= E164_DIGITS and digits[0] != "0"):
+        raise ValueError(f"{number[:40]!a} is not a whole number: up to {E164_DIGITS} digits, country code first")
+    return digits
+
+
+def lasts_s(tariff: Tariff, amount_micros: int, most_s: int, at_ms: int) -> int:
     """Return the longest talk in whole seconds, `most_s` at most, that costs no more than an amount.
 
     >>> from sipshop.billing.deck import Rate, RateDeck
     >>> mali = Rate(prefix="223", destination="Mali", connect_fee_nanos=50_000_000, first_s=60,
     ...             first_price_nanos=390_000_000, next_s=60, next_price_nanos=390_000_000)
-    >>> lasts_s(RateDeck("sell", "EUR", (mali,)).match("22370123456"), 5_000_000, 14_400)
+    >>> lasts_s(RateDeck("sell", "EUR", (mali,)).match("22370123456", 0), 5_000_000, 14_400, 0)
     720
     """
-    return bisect_right(range(most_s + 1), amount_micros, key=lambda s: cost(s * 1000, tariff).amount.micros) - 1
+    talk_s = affordable_s(tariff, at_ms, amount_micros)
+    return most_s if talk_s is None else min(talk_s, most_s)
 
 
 def quoted(
@@ -58,14 +78,15 @@ def quoted(
     amount_micros: int | None,
     talk_s: int,
     most_s: int,
+    at_ms: int,
 ) -> Quote:
-    """Return the quote of a number that was understood, for an amount or, without one, for a talk."""
+    """Return the quote of a number that was understood, for an amount or, without one, for a talk at an instant."""
     if tariff is None:
         return Quote(seller=seller, buyer=buyer, answer=Answer.NO_RATE, e164=e164)
     if tariff.rate.forbidden:
         return Quote(seller=seller, buyer=buyer, answer=Answer.FORBIDDEN, e164=e164, tariff=tariff)
     if amount_micros is not None:
-        talk_s = lasts_s(tariff, amount_micros, most_s)
+        talk_s = lasts_s(tariff, amount_micros, most_s, at_ms)
     return Quote(
         seller=seller,
         buyer=buyer,
@@ -73,5 +94,72 @@ def quoted(
         e164=e164,
         talk_s=talk_s,
         tariff=tariff,
-        cost=cost(talk_s * 1000, tariff),
+        cost=cost(tariff, at_ms, talk_s * 1000),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeckQuote:
+    """What a deck asks for a call to a number in E.164 digits, whoever sells by it.
+
+    With `funds_micros` given, `granted_s` is how long they last, None without end; the talk is priced all the same.
+    """
+
+    deck: RateDeck
+    answer: Answer
+    e164: str
+    at_ms: int
+    talk_ms: int
+    funds_micros: int | None
+    tariff: Tariff | None = None
+    cost: Cost | None = None
+    granted_s: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the quote in plain JSON types, amounts and seconds as decimal strings."""
+        tariff, priced = self.tariff, self.cost
+        written = {
+            "answer": self.answer.value,
+            "deck": self.deck.name,
+            "version": self.deck.version,
+            "number": self.e164,
+            "at": utc_text(self.at_ms),
+            "seconds": format_scaled(self.talk_ms, 3, 0),
+            "prefix": tariff.rate.prefix if tariff is not None else None,
+            "destination": tariff.rate.destination if tariff is not None else None,
+            "billed_s": priced.billed_s if priced is not None else None,
+            "amount": format_micros(priced.amount.micros) if priced is not None else None,
+            "currency": self.deck.currency,
+            "lines": [line.to_json() for line in priced.lines] if priced is not None else [],
+            "explanation": explain(priced) if priced is not None else None,
+        }
+        return written if self.funds_micros is None else written | {"granted_s": self.granted_s}
+
+
+def deck_quote(deck: RateDeck, e164: str, *, at_ms: int, talk_ms: int, funds_micros: int | None = None) -> DeckQuote:
+    """Return what a deck asks for a call that is let in and answered at an instant."""
+    tariff = deck.match(e164, at_ms)
+    answer = Answer.NO_RATE if tariff is None else Answer.FORBIDDEN if tariff.rate.forbidden else Answer.PRICE
+    if tariff is None or answer is not Answer.PRICE:
+        return DeckQuote(
+            deck=deck,
+            answer=answer,
+            e164=e164,
+            at_ms=at_ms,
+            talk_ms=talk_ms,
+            funds_micros=funds_micros,
+            tariff=tariff,
+            granted_s=0,
+        )
+    granted_s = affordable_s(tariff, at_ms, funds_micros) if funds_micros is not None else None
+    return DeckQuote(
+        deck=deck,
+        answer=Answer.PRICE if granted_s != 0 else Answer.NO_FUNDS,
+        e164=e164,
+        at_ms=at_ms,
+        talk_ms=talk_ms,
+        funds_micros=funds_micros,
+        tariff=tariff,
+        cost=cost(tariff, at_ms, talk_ms),
+        granted_s=granted_s,
     )

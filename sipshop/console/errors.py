@@ -41,6 +41,7 @@ from sipshop.store.errors import (
 )
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
 from sipshop.switch import (
+    BadQuote,
     CommandRefused,
     SwitchError,
     UnknownBooth,
@@ -129,6 +130,7 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     UnknownBooth: (404, "unknown_booth", "There is no such booth"),
     StoreUnknownBooth: (404, "unknown_booth", "There is no such booth"),
     UnknownCall: (404, "unknown_call", "There is no such call"),
+    BadQuote: (422, "bad_quote", "The number or the instant cannot be read"),
     UnknownDeck: (404, "unknown_deck", "There is no such deck"),
     UnknownOperator: (404, "unknown_operator", "There is no such person"),
     UnknownShop: (404, "unknown_shop", "There is no such shop"),

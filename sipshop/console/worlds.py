@@ -11,14 +11,14 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from sipshop.billing.cdr import utc_text
-from sipshop.billing.deck import Rate
+from sipshop.billing.deck import Extras, Rate
 from sipshop.billing.errors import BadAmount
-from sipshop.billing.money import format_micros, format_nanos, parse_amount
-from sipshop.billing.quote import Quote
+from sipshop.billing.money import format_micros, format_nanos, parse_amount, parse_scaled
+from sipshop.billing.quote import DeckQuote, Quote
 from sipshop.billing.rating import explain
 from sipshop.console.paging import MAX_ROWS
 from sipshop.console.scope import Sender, problems
-from sipshop.switch import DeckStatus, TrunkStatus
+from sipshop.switch import Chain, ChainStep, DeckStatus, TrunkStatus
 from sipshop.world import Operator, Plan, WorldError, WorldErrors
 
 YAML: Final = "application/yaml"
@@ -69,6 +69,16 @@ class WorldDesk(Protocol):
         talk_s: int = 60,
     ) -> list[Quote]:
         """What a call costs, or how long an amount lasts."""
+        ...
+
+    def deck_quote(
+        self, tenant: str, name: str, number: str, *, talk_ms: int, at: str | None, funds_micros: int | None
+    ) -> DeckQuote:
+        """What a call costs by a deck, and how long funds last."""
+        ...
+
+    def chain(self, tenant: str, booth: str, number: str, *, talk_ms: int, at: str | None) -> Chain:
+        """What everybody pays for a call from a booth."""
         ...
 
 
@@ -166,7 +176,7 @@ class DeckView(BaseModel):
 
 
 class RateView(BaseModel):
-    """A rate; its prices are a minute, its connect fee a call."""
+    """A rate; its prices are a minute, its connect fee a call. What few rates have is null where this one has not."""
 
     prefix: str
     destination: str
@@ -176,6 +186,17 @@ class RateView(BaseModel):
     next_s: int
     next_price: str
     forbidden: bool
+    steps: list[tuple[int | None, int, str]] | None = Field(description="until_s, every_s and the price of each")
+    grace_s: int | None
+    free_s: int | None
+    free_after_first: bool | None
+    surcharge_percent: str | None
+    min_charge: str | None
+    max_charge: str | None
+    max_policy: Literal["free", "disconnect"] | None
+    valid_from: str | None
+    valid_to: str | None
+    window: str | None
 
     @classmethod
     def of(cls, rate: Rate) -> Self:
@@ -189,7 +210,17 @@ class RateView(BaseModel):
             next_s=rate.next_s,
             next_price=format_nanos(rate.next_price_nanos),
             forbidden=rate.forbidden,
+            **_extras(rate.extras),
         )
+
+
+def _extras(extras: Extras) -> dict[str, Any]:
+    written = extras.to_json()
+    for key in ("valid_from", "valid_to"):
+        at_ms = written.pop(f"{key}_ms", None)
+        written[key] = None if at_ms is None else utc_text(at_ms)
+    keys = ("steps", "grace_s", "free_s", "free_after_first", "surcharge_percent", "min_charge", "max_charge")
+    return dict.fromkeys((*keys, "max_policy", "window")) | written
 
 
 class DeckList(BaseModel):
@@ -270,7 +301,7 @@ class QuoteView(BaseModel):
 
     seller: str
     buyer: str
-    answer: Literal["price", "emergency", "forbidden", "no_rate", "bad_number"]
+    answer: Literal["price", "emergency", "forbidden", "no_rate", "bad_number", "no_funds"]
     e164: str | None
     destination: str | None
     deck: str | None
@@ -301,6 +332,69 @@ class QuoteView(BaseModel):
             amount=format_micros(cost.amount.micros) if cost is not None else None,
             explanation=explain(cost) if cost is not None else None,
         )
+
+
+class DeckQuoteView(BaseModel):
+    """What a deck asks, whoever sells by it; without a price `answer` says why, and the rest is null."""
+
+    answer: Literal["price", "forbidden", "no_rate", "no_funds"]
+    deck: str
+    version: int
+    number: str
+    at: str
+    seconds: str
+    prefix: str | None
+    destination: str | None
+    billed_s: int | None
+    amount: str | None
+    currency: str
+    lines: list[dict[str, Any]] = Field(description="the terms of the amount: kind, seconds, and price or percent")
+    explanation: str | None = Field(description="the arithmetic of the amount")
+    granted_s: int | None = Field(default=None, description="how long the balance lasts; null: without end")
+
+
+class LevelView(BaseModel):
+    """What one level of a call pays the next one; the carriers come last, in the order in which they are tried."""
+
+    seller: str
+    buyer: str
+    trunk: str | None
+    deck: str
+    version: int
+    prefix: str
+    destination: str
+    billed_s: int
+    amount: str
+    currency: str
+    margin: str | None = Field(description="what the buyer keeps of his own sale; null for the customer")
+    explanation: str
+
+    @classmethod
+    def of(cls, step: ChainStep) -> Self:
+        """The view of a level."""
+        return cls(
+            seller=step.seller,
+            buyer=step.buyer,
+            trunk=step.trunk,
+            deck=step.tariff.deck,
+            version=step.tariff.version,
+            prefix=step.tariff.rate.prefix,
+            destination=step.tariff.rate.destination,
+            billed_s=step.cost.billed_s,
+            amount=format_micros(step.cost.amount.micros),
+            currency=step.cost.amount.currency,
+            margin=None if step.margin_micros is None else format_micros(step.margin_micros),
+            explanation=explain(step.cost),
+        )
+
+
+class ChainView(BaseModel):
+    """Everybody who pays for a call from a booth; `answer` is price, or why it would be refused."""
+
+    answer: str
+    number: str
+    e164: str | None
+    levels: list[LevelView]
 
 
 class QuoteList(BaseModel):
@@ -435,6 +529,60 @@ def _add_prices(router: APIRouter, desk: WorldDesk) -> None:
             raise BadAmount("an amount to talk for is not below zero")
         quotes = desk.quotes(sender.tenant, number, booth=booth, party=party, amount_micros=micros, talk_s=seconds)
         return QuoteList(number=number, quotes=[QuoteView.of(quote) for quote in quotes])
+
+    _add_exact_quotes(router, desk)
+
+
+Seconds = Annotated[
+    str, Query(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?$", description="what does so long a talk cost? 90 or 60.4")
+]
+At = Annotated[
+    str | None, Query(max_length=40, description="ISO 8601, in the deck's zone unless it has an offset [now]")
+]
+
+
+def _add_exact_quotes(router: APIRouter, desk: WorldDesk) -> None:
+    @router.get(
+        "/decks/{deck}/quote",
+        tags=["prices"],
+        response_model_exclude_unset=True,
+        responses=_PROVIDER_ONLY | problems(_404="unknown_deck", _422="invalid_request, bad_amount, bad_quote"),
+    )
+    async def quote_by_deck(
+        sender: Sender,
+        deck: str,
+        number: Annotated[str, Query(min_length=1, max_length=64, description="whole, country code first")],
+        *,
+        seconds: Seconds = "60",
+        at: At = None,
+        balance: Annotated[str | None, Query(max_length=40, description="how long does so much last?")] = None,
+    ) -> DeckQuoteView:
+        """Tell what a call costs by a deck, and how long a balance lasts; more than it pays for is priced too."""
+        sender.only_provider()
+        funds_micros = None if balance is None else parse_amount(balance)
+        found = desk.deck_quote(
+            sender.tenant, deck, number, talk_ms=parse_scaled(seconds, 3), at=at, funds_micros=funds_micros
+        )
+        return DeckQuoteView.model_validate(found.to_json())
+
+    @router.get(
+        "/chain",
+        tags=["prices"],
+        responses=_PROVIDER_ONLY | problems(_404="unknown_booth", _422="invalid_request, bad_quote"),
+    )
+    async def quote_chain(
+        sender: Sender,
+        booth: str,
+        number: Annotated[str, Query(min_length=1, max_length=64, description="as it is dialled there")],
+        *,
+        seconds: Seconds = "60",
+        at: At = None,
+    ) -> ChainView:
+        """Tell what everybody pays for a call from a booth, down to the carriers in the order they are tried."""
+        sender.only_provider()
+        found = desk.chain(sender.tenant, booth, number, talk_ms=parse_scaled(seconds, 3), at=at)
+        levels = [LevelView.of(step) for step in found.steps]
+        return ChainView(answer=found.answer, number=number, e164=found.e164, levels=levels)
 
 
 def _decoded(body: bytes, filename: str) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 
 from sqlalchemy import text
 
+from sipshop.billing.deck import Tariff
 from sipshop.billing.errors import BillingError
 from sipshop.billing.ledger import WORLD, customer, session_account
 from sipshop.billing.money import format_micros
@@ -254,6 +255,7 @@ _CHARGED_TWICE: Final = _question(
 _LIVE: Final = _question(
     """
     SELECT calls.tenant, calls.call_id, calls.session_id, calls.trunk, calls.parties, calls.granted_ms,
+      coalesce(calls.relayed_at_ms, calls.setup_at_ms) AS priced_at_ms,
       coalesce(booth_sessions.paid, 1) AS paid
     FROM calls LEFT JOIN booth_sessions
       ON booth_sessions.tenant = calls.tenant AND booth_sessions.id = calls.session_id
@@ -281,7 +283,8 @@ _NOT_IN_BALANCE: Final = _question(
 _CHARGED: Final = _question(
     """
     SELECT charges.tenant, charges.call_id || ' level ' || charges.level AS subject, charges.currency,
-      charges.amount_micros, charges.duration_s, charges.billed_s, charges.tariff, charges.lines, cdrs.talk_ms
+      charges.amount_micros, charges.duration_s, charges.billed_s, charges.tariff, charges.lines, cdrs.talk_ms,
+      coalesce(cdrs.answered_at_ms, cdrs.setup_at_ms) AS answered_at_ms
     FROM charges JOIN cdrs
       ON cdrs.tenant = charges.tenant AND cdrs.call_id = charges.call_id AND cdrs.revision = charges.revision
     """
@@ -341,7 +344,7 @@ def _accounts_held_on(connection: sqlite3.Connection) -> tuple[dict[tuple[str, s
             name = customer(buyer, seller) if level else session_account(row["session_id"], seller)
             if queries.ACCOUNT.run(connection, {"tenant": tenant, "account": name}).fetchone() is None:
                 breaches.append((tenant, call_id, f"it holds money on {name}, which is not there"))
-            held[tenant, name, tariff.currency] += cost(row["granted_ms"], tariff).amount.micros
+            held[tenant, name, tariff.currency] += cost(tariff, row["priced_at_ms"], row["granted_ms"]).amount.micros
     return held, breaches
 
 
@@ -365,8 +368,7 @@ def _wrongly_priced(connection: sqlite3.Connection) -> Iterator[_Breach]:
     """I7: what is not the cost of its talk."""
     for row in _CHARGED.run(connection, {}):
         try:
-            tariff = rows.tariff(row["tariff"])
-            due = _price(tariff.duration_round.seconds(row["talk_ms"]), row["tariff"])
+            due = _price(*_talk(rows.tariff(row["tariff"]), row["answered_at_ms"], row["talk_ms"]), row["tariff"])
         except (BillingError, ValueError) as error:
             yield row["tenant"], row["subject"], f"its price cannot be worked out: {error}"
             continue
@@ -376,10 +378,17 @@ def _wrongly_priced(connection: sqlite3.Connection) -> Iterator[_Breach]:
             yield row["tenant"], row["subject"], f"is {due_text} by its tariff, and stands as {found_text}"
 
 
+def _talk(tariff: Tariff, answered_at_ms: int, talk_ms: int) -> tuple[int, int]:
+    """The answer and the length of a talk, or of another that costs the same and recurs more often."""
+    if tariff.later or tariff.rate.extras.grace_s:
+        return answered_at_ms, talk_ms
+    return 0, tariff.duration_round.seconds(talk_ms) * 1000
+
+
 @lru_cache(maxsize=65_536)
-def _price(duration_s: int, tariff: str) -> tuple[int, str, int, int, str]:
+def _price(answered_at_ms: int, talk_ms: int, tariff: str) -> tuple[int, str, int, int, str]:
     """Amount, currency, duration, billed seconds and terms of a talk, as a charge's row has them: most talks recur."""
-    due = cost(duration_s * 1000, rows.tariff(tariff))
+    due = cost(rows.tariff(tariff), answered_at_ms, talk_ms)
     return due.amount.micros, due.amount.currency, due.duration_s, due.billed_s, rows.lines_text(due)
 
 

@@ -11,8 +11,18 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
+from sipshop.billing.calendar import Calendar, Window
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, Direction, HungUpBy, Result, utc_text
-from sipshop.billing.deck import DurationRound, Rate, RateDeck, Tariff
+from sipshop.billing.deck import (
+    ChangePolicy,
+    DurationRound,
+    Extras,
+    IncrementRule,
+    Rate,
+    RateDeck,
+    Tariff,
+    WindowPolicy,
+)
 from sipshop.billing.desk import Bill, BillLine, BoothSession, Payment, sum_lines
 from sipshop.billing.guard import GuardAction, LossGuard
 from sipshop.billing.ledger import Transfer, TransferKind
@@ -601,13 +611,19 @@ def deck_values(tenant: str, deck: RateDeck) -> Values:
         "currency": deck.currency,
         "round": {"mode": deck.rounding.mode.value, "places": deck.rounding.places},
         "duration_round": deck.duration_round.value,
+        "timezone": deck.calendar.zone,
+        "windows": {name: window.texts for name, window in deck.calendar.windows.items()},
+        "window_policy": deck.window_policy.value,
+        "change_policy": deck.change_policy.value,
+        "increment_rule": deck.increment_rule.value,
     }
     return {"tenant": tenant, "name": deck.name, "version": deck.version, "header": to_json(header)}
 
 
 def deck(row: Row, rates: Iterable[Rate]) -> RateDeck:
-    """Read a deck back, from its own row and its rates in order."""
+    """Read a deck back, from its own row and its rates in order; an old row says less."""
     header = json.loads(row["header"])
+    windows = {name: Window.parse(*texts) for name, texts in header.get("windows", {}).items()}
     return RateDeck(
         row["name"],
         header["currency"],
@@ -615,6 +631,10 @@ def deck(row: Row, rates: Iterable[Rate]) -> RateDeck:
         version=row["version"],
         rounding=Rounding(RoundMode(header["round"]["mode"]), header["round"]["places"]),
         duration_round=DurationRound(header["duration_round"]),
+        calendar=Calendar(header.get("timezone", "UTC"), windows),
+        window_policy=WindowPolicy(header.get("window_policy", WindowPolicy.START)),
+        change_policy=ChangePolicy(header.get("change_policy", ChangePolicy.FREEZE)),
+        increment_rule=IncrementRule(header.get("increment_rule", IncrementRule.STANDARD)),
     )
 
 
@@ -632,6 +652,7 @@ def rate_values(tenant: str, deck: RateDeck, rate: Rate) -> Values:
         "next_s": rate.next_s,
         "next_price_nanos": rate.next_price_nanos,
         "forbidden": int(rate.forbidden),
+        "extras": _extras_text(rate.extras),
     }
 
 
@@ -646,7 +667,19 @@ def rate(row: Row) -> Rate:
         next_s=row["next_s"],
         next_price_nanos=row["next_price_nanos"],
         forbidden=bool(row["forbidden"]),
+        extras=_extras(row["extras"]),
     )
+
+
+@lru_cache(maxsize=4096)
+def _extras_text(extras: Extras) -> str:
+    return to_json(extras.to_json())
+
+
+@lru_cache(maxsize=4096)
+def _extras(text: str) -> Extras:
+    """Read back what a rate has beyond its prices; many share it."""
+    return Extras.from_json(json.loads(text))
 
 
 def trunk_values(trunk: Trunk) -> Values:

@@ -33,7 +33,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
 from sqlalchemy.sql.compiler import SQLCompiler
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 """What `meta` says of a database with the tables below; each version has its step in `migrations`."""
 OLDEST_SCHEMA: Final = 2
 """The first version that is brought forward; what came before it is refused."""
@@ -153,7 +153,7 @@ operators: Final = _table(
     _refers("tenant shop", "shops", "tenant name"),
 )
 
-# Every version that a deck ever had; the latest one is in force.
+# Every version that a deck ever had; the latest one is in force. A prefix may have several rates, for other times.
 
 decks: Final = _table(
     "decks",
@@ -179,7 +179,8 @@ rates: Final = _table(
     _int("next_s"),
     _int("next_price_nanos"),
     _flag("forbidden"),
-    _key("tenant", "deck", "version", "prefix"),
+    _text("extras"),
+    _key("tenant", "deck", "version", "position"),
     _refers("tenant deck version", "decks", "tenant name version"),
 )
 

@@ -4,6 +4,7 @@ from sipshop.switch.clock import utc_ms
 from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import (
+    BadQuote,
     CommandRefused,
     SwitchError,
     UnknownBooth,
@@ -19,14 +20,17 @@ from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, P
 from sipshop.switch.switch import Options, Switch
 from sipshop.switch.trace import Trace, Tracer, Wanted
 from sipshop.switch.trunks import Condition
-from sipshop.switch.worlds import DeckStatus, TrunkStatus, Worlds
+from sipshop.switch.worlds import Chain, ChainStep, DeckStatus, TrunkStatus, Worlds
 
 __all__ = [
     "DROP_REASONS",
     "REFUSALS",
+    "BadQuote",
     "BanStatus",
     "BoothStatus",
     "CallStatus",
+    "Chain",
+    "ChainStep",
     "CommandRefused",
     "Condition",
     "DeckStatus",

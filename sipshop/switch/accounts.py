@@ -163,9 +163,22 @@ class Accounts:
         talk = _talk_account(session_id)
         return (*levels, TalkTime(talk)) if talk in self.ledger(tenant).accounts else tuple(levels)
 
-    def grant(self, tenant: str, call_id: str, payers: Sequence[Payer], *, floor_s: int, wish_s: int) -> int | None:
-        """Hold what a longer talk costs at every level; its seconds, None where not one more can be paid."""
-        return grant(self.ledger(tenant), call_id, payers, floor_s=floor_s, wish_s=wish_s)
+    def grant(
+        self, tenant: str, call_id: str, payers: Sequence[Payer], *, floor_s: int, wish_s: int, at_ms: int
+    ) -> int | None:
+        """Hold what a longer talk costs at every level; its seconds, None where not one more can be paid.
+
+        Before anything was granted `at_ms` is when the call was let in, then when it was answered.
+        """
+        return grant(
+            self.ledger(tenant),
+            call_id,
+            payers,
+            floor_s=floor_s,
+            wish_s=wish_s,
+            at_ms=at_ms,
+            is_answered=floor_s > 0,
+        )
 
     def is_limited(self, tenant: str, payers: Iterable[Payer]) -> bool:
         """Whether any of them can run out of money or time."""

@@ -15,7 +15,6 @@ from sipshop.billing.errors import AccountInUse, CallAlive, UnknownAccount
 from sipshop.billing.ledger import WORLD, TransferKind, customer, moved
 from sipshop.billing.money import Money
 from sipshop.billing.parties import Party
-from sipshop.billing.rating import cost
 from sipshop.facts import BoothChanged, Fact, PartyChanged
 from sipshop.proxy import call as calls
 from sipshop.proxy.admission import Booth
@@ -496,7 +495,7 @@ class Desk:
             setup_at_ms=live.setup_at_ms,
             answered_at_ms=live.relayed_at_ms,
             talk_ms=talk_ms,
-            amount_micros=0 if passage is None else cost(talk_ms, passage.levels[0].tariff).amount.micros,
+            amount_micros=0 if passage is None else passage.levels[0].price(talk_ms, live.priced_at_ms),
             currency=live.offer.shop.currency,
             trunk=live.trunk.name if live.trunk is not None else None,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Final
@@ -64,7 +64,7 @@ class Directory:
         self._by_ip: dict[str, list[Booth]] = {}
         self._sources: Sources[Trunk] = Sources()
         self._rung: dict[tuple[str, str], tuple[Booth, ...]] = {}
-        self._judged: dict[tuple[str, ...], bool] = {}
+        self._judged: dict[Hashable, bool] = {}
         self._below: dict[tuple[str, str], tuple[frozenset[str], frozenset[str]]] = {}
         for world in worlds.values():
             self._add(world)
@@ -110,9 +110,9 @@ class Directory:
         """The shop of a booth."""
         return self.shops[booth.tenant, booth.shop]
 
-    def destination(self, shop: Shop, e164: str) -> str | None:
-        """What a shop's customers call the place of a number, None without a rate."""
-        tariff = self.decks[shop.tenant, shop.deck].match(e164)
+    def destination(self, shop: Shop, e164: str, at_ms: int) -> str | None:
+        """What a shop's customers call the place of a number at an instant, None without a rate."""
+        tariff = self.decks[shop.tenant, shop.deck].match(e164, at_ms)
         return tariff.rate.destination if tariff is not None else None
 
     def chain(self, shop: Shop) -> tuple[Party, ...]:
@@ -129,15 +129,18 @@ class Directory:
         return found
 
     def passage(
-        self, shop: Shop, booth: str, session_id: int, e164: str, pick: Callable[[int], int]
+        self, shop: Shop, booth: str, session_id: int, e164: str, pick: Callable[[int], int], *, at_ms: int
     ) -> Passage | Cause:
-        """How a number can be called from a booth session, or why it cannot; `pick(n)` draws among equal carriers."""
+        """How a number can be called from a booth session, or why it cannot; `pick(n)` draws among equal carriers.
+
+        `at_ms` is now, UTC: it decides which rates are in force.
+        """
         chain = self.chain(shop)
         levels: list[Level] = []
         account = session_account(session_id, shop.owner)
         deck, buyer = shop.deck, booth
         for party in chain:
-            tariff = self.decks[shop.tenant, deck].match(e164)
+            tariff = self.decks[shop.tenant, deck].match(e164, at_ms)
             if tariff is None:
                 return Cause.NO_RATE_ABOVE if levels else Cause.NO_RATE
             if tariff.rate.forbidden:
@@ -149,18 +152,18 @@ class Directory:
                 deck, buyer, account = party.deck, party.name, customer(party.name, party.parent)
         losses: set[str] = set()
         for party, sold, bought in zip(chain, levels, levels[1:], strict=False):
-            if self._loses(shop.tenant, sold.tariff, bought.tariff, party.guard):
+            if self._loses(shop.tenant, sold.tariff, bought.tariff, party.guard, at_ms):
                 if party.guard.action is not GuardAction.WARN:
                     return Cause.LOSS
                 losses.add(party.name)
-        carriers = self._carriers(shop.tenant, chain, levels[-1].tariff, e164, pick)
+        carriers = self._carriers(shop.tenant, chain, levels[-1].tariff, e164, pick, at_ms=at_ms)
         if isinstance(carriers, Cause):
             return carriers
         trunks, buys, losing = carriers
         return Passage(levels=tuple(levels), trunks=trunks, buys=buys, losses=frozenset(losses | losing))
 
     def _carriers(
-        self, tenant: str, chain: tuple[Party, ...], sold: Tariff, e164: str, pick: Callable[[int], int]
+        self, tenant: str, chain: tuple[Party, ...], sold: Tariff, e164: str, pick: Callable[[int], int], *, at_ms: int
     ) -> tuple[tuple[Trunk, ...], dict[str, Tariff], set[str]] | Cause:
         """The trunks with a rate, in order, on which the provider does not lose more than his guard lets him.
 
@@ -172,11 +175,11 @@ class Directory:
         guard = chain[-1].guard
         buys: dict[str, Tariff] = {}
         for choice in choices:
-            buy = self.decks[tenant, choice.trunk.deck].match(e164)
+            buy = self.decks[tenant, choice.trunk.deck].match(e164, at_ms)
             if buy is not None and not buy.rate.forbidden:
                 buys[choice.trunk.name] = buy
-        losing = {name for name, buy in buys.items() if self._loses(tenant, sold, buy, guard)}
-        trunks = ordered(_priced(choices, buys), pick)
+        losing = {name for name, buy in buys.items() if self._loses(tenant, sold, buy, guard, at_ms)}
+        trunks = ordered(_priced(choices, buys, at_ms), pick)
         if not trunks:
             return Cause.NO_RATE_ABOVE
         if guard.action is GuardAction.WARN:
@@ -185,12 +188,11 @@ class Directory:
         is_refused = not safe or (guard.action is GuardAction.REFUSE and trunks[0].name in losing)
         return Cause.LOSS if is_refused else (safe, buys, set())
 
-    def _loses(self, tenant: str, sell: Tariff, buy: Tariff, guard: LossGuard) -> bool:
-        """Whether a sale loses; decks do not change, so each pair of rates is worked out once."""
-        key = (
-            *(tenant, sell.deck, str(sell.version), sell.rate.prefix, buy.deck, str(buy.version), buy.rate.prefix),
-            *(str(guard.margin_ppm), str(guard.mean_s)),
-        )
+    def _loses(self, tenant: str, sell: Tariff, buy: Tariff, guard: LossGuard, at_ms: int) -> bool:
+        """Whether a sale loses; decks do not change, so each pair of rates is worked out once, unless others come."""
+        if sell.later or buy.later:
+            return losing_at(sell, buy, guard, at_ms) is not None
+        key = tenant, sell.deck, sell.version, sell.rate, buy.deck, buy.version, buy.rate, guard
         judged = self._judged.get(key)
         if judged is None:
             if len(self._judged) >= _MOST_JUDGED:
@@ -266,9 +268,9 @@ def _is_one_host(network: str) -> bool:
     return ip_network(network).num_addresses == 1
 
 
-def _priced(choices: Iterable[Choice], buys: Mapping[str, Tariff]) -> Iterator[tuple[Choice, int]]:
+def _priced(choices: Iterable[Choice], buys: Mapping[str, Tariff], at_ms: int) -> Iterator[tuple[Choice, int]]:
     """The choices that have a rate, with what a call costs there; where there is but one, nobody asks."""
     for choice in choices:
         buy = buys.get(choice.trunk.name)
         if buy is not None:
-            yield choice, cost(COMPARED_MS, buy).amount.micros if len(buys) > 1 else 0
+            yield choice, cost(buy, at_ms, COMPARED_MS).amount.micros if len(buys) > 1 else 0

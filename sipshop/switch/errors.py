@@ -19,6 +19,10 @@ class UnknownTrunk(SwitchError):
     """The tenant has no such trunk in use."""
 
 
+class BadQuote(SwitchError):
+    """The number or the instant of a quote cannot be read."""
+
+
 class UnknownCall(SwitchError):
     """The tenant has no call of this name that has ended."""
 

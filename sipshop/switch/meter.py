@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sipshop.billing.cdr import CallKind
+from sipshop.billing.chain import longest_s
 from sipshop.proxy import call as calls
 from sipshop.proxy.admission import Cause
 from sipshop.proxy.call import Command
@@ -54,11 +55,16 @@ class Meter:
 
     def authorise(self, live: Live) -> calls.Granted | calls.Denied:
         """Have every level hold what the first slice costs."""
-        most_s = self._most_s
+        most_s = longest_s(live.payers, self._most_s, live.setup_at_ms)
         if not self._accounts.is_limited(live.tenant, live.payers):
             return calls.Granted(most_s * 1000)
         talk_s = self._accounts.grant(
-            live.tenant, live.call_id, live.payers, floor_s=0, wish_s=min(self._slice_s, most_s)
+            live.tenant,
+            live.call_id,
+            live.payers,
+            floor_s=0,
+            wish_s=min(self._slice_s, most_s),
+            at_ms=live.setup_at_ms,
         )
         if talk_s is None:
             return calls.Denied(Cause.NO_FUNDS, "a level of the chain has no funds for a first second")
@@ -72,7 +78,14 @@ class Meter:
         if granted_ms > self._most_of(live) * 1000:
             return  # more is granted than its trunk carries
         wish_s = min(int(now - answered_at_s) + self._slice_s, self._most_of(live))
-        talk_s = self._accounts.grant(live.tenant, live.call_id, live.payers, floor_s=granted_ms // 1000, wish_s=wish_s)
+        talk_s = self._accounts.grant(
+            live.tenant,
+            live.call_id,
+            live.payers,
+            floor_s=granted_ms // 1000,
+            wish_s=wish_s,
+            at_ms=live.priced_at_ms,
+        )
         if talk_s is not None:
             self._run(live, live.call.hear(calls.Extended(talk_s * 1000), now), now)
             self._store.submit(CallGranted(live.tenant, live.call_id, talk_s * 1000))
@@ -104,7 +117,9 @@ class Meter:
         self._free_line(live)
         passage = live.offer.passage
         if passage is not None:
-            charges = {level.account: level.price(talk_ms) for level in passage.levels} if talk_ms else {}
+            charges = (
+                {level.account: level.price(talk_ms, live.priced_at_ms) for level in passage.levels} if talk_ms else {}
+            )
             self._accounts.settle(live.tenant, live.call_id, live.offer.session_id, charges, talk_ms)
 
     def take_line(self, live: Live, trunk: Trunk, now: float) -> bool:

@@ -82,6 +82,11 @@ class Live:
     is_stored: bool = False
 
     @property
+    def priced_at_ms(self) -> int:
+        """The instant, UTC, from which its talk is priced: its answer, and before that when it was let in."""
+        return self.setup_at_ms if self.relayed_at_ms is None else self.relayed_at_ms
+
+    @property
     def tenant(self) -> str:
         """Whose call it is."""
         return self.offer.shop.tenant
@@ -218,7 +223,7 @@ def cdr_of(live: Live, fate: Fate, talk_ms: int, now_ms: int) -> Cdr:
         attempts=live.attempts,
         leg_a_call_id=live.leg_a.call_id,
         leg_b_call_id=live.leg_b_call_id,
-        charges=charges_of(live.parties, talk_ms) if answered_at_ms is not None else (),
+        charges=charges_of(live.parties, answered_at_ms, talk_ms) if answered_at_ms is not None else (),
     )
 
 
@@ -287,14 +292,14 @@ def cdr_of_dead(row: LiveCall, last_heartbeat_ms: int | None, now_ms: int) -> Cd
         leg_a_call_id=row.leg_a_call_id,
         leg_b_call_id=row.leg_b_call_id,
         recovered=True,
-        charges=charges_of(row.parties, talk_ms) if answered else (),
+        charges=charges_of(row.parties, row.relayed_at_ms, talk_ms) if row.relayed_at_ms is not None else (),
     )
 
 
-def charges_of(parties: Parties, talk_ms: int) -> tuple[Charge, ...]:
+def charges_of(parties: Parties, answered_at_ms: int, talk_ms: int) -> tuple[Charge, ...]:
     """What each level pays for a talk, worked out by the tariff that the call kept."""
     return tuple(
-        Charge(seller=seller, buyer=buyer, tariff=tariff, cost=cost(talk_ms, tariff))
+        Charge(seller=seller, buyer=buyer, tariff=tariff, cost=cost(tariff, answered_at_ms, talk_ms))
         for seller, buyer, tariff in parties
     )
 

@@ -437,9 +437,11 @@ class Switch:
         shop, booth, e164, session_id = offer.shop, offer.booth, offer.e164, offer.session_id
         assert e164 is not None, "the number was understood"
         assert session_id is not None, "the booth is open"
-        passage = self._directory.passage(shop, booth.name, session_id, e164, self._agent.pick)
+        at_ms = self._utc_ms()
+        passage = self._directory.passage(shop, booth.name, session_id, e164, self._agent.pick, at_ms=at_ms)
         if isinstance(passage, Cause):
-            self._refuse_booth(replace(offer, destination=self._directory.destination(shop, e164)), passage, now)
+            destination = self._directory.destination(shop, e164, at_ms)
+            self._refuse_booth(replace(offer, destination=destination), passage, now)
             return
         offer = replace(offer, destination=passage.levels[0].tariff.rate.destination, passage=passage)
         trunks = by_health(passage.trunks, lambda trunk: self.trunks.standing(trunk, now))

@@ -9,17 +9,18 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sipshop.billing.deck import RateDeck
+from sipshop.billing.deck import RateDeck, Tariff
 from sipshop.billing.desk import BoothSession
 from sipshop.billing.ledger import customer
-from sipshop.billing.quote import Answer, Quote, quoted
-from sipshop.proxy.admission import Booth, Shop
+from sipshop.billing.quote import Answer, DeckQuote, Quote, deck_quote, e164_of, quoted
+from sipshop.billing.rating import Cost, cost
+from sipshop.proxy.admission import Booth, Cause, Shop
 from sipshop.proxy.numbers import BadNumber, NumberRules
 from sipshop.proxy.routing import Trunk
 from sipshop.store import Store, Token, opening_transfer
 from sipshop.switch.accounts import Accounts
-from sipshop.switch.directory import Directory
-from sipshop.switch.errors import UnknownBooth, UnknownDeck, UnknownTrunk
+from sipshop.switch.directory import Directory, Passage
+from sipshop.switch.errors import BadQuote, UnknownBooth, UnknownDeck, UnknownTrunk
 from sipshop.switch.live import BoothKey, LiveCalls
 from sipshop.switch.meter import Meter
 from sipshop.switch.trunks import Condition, Trunks
@@ -46,6 +47,30 @@ class TrunkStatus:
     condition: Condition | None = None
     since_ms: int | None = None
     registered_until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainStep:
+    """What one level of a call pays the next one; of a carrier, by which trunk.
+
+    `margin_micros` is what the buyer keeps of his own sale, None for the customer.
+    """
+
+    seller: str
+    buyer: str
+    trunk: str | None
+    tariff: Tariff
+    cost: Cost
+    margin_micros: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """Everybody who pays for a call, the customer first and the carriers in their order last; or why none can be."""
+
+    answer: str
+    e164: str | None
+    steps: tuple[ChainStep, ...] = ()
 
 
 class Worlds:
@@ -264,6 +289,49 @@ class Worlds:
             sales = (self._sale(shop) for shop in self._directory.world(tenant).shops)
         return [self._quote(tenant, sale, number, amount_micros=amount_micros, talk_s=talk_s) for sale in sales]
 
+    def deck_quote(
+        self, tenant: str, name: str, number: str, *, talk_ms: int, at: str | None, funds_micros: int | None
+    ) -> DeckQuote:
+        """What a call to a whole number costs by a deck, now or at an instant, and how long funds last.
+
+        Raises:
+            UnknownDeck: there is none.
+            BadQuote: the number or the instant cannot be read.
+        """
+        deck = self.deck(tenant, name).deck
+        try:
+            e164, at_ms = e164_of(number), self._utc_ms() if at is None else deck.calendar.instant(at)
+        except ValueError as error:
+            raise BadQuote(str(error)) from error
+        return deck_quote(deck, e164, at_ms=at_ms, talk_ms=talk_ms, funds_micros=funds_micros)
+
+    def chain(self, tenant: str, booth: str, number: str, *, talk_ms: int, at: str | None) -> Chain:
+        """What everybody pays for a call from a booth, as if it were open, now or at an instant.
+
+        Raises:
+            UnknownBooth: there is none.
+            BadQuote: the instant cannot be read.
+        """
+        found = self._directory.booths.get((tenant, booth))
+        if found is None:
+            raise UnknownBooth(f"there is no booth named {booth!r}")
+        shop = self._directory.shop_of(found)
+        calendar = self._directory.decks[tenant, shop.deck].calendar
+        try:
+            at_ms = self._utc_ms() if at is None else calendar.instant(at)
+        except ValueError as error:
+            raise BadQuote(str(error)) from error
+        if shop.numbers.is_emergency(number):
+            return Chain(answer=Answer.EMERGENCY.value, e164=None)
+        try:
+            e164 = shop.numbers.to_e164(number)
+        except BadNumber:
+            return Chain(answer=Answer.BAD_NUMBER.value, e164=None)
+        passage = self._directory.passage(shop, booth, 0, e164, _first, at_ms=at_ms)
+        if isinstance(passage, Cause):
+            return Chain(answer=passage.value, e164=e164)
+        return Chain(answer=Answer.PRICE.value, e164=e164, steps=tuple(_steps(tenant, passage, at_ms, talk_ms)))
+
     def _sale(self, shop: Shop, booth: Booth | None = None) -> _Sale:
         buyer = booth.name if booth is not None else f"customers of {shop.name}"
         return _Sale(seller=shop.owner, buyer=buyer, deck=shop.deck, numbers=shop.numbers)
@@ -284,7 +352,8 @@ class Worlds:
             e164 = sale.numbers.to_e164(number)
         except BadNumber:
             return Quote(seller=sale.seller, buyer=sale.buyer, answer=Answer.BAD_NUMBER, e164=None)
-        tariff = self._directory.decks[tenant, sale.deck].match(e164)
+        at_ms = self._utc_ms()
+        tariff = self._directory.decks[tenant, sale.deck].match(e164, at_ms)
         return quoted(
             sale.seller,
             sale.buyer,
@@ -293,6 +362,35 @@ class Worlds:
             amount_micros=amount_micros,
             talk_s=talk_s,
             most_s=self._most_s,
+            at_ms=at_ms,
+        )
+
+
+def _first(many: int) -> int:
+    """Draw among equal carriers: a quote names the same ones each time."""
+    del many
+    return 0
+
+
+def _steps(tenant: str, passage: Passage, at_ms: int, talk_ms: int) -> Iterator[ChainStep]:
+    sold: int | None = None
+    for level in passage.levels:
+        priced = cost(level.tariff, at_ms, talk_ms)
+        margin = None if sold is None else sold - priced.amount.micros
+        sold = priced.amount.micros
+        yield ChainStep(
+            seller=level.seller, buyer=level.buyer, trunk=None, tariff=level.tariff, cost=priced, margin_micros=margin
+        )
+    for trunk in passage.trunks:
+        tariff = passage.buys[trunk.name]
+        priced = cost(tariff, at_ms, talk_ms)
+        yield ChainStep(
+            seller=trunk.carrier,
+            buyer=tenant,
+            trunk=trunk.name,
+            tariff=tariff,
+            cost=priced,
+            margin_micros=(sold or 0) - priced.amount.micros,
         )
 
 

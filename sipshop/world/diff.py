@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any, Final, Protocol, TypeVar
 
-from sipshop.billing.deck import Rate, RateDeck
-from sipshop.billing.money import format_micros, format_nanos
+from sipshop.billing.cdr import utc_text
+from sipshop.billing.deck import PERCENT_PLACES, Rate, RateDeck, Step
+from sipshop.billing.money import format_micros, format_nanos, format_scaled
 from sipshop.billing.parties import Party
 from sipshop.config import Problem
 from sipshop.proxy.admission import Booth, Shop
@@ -24,6 +24,13 @@ from sipshop.world.read import parse_world, reached
 
 #: A changed deck is told rate by rate up to so many of them.
 RATES_TOLD: Final = 20
+
+#: What fields are called in a world where they are kept in another unit.
+_WRITTEN: Final = {
+    "surcharge_ppm": "surcharge_percent",
+    "valid_from_ms": "valid_from",
+    "valid_to_ms": "valid_to",
+}
 
 T = TypeVar("T")
 
@@ -198,19 +205,11 @@ def _versioned(before: Iterable[RateDeck], wanted: Iterable[RateDeck]) -> Iterat
         elif _same_deck(old, deck):
             yield old
         else:
-            yield RateDeck(
-                deck.name,
-                deck.currency,
-                deck.rates,
-                version=old.version + 1,
-                rounding=deck.rounding,
-                duration_round=deck.duration_round,
-            )
+            yield deck.renewed(old.version + 1)
 
 
 def _same_deck(one: RateDeck, other: RateDeck) -> bool:
-    what = attrgetter("currency", "rates", "rounding", "duration_round")
-    return bool(what(one) == what(other))
+    return one.renewed(other.version) == other
 
 
 def _others(before: Iterable[T], wanted: Iterable[T], key: Callable[[T], str]) -> list[T]:
@@ -339,26 +338,41 @@ def _header(old: RateDeck, new: RateDeck) -> Iterator[str]:
     for label, was, now in (("round", old.rounding, new.rounding),):
         if was != now:
             yield f"{label} {was.mode} {was.places} -> {now.mode} {now.places}"
-    if old.duration_round != new.duration_round:
-        yield f"duration_round {old.duration_round} -> {new.duration_round}"
+    for key in ("duration_round", "window_policy", "change_policy", "increment_rule"):
+        was_, now_ = getattr(old, key), getattr(new, key)
+        if was_ != now_:
+            yield f"{key} {was_} -> {now_}"
+    if old.calendar.zone != new.calendar.zone:
+        yield f"timezone {old.calendar.zone} -> {new.calendar.zone}"
+    names = {**old.calendar.windows, **new.calendar.windows}
+    for name in names:
+        before, after = (deck.calendar.windows.get(name) for deck in (old, new))
+        if before != after:
+            shown = (" and ".join(window.texts) if window is not None else "none" for window in (before, after))
+            yield f"window {name} {' -> '.join(shown)}"
 
 
 def _rates(old: RateDeck, new: RateDeck) -> Iterator[str]:
-    was, now = ({rate.prefix: rate for rate in deck.rates} for deck in (old, new))
+    was, now = ({_rate_key(rate): rate for rate in deck.rates} for deck in (old, new))
     told = [
-        *(f"+ {_rate(rate)}" for prefix, rate in now.items() if prefix not in was),
+        *(f"+ {_rate(rate)}" for key, rate in now.items() if key not in was),
         *(
-            f"~ {prefix} {rate.destination}: {', '.join(_details(was[prefix], rate))}"
-            for prefix, rate in now.items()
-            if prefix in was and rate != was[prefix]
+            f"~ {rate.prefix} {rate.destination}: {', '.join(_details(was[key], rate))}"
+            for key, rate in now.items()
+            if key in was and rate != was[key]
         ),
-        *(f"- {_rate(rate)}" for prefix, rate in was.items() if prefix not in now),
+        *(f"- {_rate(rate)}" for key, rate in was.items() if key not in now),
     ]
     if not told and old.rates != new.rates:
         yield "the rates stand in another order"
     yield from told[:RATES_TOLD]
     if len(told) > RATES_TOLD:
         yield f"and {len(told) - RATES_TOLD} rates more"
+
+
+def _rate_key(rate: Rate) -> tuple[str, str | None, int | None]:
+    """What tells a rate of a deck from the others."""
+    return rate.prefix, rate.extras.window, rate.extras.valid_from_ms
 
 
 def _rate(rate: Rate) -> str:
@@ -381,7 +395,7 @@ def _details(old: Any, new: Any, path: str = "") -> Iterator[str]:
         elif is_dataclass(now) and not isinstance(now, type) and type(was) is type(now):
             yield from _details(was, now, f"{path}{each.name}.")
         else:
-            name = each.name.removesuffix("_nanos")
+            name = _WRITTEN.get(each.name, each.name.removesuffix("_nanos").removesuffix("_micros"))
             yield f"{path}{name} {_shown(each.name, was)} -> {_shown(each.name, now)}"
 
 
@@ -393,6 +407,15 @@ def _shown(name: str, value: object) -> str:
             return "yes" if value else "no"
         case int() if name.endswith("_nanos"):
             return format_nanos(value)
+        case int() if name.endswith("_micros"):
+            return format_micros(value)
+        case int() if name == "surcharge_ppm":
+            return format_scaled(value, PERCENT_PLACES, 0)
+        case int() if name.startswith("valid_"):
+            return utc_text(value)
+        case Step():
+            until = "" if value.until_s is None else f"to {value.until_s} s "
+            return f"{until}every {value.every_s} s {format_nanos(value.price_nanos)}"
         case tuple():
             return ", ".join(_choice(each) for each in value) or "none"
         case _:
@@ -400,8 +423,10 @@ def _shown(name: str, value: object) -> str:
 
 
 def _choice(value: object) -> str:
-    """One of a list: a text, an address with its port, or a trunk of a route with its priority and weight."""
+    """One of a list: a text, a step of a rate, an address with its port, or a trunk of a route with what it says."""
     match value:
+        case Step():
+            return _shown("", value)
         case (trunk, priority, weight):
             return f"{trunk} (priority {priority}, weight {weight})"
         case (host, port):

@@ -9,7 +9,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sipshop.billing.deck import Rate, RateDeck
+from sipshop.billing.cdr import utc_text
+from sipshop.billing.deck import (
+    NO_EXTRAS,
+    ChangePolicy,
+    Extras,
+    IncrementRule,
+    Rate,
+    RateDeck,
+    Step,
+    WindowPolicy,
+)
 from sipshop.billing.guard import PPM, WARN_OF_LOSSES, LossGuard
 from sipshop.billing.money import format_micros, format_nanos
 from sipshop.billing.parties import Kind, Party
@@ -82,6 +92,17 @@ def _deck(deck: RateDeck) -> Iterator[str]:
     yield f"currency: {_value(deck.currency)}"
     yield f"round: {rounding}"
     yield f"duration_round: {_value(deck.duration_round.value)}"
+    if deck.calendar.zone != "UTC":
+        yield f"timezone: {_value(deck.calendar.zone)}"
+    if deck.window_policy is not WindowPolicy.START:
+        yield f"window_policy: {deck.window_policy.value}"
+    if deck.change_policy is not ChangePolicy.FREEZE:
+        yield f"change_policy: {deck.change_policy.value}"
+    if deck.increment_rule is not IncrementRule.STANDARD:
+        yield f"increment_rule: {deck.increment_rule.value}"
+    if deck.calendar.windows:
+        windows = (f"{_value(name)}: {_texts(window.texts)}" for name, window in deck.calendar.windows.items())
+        yield f"windows: {{{', '.join(windows)}}}"
     yield from _list("rates", map(_rate, deck.rates))
 
 
@@ -91,14 +112,37 @@ def _rate(rate: Rate) -> Mapping[str, Value]:
     fee, first, next_ = (
         format_nanos(nanos) for nanos in (rate.connect_fee_nanos, rate.first_price_nanos, rate.next_price_nanos)
     )
-    prices: Mapping[str, Value] = {
-        **({"connect_fee": fee} if rate.connect_fee_nanos else {}),
+    increments: Mapping[str, Value] = {
         "first_s": rate.first_s,
         "first_price": first,
         "next_s": rate.next_s,
         **({"next_price": next_} if next_ != first else {}),
     }
-    return {**name, **prices, **({"forbidden": True} if rate.forbidden else {})}
+    return {
+        **name,
+        **({"connect_fee": fee} if rate.connect_fee_nanos else {}),
+        **({} if rate.extras.steps else increments),
+        **_extras(rate.extras),
+        **({"forbidden": True} if rate.forbidden else {}),
+    }
+
+
+def _extras(extras: Extras) -> Mapping[str, Value]:
+    if extras is NO_EXTRAS:
+        return {}
+    kept: dict[str, Value] = extras.to_json()
+    if extras.steps:
+        kept["steps"] = _Raw(f"[{', '.join(map(_step, extras.steps))}]")
+    for key in ("valid_from", "valid_to"):
+        at_ms = kept.pop(f"{key}_ms", None)
+        if isinstance(at_ms, int):
+            kept[key] = utc_text(at_ms)
+    return kept
+
+
+def _step(step: Step) -> str:
+    until: Mapping[str, Value] = {} if step.until_s is None else {"until_s": step.until_s}
+    return _table({**until, "every_s": step.every_s, "price": format_nanos(step.price_nanos)})
 
 
 def _trunk(trunk: Trunk) -> Mapping[str, Value]:

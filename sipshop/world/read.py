@@ -13,17 +13,9 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import Final
 
-from sipshop.billing.deck import DurationRound, Rate, RateDeck
+from sipshop.billing.deck import RateDeck
 from sipshop.billing.guard import MEAN_S, WARN_OF_LOSSES, GuardAction, LossGuard
-from sipshop.billing.money import (
-    Rounding,
-    RoundMode,
-    check_currency,
-    format_micros,
-    minor_unit_places,
-    parse_amount,
-    parse_price,
-)
+from sipshop.billing.money import format_micros, parse_amount
 from sipshop.billing.parties import Kind, Party, party_faults
 from sipshop.config import Problems, Section, nearest, read_yaml, shown
 from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
@@ -31,20 +23,13 @@ from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm, ha1
 from sipshop.world.agreements import telephone_number, with_agreement
+from sipshop.world.decks import DeckReader
+from sipshop.world.decks import check_name as _name
 from sipshop.world.model import MASK, Opening, Operator, Role, World, WorldErrors
 
-_NAME_LENGTH: Final = 64
 _MAX_RANGE: Final = 10_000
 _MAX_MARGIN_PPM: Final = 10_000_000
 _PARTS_PER_PERCENT: Final = 10_000  # millionths
-# What the decks and rates of a later version will say: named, so that nobody believes them to be in force.
-_DECK_FIELDS_TO_COME: Final = (
-    *("valid_from", "valid_to", "zone", "windows", "policy", "mode", "grace_s", "free_s", "surcharge"),
-    *("minimum", "maximum", "import", "factor"),
-)
-_RATE_FIELDS_TO_COME: Final = (
-    *("valid_from", "valid_to", "windows", "window", "grace_s", "free_s", "surcharge", "minimum", "maximum"),
-)
 _USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RANGE: Final = re.compile(r"(.*?)([0-9]+)\.\.(.*?)([0-9]+)", re.DOTALL)
 _REALM: Final = re.compile(r"[ !#-\[\]-~]{1,64}")  # what needs no escape in a quoted string, RFC 3261 section 25.1
@@ -154,64 +139,14 @@ class _Decks:
 
 
 def _decks(top: Section) -> _Decks:
-    decks: dict[str, RateDeck] = {}
+    reader = DeckReader()
     names = _Names("deck")
     for section in top.sections("decks"):
         name = section.text("name", check=_name)
         names.give(section, "name", name)
-        currency = section.text("currency", check=check_currency)
-        rounding = _rounding(section, currency)
-        duration_round = section.choice("duration_round", DurationRound, DurationRound.CEIL)
-        rates = _rates(section)
-        section.not_yet(*_DECK_FIELDS_TO_COME)
-        section.end()
-        if section.sound:
-            decks[name] = RateDeck(name, currency, rates, rounding=rounding, duration_round=duration_round)
-    return _Decks(decks, names)
-
-
-def _rounding(deck: Section, currency: str) -> Rounding:
-    """Read `round:`; without it amounts are rounded half up to the currency's smallest coin."""
-    coin_places = minor_unit_places(currency)
-    section = deck.section("round", required=False)
-    if section is None:
-        return Rounding(RoundMode.HALF_UP, coin_places)
-    mode = section.choice("mode", RoundMode, RoundMode.HALF_UP)
-    places = section.integer("places", coin_places, low=0, high=6)
-    section.end()
-    return Rounding(mode, places)
-
-
-def _rates(deck: Section) -> tuple[Rate, ...]:
-    rates: list[Rate] = []
-    prefixes = _Names("prefix")
-    for section in deck.sections("rates"):
-        prefix = section.text("prefix", check=_rate_prefix)
-        prefixes.give(section, "prefix", prefix)
-        destination = section.text("destination", check=_name)
-        forbidden = section.flag("forbidden", default=False)
-        # A forbidden destination is never called, so it needs no price; any other has one, if only of 0.
-        fee = section.number("connect_fee", _price, 0)
-        first_s = section.integer("first_s", 1 if forbidden else None, low=1, high=3600)
-        first_price = section.number("first_price", _price, 0 if forbidden else None)
-        next_s = section.integer("next_s", 1 if forbidden else None, low=1, high=3600)
-        next_price = section.number("next_price", _price, first_price)
-        section.not_yet(*_RATE_FIELDS_TO_COME)
-        section.end()
-        if section.sound:
-            rates.append(
-                Rate(
-                    prefix=prefix,
-                    destination=destination,
-                    connect_fee_nanos=fee,
-                    first_s=first_s,
-                    first_price_nanos=first_price,
-                    next_s=next_s,
-                    next_price_nanos=next_price,
-                    forbidden=forbidden,
-                )
-            )
-    return tuple(rates)
+        reader.read(section, name)
+    reader.finish()
+    return _Decks(reader.decks, names)
 
 
 @dataclass(slots=True)
@@ -699,12 +634,6 @@ def _expand(section: Section, key: str, text: str) -> tuple[str, ...]:
 # What a text must be: each returns what to take for it, or raises ValueError with what is wrong.
 
 
-def _name(text: str) -> str:
-    if not text or len(text) > _NAME_LENGTH or not text.isprintable() or text != text.strip() or "/" in text:
-        raise ValueError(f"{shown(text)} is not a name: 1 to {_NAME_LENGTH} printable characters without a slash")
-    return text
-
-
 def _person(text: str) -> str:
     """Check the name of somebody whom records name as their author, as they name these."""
     if text in {"switch", "start", "world"}:
@@ -737,13 +666,6 @@ def _algorithm(text: str) -> str:
     return text
 
 
-def _price(text: str) -> int:
-    nanos = parse_price(text)
-    if nanos < 0:
-        raise ValueError(f"must not be negative: {text}")
-    return nanos
-
-
 def _amount(text: str) -> int:
     micros = parse_amount(text)
     if micros < 0:
@@ -770,10 +692,6 @@ def _digits(text: str, pattern: str, what: str) -> str:
     if re.fullmatch(pattern, text) is None:
         raise ValueError(f"{shown(text)} is not {what}")
     return text
-
-
-def _rate_prefix(text: str) -> str:
-    return _digits(text, "[1-9][0-9]{0,14}", "a prefix: 1 to 15 digits with the country code, no 0 or + first")
 
 
 def _route_prefix(text: str) -> str:

@@ -23,9 +23,9 @@ RATE = Rate(
     next_s=6,
     next_price_nanos=120_000_000,
 )
-TARIFF = RateDeck("sell", "EUR", (RATE,), version=2).match("49301234567")
+TARIFF = RateDeck("sell", "EUR", (RATE,), version=2).match("49301234567", 0)
 assert TARIFF is not None
-CHARGE = Charge(seller="Corner Calls", buyer="booth1", tariff=TARIFF, cost=cost(61_500, TARIFF))
+CHARGE = Charge(seller="Corner Calls", buyer="booth1", tariff=TARIFF, cost=cost(TARIFF, 0, 61_500))
 
 ANSWERED: dict[str, Any] = {
     "call_id": "c1",

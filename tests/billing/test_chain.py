@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipshop.billing.chain import SHARE, Level, Payer, TalkTime, grant
-from sipshop.billing.deck import Tariff
+from sipshop.billing.deck import Extras, MaxPolicy, Tariff
 from sipshop.billing.ledger import Ledger, TransferKind, moved
 from sipshop.billing.money import Money, RoundMode, parse_amount
 from tests.billing.tariffs import TARIFFS, tariff
@@ -62,14 +63,14 @@ def test_a_share_of_an_eighth() -> None:
 )
 def test_a_first_grant(priced: Tariff, balance: str, wish_s: int, talk_s: int | None, held_micros: int) -> None:
     made = ledger(booth=balance)
-    assert grant(made, "call", [level("booth", priced)], floor_s=0, wish_s=wish_s) == talk_s
+    assert grant(made, "call", [level("booth", priced)], floor_s=0, wish_s=wish_s, at_ms=0) == talk_s
     assert held(made) == {"booth": held_micros}
 
 
 def test_each_further_grant_takes_a_share_of_what_is_left() -> None:
     made, payers = ledger(booth="1.60"), [level("booth", CENT_A_SECOND)]
     grants = [0]
-    while (talk_s := grant(made, "call", payers, floor_s=grants[-1], wish_s=600)) is not None:
+    while (talk_s := grant(made, "call", payers, floor_s=grants[-1], wish_s=600, at_ms=0)) is not None:
         grants.append(talk_s)
     steps = [longer - shorter for shorter, longer in pairwise(grants)]
     assert steps[:5] == [20, 17, 15, 13, 11]
@@ -80,17 +81,17 @@ def test_each_further_grant_takes_a_share_of_what_is_left() -> None:
 
 def test_eight_calls_at_once_leave_something_for_a_ninth() -> None:
     made, payers = ledger(booth="8.00"), [level("booth", CENT_A_SECOND)]
-    granted = [grant(made, f"call {number}", payers, floor_s=0, wish_s=600) for number in range(9)]
+    granted = [grant(made, f"call {number}", payers, floor_s=0, wish_s=600, at_ms=0) for number in range(9)]
     assert granted == [100, 87, 76, 67, 58, 51, 45, 39, 34]
     assert made["booth"].held == 10_000 * sum(seconds for seconds in granted if seconds is not None)
 
 
 def test_the_seconds_of_an_increment_that_is_held_cost_nothing_more() -> None:
     made, payers = ledger(booth="0.65"), [level("booth", MINUTES)]
-    assert grant(made, "call", payers, floor_s=0, wish_s=30) == 30
+    assert grant(made, "call", payers, floor_s=0, wish_s=30, at_ms=0) == 30
     assert made["booth"].available == 0
-    assert grant(made, "call", payers, floor_s=30, wish_s=90) == 60
-    assert grant(made, "call", payers, floor_s=60, wish_s=90) is None
+    assert grant(made, "call", payers, floor_s=30, wish_s=90, at_ms=0) == 60
+    assert grant(made, "call", payers, floor_s=60, wish_s=90, at_ms=0) is None
     assert made["booth"].held == 650_000
 
 
@@ -115,9 +116,9 @@ def test_every_level_pays_or_none(balances: dict[str, str | None], talk_s: int |
     }
     made = ledger(**balances)
     payers = [level(name, priced) for name, priced in prices.items()]
-    assert grant(made, "call", payers, floor_s=0, wish_s=300) == talk_s
+    assert grant(made, "call", payers, floor_s=0, wish_s=300, at_ms=0) == talk_s
     assert held(made) == {
-        payer.account: payer.price((talk_s or 0) * 1000) if balances[payer.account] is not None else 0
+        payer.account: payer.price((talk_s or 0) * 1000, 0) if balances[payer.account] is not None else 0
         for payer in payers
     }
 
@@ -125,32 +126,32 @@ def test_every_level_pays_or_none(balances: dict[str, str | None], talk_s: int |
 def test_credit_is_money() -> None:
     made = Ledger()
     made.open("owner", "EUR", balance=-2_000_000, credit_limit=10_000_000)
-    assert grant(made, "call", [level("owner", CENT_A_SECOND)], floor_s=0, wish_s=600) == 100
+    assert grant(made, "call", [level("owner", CENT_A_SECOND)], floor_s=0, wish_s=600, at_ms=0) == 100
 
 
 def test_minutes_are_one_more_level() -> None:
     made = ledger(booth=None)
     made.open("talk", "ms", balance=600_000, credit_limit=0)
     payers: list[Payer] = [level("booth", CENT_A_SECOND), TalkTime("talk")]
-    assert grant(made, "call", payers, floor_s=0, wish_s=300) == 75
+    assert grant(made, "call", payers, floor_s=0, wish_s=300, at_ms=0) == 75
     assert made["talk"].held == 75_000
-    assert grant(made, "other", payers, floor_s=0, wish_s=10) == 10
+    assert grant(made, "other", payers, floor_s=0, wish_s=10, at_ms=0) == 10
     assert made["talk"].held == 85_000
 
 
 def test_a_talk_ends_with_its_last_whole_second() -> None:
     made = Ledger()
     made.open("talk", "ms", balance=1_999, credit_limit=0)
-    assert grant(made, "call", [TalkTime("talk")], floor_s=0, wish_s=300) == 1
-    assert grant(made, "call", [TalkTime("talk")], floor_s=1, wish_s=300) is None
+    assert grant(made, "call", [TalkTime("talk")], floor_s=0, wish_s=300, at_ms=0) == 1
+    assert grant(made, "call", [TalkTime("talk")], floor_s=1, wish_s=300, at_ms=0) is None
 
 
 def test_a_deposit_extends_the_call_that_used_up_the_one_before() -> None:
     made, payers = ledger(booth="0.01"), [level("booth", CENT_A_SECOND)]
-    assert grant(made, "call", payers, floor_s=0, wish_s=60) == 1
-    assert grant(made, "call", payers, floor_s=1, wish_s=60) is None
+    assert grant(made, "call", payers, floor_s=0, wish_s=60, at_ms=0) == 1
+    assert grant(made, "call", payers, floor_s=1, wish_s=60, at_ms=0) is None
     made.apply(moved("k", TransferKind.DEPOSIT, source="till", account="booth", amount=Money(800_000, "EUR")))
-    assert grant(made, "call", payers, floor_s=1, wish_s=60) == 11
+    assert grant(made, "call", payers, floor_s=1, wish_s=60, at_ms=0) == 11
 
 
 # The example of the plan: a talk of 137 s through three levels and a carrier.
@@ -163,7 +164,7 @@ CHAIN = (
 
 
 def test_137_seconds_at_every_level_to_the_micro_unit() -> None:
-    prices = [each.price(137_000) for each in CHAIN]
+    prices = [each.price(137_000, 0) for each in CHAIN]
     assert prices == [870_000, 414_000, 319_667, 251_200]
     margins = [sold - bought for sold, bought in pairwise(prices)]
     assert margins == [456_000, 94_333, 68_467]
@@ -172,7 +173,7 @@ def test_137_seconds_at_every_level_to_the_micro_unit() -> None:
 
 @given(st.lists(TARIFFS, min_size=2, max_size=5), st.integers(0, 10_000_000))
 def test_the_margins_of_a_chain_are_its_first_price_less_its_last(tariffs: list[Tariff], talk_ms: int) -> None:
-    prices = [level("any", each).price(talk_ms) for each in tariffs]
+    prices = [level("any", each).price(talk_ms, 0) for each in tariffs]
     assert sum(sold - bought for sold, bought in pairwise(prices)) == prices[0] - prices[-1]
 
 
@@ -196,14 +197,14 @@ def test_a_grant_is_the_longest_talk_of_which_nobody_pays_more_than_his_share(
     for wished_s in (wish_s, wish_s + more_s):
         before = held(made)
         expected = longest_by_trial(made, payers, floor_s, wished_s)
-        granted_s = grant(made, "call", payers, floor_s=floor_s, wish_s=wished_s)
+        granted_s = grant(made, "call", payers, floor_s=floor_s, wish_s=wished_s, at_ms=0)
         assert granted_s == expected
         if granted_s is None:
             assert held(made) == before
             return
         for payer in payers:
             account = made[payer.account]
-            assert account.held == (0 if account.credit_limit is None else payer.price(granted_s * 1000))
+            assert account.held == (0 if account.credit_limit is None else payer.price(granted_s * 1000, 0))
             assert account.available is None or account.held == 0 or account.available >= 0
         floor_s = granted_s
 
@@ -213,9 +214,9 @@ def longest_by_trial(made: Ledger, payers: Sequence[Level], floor_s: int, wish_s
     limited = [payer for payer in payers if made[payer.account].credit_limit is not None]
 
     def all_pay(talk_s: int, bounds: Sequence[int]) -> bool:
-        return all(payer.price(talk_s * 1000) <= bound for payer, bound in zip(limited, bounds, strict=True))
+        return all(payer.price(talk_s * 1000, 0) <= bound for payer, bound in zip(limited, bounds, strict=True))
 
-    one_more = [payer.price((floor_s + 1) * 1000) for payer in limited]
+    one_more = [payer.price((floor_s + 1) * 1000, 0) for payer in limited]
     holds = [made[payer.account].held for payer in limited]  # there is one call only
     left = [made[payer.account].available or 0 for payer in limited]
     if not all_pay(
@@ -225,3 +226,41 @@ def longest_by_trial(made: Ledger, payers: Sequence[Level], floor_s: int, wish_s
     bounds = [max(now, now + each // SHARE, price) for now, each, price in zip(holds, left, one_more, strict=True)]
     seconds = range(floor_s + 1, wish_s + 1)
     return max((talk_s for talk_s in seconds if all_pay(talk_s, bounds)), default=None)
+
+
+def bounded(micros: int, policy: MaxPolicy) -> Tariff:
+    """0.60 a minute by the second, to a maximum."""
+    plain = tariff("0.60", "1/1")
+    extras = Extras(max_charge_micros=micros, max_policy=policy)
+    return replace(plain, rate=replace(plain.rate, extras=extras))
+
+
+@pytest.mark.parametrize(
+    ("policy", "limit", "talk_s"),
+    [
+        pytest.param(MaxPolicy.DISCONNECT, None, 100, id="a maximum ends a call that is paid for without limit"),
+        pytest.param(MaxPolicy.FREE, None, 600, id="or lets it go on"),
+        pytest.param(MaxPolicy.DISCONNECT, "8.00", 100, id="it ends a call whose share would last longer"),
+        pytest.param(MaxPolicy.FREE, "8.00", 600, id="who can pay the maximum talks on"),
+    ],
+)
+def test_a_maximum(policy: MaxPolicy, limit: str | None, talk_s: int) -> None:
+    made = Ledger()
+    credit = None if limit is None else 0
+    made.open("booth", "EUR", balance=parse_amount(limit or "0"), credit_limit=credit)
+    payers = [level("booth", bounded(1_000_000, policy))]
+    assert grant(made, "call", payers, floor_s=0, wish_s=600, at_ms=0) == talk_s
+    if policy is MaxPolicy.DISCONNECT:
+        assert grant(made, "call", payers, floor_s=talk_s, wish_s=600, at_ms=0) is None
+
+
+@pytest.mark.parametrize(
+    "extras",
+    [pytest.param(Extras(grace_s=5), id="a grace"), pytest.param(Extras(free_s=5), id="free seconds")],
+)
+def test_what_is_free_at_first_is_not_given_to_those_who_cannot_go_on(extras: Extras) -> None:
+    plain = tariff("0.60", "1/1")
+    priced = replace(plain, rate=replace(plain.rate, extras=extras))
+    for balance, granted in (("0.00", False), ("1.00", True)):
+        made = ledger(booth=balance)
+        assert (grant(made, "call", [level("booth", priced)], floor_s=0, wish_s=60, at_ms=0) is not None) is granted

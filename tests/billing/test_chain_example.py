@@ -33,7 +33,7 @@ def levels(made: World) -> list[tuple[str, str, Tariff]]:
     sellers = [*(party.name for party in chain), choice.trunk.carrier]
     buyers = [made.booths[0].name, *(party.name for party in chain)]
     names = [shop.deck, *(party.deck for party in chain if party.deck is not None), choice.trunk.deck]
-    tariffs = [decks[name].match(BERLIN) for name in names]
+    tariffs = [decks[name].match(BERLIN, 0) for name in names]
     return [
         (seller, buyer, tariff)
         for seller, buyer, tariff in zip(sellers, buyers, tariffs, strict=True)
@@ -66,7 +66,7 @@ def settled(made: World) -> Cdr:
         leg_a_call_id=None,
         leg_b_call_id=None,
         charges=tuple(
-            Charge(seller=seller, buyer=buyer, tariff=tariff, cost=cost(TALK_MS, tariff))
+            Charge(seller=seller, buyer=buyer, tariff=tariff, cost=cost(tariff, 0, TALK_MS))
             for seller, buyer, tariff in levels(made)
         ),
     )

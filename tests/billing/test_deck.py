@@ -48,7 +48,7 @@ def deck(*prefixes: str) -> RateDeck:
     ],
 )
 def test_the_longest_prefix_is_the_rate(e164: str, prefix: str | None) -> None:
-    tariff = deck("49", "4915", "49151", "33", "336", "1", "1809").match(e164)
+    tariff = deck("49", "4915", "49151", "33", "336", "1", "1809").match(e164, 0)
     assert (tariff.rate.prefix if tariff else None) == prefix
 
 
@@ -58,20 +58,20 @@ def test_the_longest_prefix_is_the_rate(e164: str, prefix: str | None) -> None:
 )
 def test_matching_agrees_with_trying_every_prefix(prefixes: set[str], e164: str) -> None:
     naive = max((prefix for prefix in prefixes if e164.startswith(prefix)), key=len, default=None)
-    tariff = deck(*prefixes).match(e164)
+    tariff = deck(*prefixes).match(e164, 0)
     assert (tariff.rate.prefix if tariff else None) == naive
 
 
 def test_a_longer_prefix_wins_though_it_costs_more_or_is_forbidden() -> None:
     both = RateDeck("sell", "EUR", (rate("49", price=1), rate("49900", forbidden=True)))
-    tariff = both.match("4990012345")
+    tariff = both.match("4990012345", 0)
     assert tariff is not None
     assert tariff.rate.forbidden
 
 
 def test_a_rate_of_zero_is_a_rate() -> None:
     free = RateDeck("sell", "EUR", (rate("49", price=0),))
-    assert free.match("4930123456") is not None
+    assert free.match("4930123456", 0) is not None
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_tariff_survives_its_json(tariff: Tariff) -> None:
 
 
 def test_the_json_of_a_tariff_has_decimal_strings() -> None:
-    tariff = RateDeck("sell", "EUR", (rate("49", connect_fee_nanos=50_000_000),), version=3).match("4930123")
+    tariff = RateDeck("sell", "EUR", (rate("49", connect_fee_nanos=50_000_000),), version=3).match("4930123", 0)
     assert tariff is not None
     assert tariff.to_json() == {
         "deck": "sell",
@@ -186,7 +186,7 @@ def test_the_json_of_a_tariff_has_decimal_strings() -> None:
     ],
 )
 def test_a_broken_snapshot_is_told_as_such(change: dict[str, Any]) -> None:
-    tariff = deck("49").match("4930123")
+    tariff = deck("49").match("4930123", 0)
     assert tariff is not None
     with pytest.raises(BadTariff):
         Tariff.from_json(tariff.to_json() | change)

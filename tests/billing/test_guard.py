@@ -77,7 +77,7 @@ def test_it_is_the_shortest_of_the_lengths_at_which_the_cost_and_the_margin_are_
     sell: Tariff, buy: Tariff, guarded: LossGuard
 ) -> None:
     def loses(duration_s: int) -> bool:
-        sold, bought = (cost(duration_s * 1000, side).amount.micros for side in (sell, buy))
+        sold, bought = (cost(side, 0, duration_s * 1000).amount.micros for side in (sell, buy))
         return sold < bought * (1 + Fraction(guarded.margin_ppm, PPM))
 
     lengths = (1, sell.rate.first_s, buy.rate.first_s, 60, guarded.mean_s)

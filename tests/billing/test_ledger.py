@@ -130,7 +130,7 @@ def cdr(*levels: tuple[str, str, Tariff], talk_ms: int, revision: int = 0) -> Cd
         leg_a_call_id=None,
         leg_b_call_id=None,
         charges=tuple(
-            Charge(seller=seller, buyer=buyer, tariff=priced, cost=cost(talk_ms, priced))
+            Charge(seller=seller, buyer=buyer, tariff=priced, cost=cost(priced, 0, talk_ms))
             for seller, buyer, priced in levels
         ),
     )
@@ -395,7 +395,7 @@ class Reference:
         before = self.holds.get(key, {})
         held = {payer.account: before.get(payer.account, 0) for payer in limited}
         free = {payer.account: self.free(payer.account) or 0 for payer in limited}
-        one_more = {payer.account: payer.price(floor_s * 1000 + 1000) for payer in limited}
+        one_more = {payer.account: payer.price(floor_s * 1000 + 1000, 0) for payer in limited}
         kept = held if floor_s else dict.fromkeys(held, -(10**18))
         if any(price > max(kept[name], held[name] + free[name]) for name, price in one_more.items()):
             return None
@@ -405,7 +405,7 @@ class Reference:
     @staticmethod
     def _longest(limited: list[Payer], bounds: Mapping[str, int], floor_s: int, wish_s: int) -> int | None:
         seconds = range(floor_s + 1, wish_s + 1)
-        fits = (s for s in seconds if all(payer.price(s * 1000) <= bounds[payer.account] for payer in limited))
+        fits = (s for s in seconds if all(payer.price(s * 1000, 0) <= bounds[payer.account] for payer in limited))
         return max(fits, default=None)
 
 
@@ -464,15 +464,15 @@ class Chain(RuleBasedStateMachine):
         expected = self.reference.granted_s(call.key, call.payers, call.granted_s, wish_s)
         rooms = {payer.account: self.ledger.room(payer.account, call.key) for payer in call.payers}
         before = dict(self.ledger.held_by(call.key))
-        granted_s = grant(self.ledger, call.key, call.payers, floor_s=call.granted_s, wish_s=wish_s)
+        granted_s = grant(self.ledger, call.key, call.payers, floor_s=call.granted_s, wish_s=wish_s, at_ms=0)
         assert granted_s == expected
         if granted_s is None:
             return False
         assert call.granted_s < granted_s <= wish_s
         for payer in call.payers:
             room = rooms[payer.account]
-            assert room is None or payer.price(granted_s * 1000) <= max(room, before.get(payer.account, 0))
-        self.reference.hold(call.key, {payer.account: payer.price(granted_s * 1000) for payer in call.payers})
+            assert room is None or payer.price(granted_s * 1000, 0) <= max(room, before.get(payer.account, 0))
+        self.reference.hold(call.key, {payer.account: payer.price(granted_s * 1000, 0) for payer in call.payers})
         call.granted_s = granted_s
         return True
 
@@ -499,7 +499,7 @@ class Chain(RuleBasedStateMachine):
         """A call ends whenever it does, and is billed for no more than it was granted."""
         call = self.live.pop(key)
         talk_ms = min(actual_ms, call.granted_s * 1000)
-        charges = {payer.account: payer.price(talk_ms) for payer in call.payers}
+        charges = {payer.account: payer.price(talk_ms, 0) for payer in call.payers}
         for name, held in self.ledger.held_by(key).items():
             assert charges[name] <= held
         self.ledger.post(key, {**charges, revenue("Ann"): charges[call.payers[0].account]})
@@ -591,7 +591,7 @@ class Chain(RuleBasedStateMachine):
         for call in self.live.values():
             for payer in call.payers:
                 if payer.account in self.ledger.held_by(call.key):
-                    assert self.ledger.held_by(call.key)[payer.account] == payer.price(call.granted_s * 1000)
+                    assert self.ledger.held_by(call.key)[payer.account] == payer.price(call.granted_s * 1000, 0)
 
 
 Chain.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

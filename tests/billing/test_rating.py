@@ -29,7 +29,7 @@ BERLIN = tariff("0.12", "60/6", fee="0.05")
     ],
 )
 def test_cost(talk_ms: int, micros: int, billed_s: int) -> None:
-    priced = cost(talk_ms, BERLIN)
+    priced = cost(BERLIN, 0, talk_ms)
     assert priced.amount == Money(micros, "EUR")
     assert priced.billed_s == billed_s
 
@@ -44,28 +44,28 @@ def test_cost(talk_ms: int, micros: int, billed_s: int) -> None:
     ],
 )
 def test_137_seconds_at_every_level(level: Tariff, amount: str, billed_s: int) -> None:
-    priced = cost(137_000, level)
+    priced = cost(level, 0, 137_000)
     assert priced.amount == Money(parse_amount(amount), "EUR")
     assert priced.billed_s == billed_s
 
 
 def test_an_increment_is_never_rounded_by_itself() -> None:
     # 0.001 a minute by the second is 0.0000166... a second: rounded one by one, an hour would cost 0.072 or 0.036.
-    assert cost(3_600_000, tariff("0.001", "1/1")).amount == Money(60_000, "EUR")
+    assert cost(tariff("0.001", "1/1"), 0, 3_600_000).amount == Money(60_000, "EUR")
 
 
 def test_the_first_increment_may_be_longer_than_the_call_and_shorter_than_the_next() -> None:
-    assert cost(61_000, tariff("0.60", "60/45")).billed_s == 105
-    assert cost(2_000, tariff("0.60", "1/60")).billed_s == 61
+    assert cost(tariff("0.60", "60/45"), 0, 61_000).billed_s == 105
+    assert cost(tariff("0.60", "1/60"), 0, 2_000).billed_s == 61
 
 
 def test_talk_time_that_rounds_to_no_second_costs_not_even_the_fee() -> None:
-    priced = cost(999, tariff("0.12", "60/6", fee="0.05", duration_round=DurationRound.FLOOR))
+    priced = cost(tariff("0.12", "60/6", fee="0.05", duration_round=DurationRound.FLOOR), 0, 999)
     assert (priced.amount, priced.billed_s, priced.lines) == (Money(0, "EUR"), 0, ())
 
 
 def test_the_lines_are_the_terms_in_the_order_of_billing() -> None:
-    lines = cost(62_000, tariff("0.20", "60/60", fee="0.05", next_price="0.12")).lines
+    lines = cost(tariff("0.20", "60/60", fee="0.05", next_price="0.12"), 0, 62_000).lines
     assert [(line.kind, line.seconds, line.num) for line in lines] == [
         (LineKind.FEE, 0, 60 * 50_000_000),
         (LineKind.FIRST, 60, 60 * 200_000_000),
@@ -80,7 +80,7 @@ def test_the_lines_are_the_terms_in_the_order_of_billing() -> None:
 
 def test_talk_time_is_never_negative() -> None:
     with pytest.raises(ValueError, match="not negative"):
-        cost(-1, BERLIN)
+        cost(BERLIN, 0, -1)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_talk_time_is_never_negative() -> None:
     ],
 )
 def test_the_arithmetic_is_shown(talk_ms: int, priced_by: Tariff, text: str) -> None:
-    assert explain(cost(talk_ms, priced_by)) == text
+    assert explain(cost(priced_by, 0, talk_ms)) == text
 
 
 PRICES = st.integers(0, 10**11)
@@ -156,14 +156,14 @@ TALK_MS = st.integers(0, 10**8)
 
 @given(TALK_MS, TALK_MS, TARIFFS)
 def test_longer_calls_never_cost_less(a_ms: int, b_ms: int, any_tariff: Tariff) -> None:
-    shorter, longer = cost(min(a_ms, b_ms), any_tariff), cost(max(a_ms, b_ms), any_tariff)
+    shorter, longer = cost(any_tariff, 0, min(a_ms, b_ms)), cost(any_tariff, 0, max(a_ms, b_ms))
     assert shorter.amount <= longer.amount
     assert shorter.billed_s <= longer.billed_s
 
 
 @given(st.integers(0, 2_000), TARIFFS)
 def test_one_more_millisecond_never_costs_less(talk_ms: int, any_tariff: Tariff) -> None:
-    assert cost(talk_ms, any_tariff).amount <= cost(talk_ms + 1, any_tariff).amount
+    assert cost(any_tariff, 0, talk_ms).amount <= cost(any_tariff, 0, talk_ms + 1).amount
 
 
 @given(st.integers(1, 3_000), TARIFFS)
@@ -174,7 +174,7 @@ def test_the_cost_is_what_counting_increments_gives(talk_s: int, any_tariff: Tar
     while counted_s < talk_s:
         counted_s += rate.next_s
         exact += Fraction(rate.next_price_nanos * rate.next_s, 60)
-    priced = cost(talk_s * 1000, any_tariff)
+    priced = cost(any_tariff, 0, talk_s * 1000)
     assert priced.billed_s == counted_s
     assert abs(priced.amount.micros - exact / 1000) < 10 ** (6 - any_tariff.rounding.places)
     assert sum(line.num for line in priced.lines) == exact * 60
@@ -182,7 +182,7 @@ def test_the_cost_is_what_counting_increments_gives(talk_s: int, any_tariff: Tar
 
 @given(TALK_MS, TARIFFS)
 def test_the_shown_arithmetic_ends_in_the_amount(talk_ms: int, any_tariff: Tariff) -> None:
-    priced = cost(talk_ms, any_tariff)
+    priced = cost(any_tariff, 0, talk_ms)
     text = explain(priced)
     assert text.isascii()
     assert parse_amount(text.split()[-1]) == priced.amount.micros

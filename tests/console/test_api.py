@@ -61,6 +61,8 @@ GUARDED = [
     ("GET", "/api/v1/decks"),
     ("GET", "/api/v1/decks/sell"),
     ("GET", "/api/v1/quotes"),
+    ("GET", "/api/v1/decks/sell/quote"),
+    ("GET", "/api/v1/chain"),
     ("GET", "/api/v1/cdrs"),
     ("GET", "/api/v1/cdrs/call-1"),
     ("GET", "/api/v1/audit"),

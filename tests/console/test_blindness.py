@@ -81,9 +81,9 @@ def a_call(call_id: str, shop: str, booth: str, owner: str, session_id: int) -> 
             next_s=60,
             next_price_nanos=nanos,
         )
-        tariff = RateDeck(f"a{deck}", "EUR", (rate,)).match("49301234567")
+        tariff = RateDeck(f"a{deck}", "EUR", (rate,)).match("49301234567", 0)
         assert tariff is not None
-        return Charge(seller=seller, buyer=buyer, tariff=tariff, cost=cost(60_000, tariff))
+        return Charge(seller=seller, buyer=buyer, tariff=tariff, cost=cost(tariff, 0, 60_000))
 
     charges = (
         charge(owner, booth, "sell"),

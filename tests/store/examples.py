@@ -158,7 +158,9 @@ def relations() -> tuple[tuple[str, str, Tariff], ...]:
         ("Mills", TENANT, CARRIER_DECK),
     )
     return tuple(
-        (seller, buyer, tariff) for seller, buyer, deck in sellers if (tariff := deck.match("49301234567")) is not None
+        (seller, buyer, tariff)
+        for seller, buyer, deck in sellers
+        if (tariff := deck.match("49301234567", 0)) is not None
     )
 
 
@@ -224,7 +226,7 @@ def cdr(call_id: str = "c1", *, talk_ms: int = 62_000, session_id: int | None = 
         leg_a_call_id=f"{call_id}-a",
         leg_b_call_id=f"{call_id}-b",
         charges=tuple(
-            Charge(seller=seller, buyer=buyer, tariff=tariff, cost=cost(talk_ms, tariff))
+            Charge(seller=seller, buyer=buyer, tariff=tariff, cost=cost(tariff, 0, talk_ms))
             for seller, buyer, tariff in relations()
         )
         if is_answered

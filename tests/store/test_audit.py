@@ -131,7 +131,7 @@ def settled(change: Callable[[Cdr], Cdr]) -> Break:
 
 def _in_dollars(charge: Charge) -> Charge:
     tariff = replace(charge.tariff, currency="USD")
-    return replace(charge, tariff=tariff, cost=cost(62_000, tariff))
+    return replace(charge, tariff=tariff, cost=cost(tariff, 0, 62_000))
 
 
 def _bought_by_nobody(told: Cdr) -> Cdr:

@@ -49,6 +49,7 @@ def content(path: Path) -> dict[str, list[dict[str, object]]]:
 
 #: What columns that came later say of rows that were there before.
 LATER: Final[dict[tuple[str, str], Callable[[dict[str, object]], object] | object]] = {
+    ("rates", "extras"): "{}",
     ("booths", "disabled"): 0,
     ("trunks", "disabled"): 0,
     ("tokens", "party"): TENANT,

@@ -606,3 +606,44 @@ def test_two_providers_are_blind_to_each_other() -> None:
     assert desk.party("Tel", "Ann").balance_micros == 0
     assert [booth.live_calls for booth in desk.booths("Other")] == [0]
     assert at_once(desk.lock("Other", "gate", "eve")) is None
+
+
+BRITISH: Final = '{prefix: "44", destination: United Kingdom, first_s: 1, first_price: "6.00", next_s: 1}'
+
+
+@pytest.mark.parametrize(
+    ("policy", "talked_s"),
+    [pytest.param("disconnect", 20, id="a call ends with its maximum"), pytest.param("free", 90, id="or goes on free")],
+)
+@pytest.mark.parametrize(
+    "terms", [POSTPAID, SessionTerms(deposit=Money(5_000_000, "EUR"))], ids=["postpaid", "deposit"]
+)
+def test_a_maximum_charge(policy: str, talked_s: int, terms: SessionTerms) -> None:
+    bounded = BRITISH.replace("}", f', max_charge: "2.00", max_policy: {policy}}}')
+    house = house_of(text=CHAIN.replace(BRITISH, bounded, 1), terms=terms)
+    leg = talk(house)
+    house.advance(89.75)
+    if policy == "free":
+        house.phone.hang_up(leg)
+        house.advance()
+    assert house.cdr.talk_ms == talked_s * 1000
+    assert house.cdr.charges[0].cost.amount == euros("2.00")
+    assert house.cdr.hung_up_by is (HungUpBy.CALLER if policy == "free" else HungUpBy.SWITCH)
+
+
+def test_a_call_into_another_window_pays_each_second_its_own_price_and_holds_enough() -> None:
+    # it begins at 22:13:20 UTC; from 22:14 on a second costs a cent and not ten
+    header = '  - name: booth\n    currency: EUR\n    window_policy: split\n    windows: {late: "daily 22:14-24:00"}\n'
+    late = f"{BRITISH}\n      - {BRITISH.replace('6.00', '0.60').replace('}', ', window: late}')}"
+    text = CHAIN.replace("  - name: booth\n    currency: EUR\n", header).replace(BRITISH, late, 1)
+    house = house_of(text=text, terms=SessionTerms(deposit=Money(50_000_000, "EUR")))
+    leg = talk(house)
+    answered_at_ms = house.switch.desk.calls(TENANT)[0].answered_at_ms
+    assert answered_at_ms is not None
+    dear_s = -(-(1_700_000_040_000 - answered_at_ms) // 1000)
+    house.advance(120.0)
+    house.phone.hang_up(leg)
+    house.advance()
+    billed_s = house.cdr.charges[0].cost.billed_s
+    assert house.cdr.charges[0].cost.amount.micros == dear_s * 100_000 + (billed_s - dear_s) * 10_000
+    assert [line.seconds for line in house.cdr.charges[0].cost.lines] == [1, dear_s - 1, billed_s - dear_s]
