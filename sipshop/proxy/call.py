@@ -60,6 +60,7 @@ class Input(Word):
     PROGRESS_ACKNOWLEDGED = auto()  # with the answer to an offer that rang
     CALLER_GONE = auto()
     CALLEE_GONE = auto()
+    WRITTEN = auto()
     COMMITTED = auto()
     NOT_COMMITTED = auto()
     CUT_OFF = auto()  # the granted time is over
@@ -77,6 +78,7 @@ class Action(Word):
     PROGRESS = auto()
     ACKNOWLEDGE_PROGRESS = auto()
     COMMIT = auto()
+    WAIT_FOR_CALLER = auto()
     ANSWER = auto()
     EXTEND = auto()
     ACKNOWLEDGE = auto()
@@ -130,6 +132,7 @@ CALL: Final[Table] = {
     **_while_calling(S.RINGING),
     (S.RINGING, On.PROGRESS_ACKNOWLEDGED): (S.RINGING, (Do.ACKNOWLEDGE_PROGRESS,)),
     (S.RINGING, On.ASKED): (S.RINGING, (Do.PASS_ASK,)),
+    (S.ANSWERING, On.WRITTEN): (S.ANSWERING, (Do.WAIT_FOR_CALLER,)),
     (S.ANSWERING, On.COMMITTED): (S.TALKING, (Do.ANSWER,)),
     (S.ANSWERING, On.NOT_COMMITTED): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
     (S.ANSWERING, On.CALLER_CANCELLED): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
@@ -208,8 +211,17 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """The answer is on disk, but the caller cannot have it yet; `Committed` comes when he can, `Lost` if he never can.
+
+    A 2xx waits for the PRACK of a description that is on its way to him (RFC 3262 section 3), which has a limit of its
+    own.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
-    """The answer is durable."""
+    """The answer is durable, and the caller can have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +365,7 @@ class Settle:
     talk_ms: int
 
 
-Heard = Granted | Extended | Blocked | Denied | Committed | NotCommitted | Cut | leg.Event
+Heard = Granted | Extended | Blocked | Denied | Written | Committed | NotCommitted | Cut | leg.Event
 
 Command = (
     Authorise
@@ -546,6 +558,9 @@ class Call:
                 self._take(event)
                 self._alarm = (now + COMMIT_LIMIT_S, On.NOT_COMMITTED)
                 return [Commit()]
+            case Action.WAIT_FOR_CALLER, _:
+                self._alarm = None
+                return []
             case Action.ANSWER, _:
                 return self._answer(event, now)
             case Action.EXTEND, Extended(talk_ms=talk_ms):
@@ -611,6 +626,7 @@ _PLAIN: Final[Mapping[type, Input]] = {
     Granted: On.GRANTED,
     Extended: On.EXTENDED,
     Denied: On.DENIED,
+    Written: On.WRITTEN,
     Committed: On.COMMITTED,
     NotCommitted: On.NOT_COMMITTED,
     Cut: On.CUT,

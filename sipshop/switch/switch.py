@@ -475,7 +475,7 @@ class Switch:
             offer=offer,
             setup_at_ms=self._utc_ms(),
             setup_at_s=now,
-            leg_a=self._agent.accept(offer.transaction, now),
+            leg_a=self._agent.accept(offer.transaction, now, watched=offer.kind is not CallKind.EMERGENCY),
         )
         self._calls.add(live)
         self._tell(
@@ -667,6 +667,7 @@ class Switch:
             reliably=live.leg_a.offer is not None or live.leg_a.takes_reliable,
             headers=shown.headers,
             credentials=self.trunks.credentials(trunk),
+            watched=offer.kind is not CallKind.EMERGENCY,
         )
         self._dialled(live, leg, attempt, now)
 
@@ -711,10 +712,14 @@ class Switch:
 
     def _committed(self, live: Live, result: object) -> None:
         """The store's word on an answer."""
-        heard = calls.NotCommitted(str(result)) if isinstance(result, Exception) else calls.Committed()
         with self._turn() as now:
+            if isinstance(result, Exception):
+                self._run(live, live.call.hear(calls.NotCommitted(str(result)), now), now)
+                return
+            if not live.leg_a.is_free:
+                self._run(live, live.call.hear(calls.Written(), now), now)
             # talk time starts with the 2xx, which may have to wait for a PRACK of the caller
-            live.leg_a.when_free(lambda then: self._run(live, live.call.hear(heard, then), then), now)
+            live.leg_a.when_free(lambda then: self._run(live, live.call.hear(calls.Committed(), then), then), now)
 
     def _answered(self, live: Live, now: float) -> None:
         """The 2xx has gone to the caller: talk time runs from `now`."""

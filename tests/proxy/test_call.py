@@ -43,6 +43,7 @@ from sipshop.proxy.call import (
     Settle,
     Side,
     State,
+    Written,
     fails_over,
     q850_of,
 )
@@ -123,6 +124,7 @@ TABLE = """
     RINGING      RANG_OUT             ENDED      GiveUp Reject Settle
     RINGING      CALLER_CANCELLED     ENDED      GiveUp Reject Settle
     RINGING      CUT                  ENDED      GiveUp Reject Settle
+    ANSWERING    WRITTEN              ANSWERING
     ANSWERING    COMMITTED            TALKING    Answer Acknowledge
     ANSWERING    NOT_COMMITTED        ENDED      HangUp:callee Reject Settle
     ANSWERING    CALLER_CANCELLED     ENDED      HangUp:callee Reject Settle
@@ -163,6 +165,7 @@ EVENTS: dict[Input, tuple[Heard | None, Side]] = {
     Input.PROGRESS_ACKNOWLEDGED: (ProgressAcknowledged(SDP), Side.CALLER),
     Input.CALLER_GONE: (HungUp(None), Side.CALLER),
     Input.CALLEE_GONE: (HungUp(None), Side.CALLEE),
+    Input.WRITTEN: (Written(), Side.CALLER),
     Input.COMMITTED: (Committed(), Side.CALLER),
     Input.NOT_COMMITTED: (NotCommitted("disk"), Side.CALLER),
     Input.CUT: (Cut("by the desk"), Side.CALLER),
@@ -348,6 +351,13 @@ def test_the_time_to_ring_counts_from_our_invite_to_each_trunk() -> None:
     call.hear(Failed(503, None, None, responded=True), 30.0, Side.CALLEE)
     call.hear(Progressed(180, None), 31.0, Side.CALLEE)
     assert call.deadline == 90.0
+
+
+def test_what_is_on_disk_waits_for_the_caller_without_a_limit_of_the_disk() -> None:
+    call = a_call(Input.GRANTED, Input.ANSWERED)
+    assert call.hear(Written(), 1.0) == []
+    assert call.deadline is None
+    assert named(call.hear(Committed(), 30.0)) == "Answer Acknowledge"
 
 
 def test_a_disk_that_is_too_slow_ends_the_call() -> None:
