@@ -9,7 +9,7 @@ own business and goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import auto
@@ -27,6 +27,7 @@ from sipshop.sip.offer import Input as Offering
 from sipshop.sip.offer import State as Turn
 from sipshop.sip.pulse import Input as Beat
 from sipshop.sip.pulse import Probes, Session
+from sipshop.sip.referral import Referral, Replaces, refer_to
 from sipshop.sip.reliable import Reliable, rseq_of
 from sipshop.sip.session_timer import Terms
 from sipshop.sip.timers import GIVE_UP_S, T1_S, T2_S, Timer
@@ -156,6 +157,18 @@ class Replied:
     late_offer: bool
 
 
+@dataclass(slots=True)
+class Referred:
+    """The peer sent a REFER (RFC 3515), which `refer` accepts and `reply` refuses.
+
+    It wants its other side to talk with `uri`, in the place of the dialog `replaces` where it names one.
+    """
+
+    ask: Ask
+    uri: Uri
+    replaces: Replaces | None
+
+
 Event = (
     Progressed
     | Answered
@@ -168,6 +181,7 @@ Event = (
     | Asked
     | Withdrawn
     | Replied
+    | Referred
 )
 
 
@@ -293,11 +307,14 @@ OUTGOING: Final[Table] = {
 
 
 class Ask:
-    """A request inside a dialog on its way through us; it is handed back to `reply` and to `relay`."""
+    """A request inside a dialog on its way through us; it is handed back to `reply` and to `relay`.
+
+    One without a transaction is our own: nobody waits for its answer but us.
+    """
 
     __slots__ = ("content", "method", "transaction")
 
-    def __init__(self, method: str, content: Content | None, transaction: ServerTransaction) -> None:
+    def __init__(self, method: str, content: Content | None, transaction: ServerTransaction | None = None) -> None:
         self.method = method
         self.content = content
         self.transaction = transaction
@@ -305,7 +322,7 @@ class Ask:
     @property
     def answered(self) -> bool:
         """Whether its final response was sent."""
-        return self.transaction.final is not None
+        return self.transaction is None or self.transaction.final is not None
 
     @property
     def is_about_session(self) -> bool:
@@ -377,17 +394,21 @@ class Leg:
             self.exchange.hear(Offering.SENT_ACK if content is not None else Offering.REFUSED, content)
             relay.acknowledge(content)
 
-    def reply(self, ask: Ask, status: int, content: Content | None, now: float) -> None:
-        """Answer a request that `Asked` brought; a second answer is dropped."""
-        if ask.answered:
+    def reply(
+        self, ask: Ask, status: int, content: Content | None, now: float, more: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Answer a request that `Asked` or `Referred` brought; a second answer is dropped."""
+        if ask.transaction is None or ask.answered:
             return
         self._asks.remove(ask)
         request, headers = ask.transaction.request, content_headers(content)
         if status < 300 and ask.method in {"INVITE", "UPDATE"}:
             headers = [("contact", self._contact), *self._agree(request), *headers]
+        elif status < 300 and ask.method == "REFER":
+            headers = [("contact", self._contact), *headers]
         if status == 500:
             headers = [self._retry_after(), *headers]
-        headers = [*headers, ("allow", self.agent.allow)]
+        headers = [*headers, *more, ("allow", self.agent.allow)]
         if ask.is_about_session:
             agreed = status < 300 and content is not None
             self.exchange.hear(Offering.SENT_REPLY if agreed else Offering.REFUSED, content)
@@ -402,6 +423,15 @@ class Leg:
         """Reach a symmetric peer by another flow from now on: it was proved that it is there."""
         if self.dialog is not None and self.dialog.symmetric:
             self.dialog.flow = self.flow = flow
+
+    def refer(self, ask: Ask, now: float) -> Referral:
+        """Accept a REFER that `Referred` brought; what is returned tells the peer what comes of it."""
+        assert self.dialog is not None, "a REFER comes inside one"
+        assert ask.transaction is not None, "it is the peer's"
+        self.reply(ask, 202, None, now)
+        referral = Referral(self, self.dialog, ask.transaction.request.cseq[0])
+        referral.begin(now)
+        return referral
 
     def put_off_asks(self, now: float) -> None:
         """Refuse what the peer has asked and nobody will answer any more: it may ask again."""
@@ -440,6 +470,8 @@ class Leg:
                 self._hear_update(dialog, request, transaction, now)
             case "INVITE":
                 self._hear_reinvite(dialog, request, transaction, now)
+            case "REFER" if self.state is State.CONFIRMED:
+                self._hear_refer(request, transaction, now)
             case _ if self.state in {State.CONFIRMED, State.ANSWERED}:
                 self._ask(Ask(request.method, content_of(request), transaction))
             case _:
@@ -582,6 +614,16 @@ class Leg:
             return
         self._ask(ask)
         transaction.on_cancel = lambda _cancel, _now: self.agent.tell(self, Withdrawn(ask))
+
+    def _hear_refer(self, request: Request, transaction: ServerTransaction, now: float) -> None:
+        try:
+            uri, replaces = refer_to(request)
+        except MalformedMessage as error:
+            self.agent.refuse(transaction, error.status, now)
+            return
+        ask = Ask("REFER", None, transaction)
+        self._asks.append(ask)
+        self.agent.tell(self, Referred(ask, uri, replaces))
 
     def _refusal_of_reinvite(self) -> int | None:
         """The status of a re-INVITE at a bad moment (RFC 3261 section 14.2)."""

@@ -34,7 +34,7 @@ from sipshop.sip.transaction import (
 )
 
 #: What we take inside a dialog or to make one, as Allow names it; REGISTER is taken besides.
-ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE"
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER"
 METHODS: Final = frozenset({*ALLOW.split(", "), "REGISTER"})
 #: Option tags of Require that we can honour, the session timer only where we keep one.
 EXTENSIONS: Final = frozenset({"100rel"})
@@ -131,6 +131,7 @@ class UserAgent:
     """
 
     allow = ALLOW
+    methods = METHODS
 
     def __init__(
         self,
@@ -425,7 +426,7 @@ class UserAgent:
         if request.method == "ACK":
             self._hear_ack(request, flow, now)
             return
-        rejection = validate.check(request, methods=METHODS, extensions=self._extensions)
+        rejection = validate.check(request, methods=self.methods, extensions=self._extensions)
         try:
             back = _mark_source(request, flow)
         except MalformedMessage:
@@ -450,6 +451,8 @@ class UserAgent:
             self._hear_invite(request, transaction, flow, now)
         elif request.method in {"REGISTER", "OPTIONS"}:
             self.out.append(Requested(transaction, flow))
+        elif request.method == "REFER":
+            self._refuse_stray(transaction, flow, 603, "no_transfer", now)  # nobody is called for a stranger
         else:
             self._refuse_stray(transaction, flow, 481, "no_dialog", now)
 

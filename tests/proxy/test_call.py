@@ -43,6 +43,9 @@ from sipshop.proxy.call import (
     Settle,
     Side,
     State,
+    TransferBegun,
+    TransferFailed,
+    Transferred,
     Written,
     fails_over,
     q850_of,
@@ -143,6 +146,26 @@ TABLE = """
     TALKING      REPLIED              TALKING    PassReply
     TALKING      WITHDRAWN            TALKING    PassReply PassWithdrawal
     TALKING      ASK_ACKNOWLEDGED     TALKING    PassAskAcknowledgement
+    TALKING      TRANSFER_BEGUN       TRANSFERRING
+    TRANSFERRING EXTENDED             TRANSFERRING
+    TRANSFERRING CALLER_ACKNOWLEDGED  TRANSFERRING
+    TRANSFERRING CALLER_GONE          WAITING
+    TRANSFERRING CALLEE_GONE          ENDED      HangUp:caller Settle
+    TRANSFERRING CUT_OFF              ENDED      HangUp:caller HangUp:callee Settle
+    TRANSFERRING CUT                  ENDED      HangUp:caller HangUp:callee Settle
+    TRANSFERRING ASKED                TRANSFERRING PassAsk
+    TRANSFERRING REPLIED              TRANSFERRING PassReply
+    TRANSFERRING WITHDRAWN            TRANSFERRING PassReply PassWithdrawal
+    TRANSFERRING ASK_ACKNOWLEDGED     TRANSFERRING PassAskAcknowledgement
+    TRANSFERRING TRANSFER_FAILED      TALKING
+    TRANSFERRING TRANSFERRED          TALKING    HangUp:caller
+    WAITING      EXTENDED             WAITING
+    WAITING      CALLEE_GONE          ENDED      Settle
+    WAITING      CUT_OFF              ENDED      HangUp:callee Settle
+    WAITING      CUT                  ENDED      HangUp:callee Settle
+    WAITING      ASKED                WAITING    PassReply
+    WAITING      TRANSFER_FAILED      ENDED      HangUp:callee Settle
+    WAITING      TRANSFERRED          TALKING
 """
 ARROWS = {
     (State[state], Input[happened]): (State[after], " ".join(commands))
@@ -173,6 +196,9 @@ EVENTS: dict[Input, tuple[Heard | None, Side]] = {
     Input.REPLIED: (Replied(REINVITE, 200, SDP, late_offer=False), Side.CALLEE),
     Input.WITHDRAWN: (Withdrawn(REINVITE), Side.CALLEE),
     Input.ASK_ACKNOWLEDGED: (Acknowledged(SDP, REINVITE), Side.CALLER),
+    Input.TRANSFER_BEGUN: (TransferBegun(), Side.CALLER),
+    Input.TRANSFER_FAILED: (TransferFailed(), Side.CALLER),
+    Input.TRANSFERRED: (Transferred(), Side.CALLER),
 }
 CLOCK = (Input.SILENT, Input.SILENT_OVER, Input.RANG_OUT, Input.CUT_OFF)
 WAYS: dict[State, tuple[Input, ...]] = {
@@ -181,6 +207,8 @@ WAYS: dict[State, tuple[Input, ...]] = {
     State.RINGING: (Input.GRANTED, Input.PROGRESSED),
     State.ANSWERING: (Input.GRANTED, Input.ANSWERED),
     State.TALKING: (Input.GRANTED, Input.ANSWERED, Input.COMMITTED),
+    State.TRANSFERRING: (Input.GRANTED, Input.ANSWERED, Input.COMMITTED, Input.TRANSFER_BEGUN),
+    State.WAITING: (Input.GRANTED, Input.ANSWERED, Input.COMMITTED, Input.TRANSFER_BEGUN, Input.CALLER_GONE),
     State.ENDED: (Input.DENIED,),
 }
 
