@@ -538,7 +538,7 @@ class Switch:
             self._note_carrier(live, event, now)
         if isinstance(event, HungUp | Lost | Failed):
             self._calls.let_go(leg)
-        if isinstance(event, HungUp | Lost):
+        if isinstance(event, HungUp | Lost) and live.joined is not None:
             live.over = event
         self._run(live, live.call.hear(event, now, side), now)
 

@@ -27,8 +27,10 @@ def test_a_booth_that_transfers_and_leaves_pays_for_both_calls(tmp_path: Path) -
             Sipp("uas_transferred", tmp_path / "one", listen=one) as first,
             Sipp("uas", tmp_path / "two", listen=two) as second,
         ):
-            rest = {"booth": "booth1", "password": password("booth1"), "number": "0301234567"}
-            with Sipp("transfer", tmp_path / "booth", to=server.sip, **rest) as booth:
+            secret = password("booth1")
+            with Sipp(
+                "transfer", tmp_path / "booth", to=server.sip, booth="booth1", password=secret, number="0301234567"
+            ) as booth:
                 booth.passed()
             until(lambda: [call["state"] for call in server.look("/calls")["calls"]] == ["answered"] * 2, "both calls")
             left = time.monotonic()
