@@ -79,9 +79,9 @@ class SipSettings:
     `tcp_connections` are accepted in all, `tcp_per_source` from one address and `tcp_new_per_s` from it in a second;
     one that has not sent a whole message is closed after `tcp_silent_s`, any that is not used after `tcp_idle_s`.
 
-    Sessions are refreshed within `session_s` (RFC 4028; 0 is never), peers that cannot do that are probed every
-    `probe_s` (0 is never); no session may be shorter than `session_least_s`. So many `redirects` of a carrier are
-    followed; one more, and it has failed.
+    Sessions are refreshed within `session_s` (RFC 4028; 0 is never), and none may be shorter than `session_least_s`.
+    Callers, and carriers that cannot do that, are probed every `probe_s` (0 is never). So many `redirects` of a carrier
+    are followed; one more, and it has failed.
 
     `shield` is what strangers may cost us.
     """

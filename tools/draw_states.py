@@ -85,10 +85,20 @@ MACHINES: Final = (
         begins=reliable.State.FREE,
     ),
     Machine(
-        title="The pulse of a peer",
-        says="Whether it still lives: session timers (RFC 4028), and OPTIONS where there is none.",
-        name="sip/pulse.PULSE",
-        table=pulse.PULSE,
+        title="The probes of a peer",
+        says=(
+            "Whether it still lives, by OPTIONS. As long as it has answered none, they come soon and wait briefly, so "
+            "that who answers none is gone after some 25 s."
+        ),
+        name="sip/pulse.PROBES",
+        table=pulse.PROBES,
+        begins=pulse.State.RESTING,
+    ),
+    Machine(
+        title="The session timer of a peer",
+        says="Whether it still lives, by refreshes of the session: RFC 4028.",
+        name="sip/pulse.SESSION",
+        table=pulse.SESSION,
         begins=pulse.State.RESTING,
     ),
     Machine(

@@ -34,7 +34,8 @@ class Shop:
     """A CallShop: whose it is, what it sells by (`deck`), its digest realm and how its customers dial.
 
     `caller_id` is its telephone number in E.164 digits, empty where it has none. `inbound` says when its booths may be
-    rung from outside, by the numbers of each booth, or by `inbound_numbers` (E.164 digits) any that is free.
+    rung from outside, by the numbers of each booth, or by `inbound_numbers` (E.164 digits) any that is free. `transfer`
+    says whether its booths may have a callee talk with another number, at their cost.
     """
 
     tenant: str
@@ -48,6 +49,7 @@ class Shop:
     caller_id: str = ""
     inbound: Inbound = Inbound.NEVER
     inbound_numbers: tuple[str, ...] = ()
+    transfer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,8 @@ class State(Word):
     RINGING = auto()  # the caller was told so
     ANSWERING = auto()  # the callee answered, the caller does not know yet
     TALKING = auto()
+    TRANSFERRING = auto()  # the caller wants the callee to talk with somebody else, who is being called
+    WAITING = auto()  # the same, and he has hung up meanwhile
     ENDED = auto()
 
 
@@ -60,6 +62,7 @@ class Input(Word):
     PROGRESS_ACKNOWLEDGED = auto()  # with the answer to an offer that rang
     CALLER_GONE = auto()
     CALLEE_GONE = auto()
+    WRITTEN = auto()
     COMMITTED = auto()
     NOT_COMMITTED = auto()
     CUT_OFF = auto()  # the granted time is over
@@ -68,6 +71,9 @@ class Input(Word):
     REPLIED = auto()
     WITHDRAWN = auto()
     ASK_ACKNOWLEDGED = auto()
+    TRANSFER_BEGUN = auto()
+    TRANSFER_FAILED = auto()
+    TRANSFERRED = auto()  # the callee talks with that other one, who is the caller from now on
 
 
 class Action(Word):
@@ -77,6 +83,7 @@ class Action(Word):
     PROGRESS = auto()
     ACKNOWLEDGE_PROGRESS = auto()
     COMMIT = auto()
+    WAIT_FOR_CALLER = auto()
     ANSWER = auto()
     EXTEND = auto()
     ACKNOWLEDGE = auto()
@@ -117,6 +124,21 @@ def _while_calling(state: State) -> Table:
     }
 
 
+def _while_talking(state: State) -> Table:
+    """The rows of TALKING and TRANSFERRING, where there is a caller and a callee."""
+    return {
+        (state, On.EXTENDED): (state, (Do.EXTEND,)),
+        (state, On.CALLER_ACKNOWLEDGED): (state, (Do.ACKNOWLEDGE,)),
+        (state, On.CALLEE_GONE): (S.ENDED, (Do.HANG_UP_CALLER, Do.SETTLE)),
+        (state, On.CUT_OFF): (S.ENDED, (Do.HANG_UP_CALLER, Do.HANG_UP_CALLEE, Do.SETTLE)),
+        (state, On.CUT): (S.ENDED, (Do.HANG_UP_CALLER, Do.HANG_UP_CALLEE, Do.SETTLE)),
+        (state, On.ASKED): (state, (Do.PASS_ASK,)),
+        (state, On.REPLIED): (state, (Do.PASS_REPLY,)),
+        (state, On.WITHDRAWN): (state, (Do.PASS_WITHDRAWAL,)),
+        (state, On.ASK_ACKNOWLEDGED): (state, (Do.PASS_ASK_ACK,)),
+    }
+
+
 #: A pair that is missing is too late to matter: the caller cancels what was refused, a reply comes after the BYE.
 CALL: Final[Table] = {
     (S.AUTHORISING, On.GRANTED): (S.DIALLING, (Do.DIAL,)),
@@ -130,6 +152,7 @@ CALL: Final[Table] = {
     **_while_calling(S.RINGING),
     (S.RINGING, On.PROGRESS_ACKNOWLEDGED): (S.RINGING, (Do.ACKNOWLEDGE_PROGRESS,)),
     (S.RINGING, On.ASKED): (S.RINGING, (Do.PASS_ASK,)),
+    (S.ANSWERING, On.WRITTEN): (S.ANSWERING, (Do.WAIT_FOR_CALLER,)),
     (S.ANSWERING, On.COMMITTED): (S.TALKING, (Do.ANSWER,)),
     (S.ANSWERING, On.NOT_COMMITTED): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
     (S.ANSWERING, On.CALLER_CANCELLED): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
@@ -138,17 +161,23 @@ CALL: Final[Table] = {
     (S.ANSWERING, On.CUT): (S.ENDED, (Do.HANG_UP_CALLEE, Do.REJECT, Do.SETTLE)),
     (S.ANSWERING, On.ASKED): (S.ANSWERING, (Do.REFUSE_ASK,)),
     (S.ANSWERING, On.REPLIED): (S.ANSWERING, (Do.PASS_REPLY,)),
-    (S.TALKING, On.EXTENDED): (S.TALKING, (Do.EXTEND,)),
-    (S.TALKING, On.CALLER_ACKNOWLEDGED): (S.TALKING, (Do.ACKNOWLEDGE,)),
+    **_while_talking(S.TALKING),
     (S.TALKING, On.CALLER_GONE): (S.ENDED, (Do.HANG_UP_CALLEE, Do.SETTLE)),
-    (S.TALKING, On.CALLEE_GONE): (S.ENDED, (Do.HANG_UP_CALLER, Do.SETTLE)),
-    (S.TALKING, On.CUT_OFF): (S.ENDED, (Do.HANG_UP_CALLER, Do.HANG_UP_CALLEE, Do.SETTLE)),
-    (S.TALKING, On.CUT): (S.ENDED, (Do.HANG_UP_CALLER, Do.HANG_UP_CALLEE, Do.SETTLE)),
-    (S.TALKING, On.ASKED): (S.TALKING, (Do.PASS_ASK,)),
-    (S.TALKING, On.REPLIED): (S.TALKING, (Do.PASS_REPLY,)),
-    (S.TALKING, On.WITHDRAWN): (S.TALKING, (Do.PASS_WITHDRAWAL,)),
-    (S.TALKING, On.ASK_ACKNOWLEDGED): (S.TALKING, (Do.PASS_ASK_ACK,)),
+    (S.TALKING, On.TRANSFER_BEGUN): (S.TRANSFERRING, ()),
+    **_while_talking(S.TRANSFERRING),
+    (S.TRANSFERRING, On.CALLER_GONE): (S.WAITING, ()),
+    (S.TRANSFERRING, On.TRANSFER_FAILED): (S.TALKING, ()),
+    (S.TRANSFERRING, On.TRANSFERRED): (S.TALKING, (Do.HANG_UP_CALLER,)),
+    (S.WAITING, On.EXTENDED): (S.WAITING, (Do.EXTEND,)),
+    (S.WAITING, On.CALLEE_GONE): (S.ENDED, (Do.SETTLE,)),
+    (S.WAITING, On.CUT_OFF): (S.ENDED, (Do.HANG_UP_CALLEE, Do.SETTLE)),
+    (S.WAITING, On.CUT): (S.ENDED, (Do.HANG_UP_CALLEE, Do.SETTLE)),
+    (S.WAITING, On.ASKED): (S.WAITING, (Do.REFUSE_ASK,)),
+    (S.WAITING, On.TRANSFER_FAILED): (S.ENDED, (Do.HANG_UP_CALLEE, Do.SETTLE)),
+    (S.WAITING, On.TRANSFERRED): (S.TALKING, ()),
 }
+#: The states in which the caller is charged.
+_CHARGED: Final = frozenset({S.TALKING, S.TRANSFERRING, S.WAITING})
 
 
 class Side(StrEnum):
@@ -208,8 +237,17 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """The answer is on disk, but the caller cannot have it yet; `Committed` comes when he can, `Lost` if he never can.
+
+    A 2xx waits for the PRACK of a description that is on its way to him (RFC 3262 section 3), which has a limit of its
+    own.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
-    """The answer is durable."""
+    """The answer is durable, and the caller can have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +262,21 @@ class Cut:
     """End the call now: the operator wants it, or we stop."""
 
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferBegun:
+    """The caller wants the callee to talk with somebody else, and that one is being called."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """That one cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """That one has answered: the caller is let go, and his leg from now on is the other call's."""
 
 
 # What a call tells the switch to do.
@@ -353,7 +406,20 @@ class Settle:
     talk_ms: int
 
 
-Heard = Granted | Extended | Blocked | Denied | Committed | NotCommitted | Cut | leg.Event
+Heard = (
+    Granted
+    | Extended
+    | Blocked
+    | Denied
+    | Written
+    | Committed
+    | NotCommitted
+    | Cut
+    | TransferBegun
+    | TransferFailed
+    | Transferred
+    | leg.Event
+)
 
 Command = (
     Authorise
@@ -404,6 +470,11 @@ class Call:
     def deadline(self) -> float | None:
         """When `tick` is wanted next, or None."""
         return self._alarm[0] if self._alarm is not None else None
+
+    @property
+    def description(self) -> Content | None:
+        """What the callee has said of its sound: an answer, or an offer that the caller is to answer."""
+        return self._early
 
     @property
     def ended(self) -> bool:
@@ -546,6 +617,11 @@ class Call:
                 self._take(event)
                 self._alarm = (now + COMMIT_LIMIT_S, On.NOT_COMMITTED)
                 return [Commit()]
+            case Action.HANG_UP_CALLER, _:
+                return [HangUp(Side.CALLER, 16, "transferred")]
+            case Action.WAIT_FOR_CALLER, _:
+                self._alarm = None
+                return []
             case Action.ANSWER, _:
                 return self._answer(event, now)
             case Action.EXTEND, Extended(talk_ms=talk_ms):
@@ -611,9 +687,13 @@ _PLAIN: Final[Mapping[type, Input]] = {
     Granted: On.GRANTED,
     Extended: On.EXTENDED,
     Denied: On.DENIED,
+    Written: On.WRITTEN,
     Committed: On.COMMITTED,
     NotCommitted: On.NOT_COMMITTED,
     Cut: On.CUT,
+    TransferBegun: On.TRANSFER_BEGUN,
+    TransferFailed: On.TRANSFER_FAILED,
+    Transferred: On.TRANSFERRED,
     leg.Cancelled: On.CALLER_CANCELLED,
     leg.ProgressAcknowledged: On.PROGRESS_ACKNOWLEDGED,
     leg.Asked: On.ASKED,
@@ -665,7 +745,7 @@ def q850_of(reason: str | None, status: int) -> int | None:
 
 def _fate(state: State, happened: Input, event: Heard | None) -> Fate:
     """How a call comes out that ends by this input in this state."""
-    if state is State.TALKING:
+    if state in _CHARGED:
         return _fate_of_talk(happened, event)
     match happened, event:
         case Input.DENIED, Denied(cause=cause, detail=detail):
@@ -701,6 +781,8 @@ def _fate_of_talk(happened: Input, event: Heard | None) -> Fate:
             detail, q850 = f"{'caller' if happened is Input.CALLER_GONE else 'callee'} lost: {why}", 27
         case Cut(detail=detail):
             q850 = 31
+        case TransferFailed():
+            by, detail = "caller", "the caller hung up, and his transfer failed"
         case _:
             detail, q850 = "the granted time is over", 31
     return Fate(outcome=Outcome.ANSWERED, status=200, q850=q850, hung_up_by=by, detail=detail)

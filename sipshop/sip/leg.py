@@ -9,7 +9,7 @@ own business and goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import auto
@@ -26,7 +26,8 @@ from sipshop.sip.offer import Exchange, Means
 from sipshop.sip.offer import Input as Offering
 from sipshop.sip.offer import State as Turn
 from sipshop.sip.pulse import Input as Beat
-from sipshop.sip.pulse import Pulse
+from sipshop.sip.pulse import Probes, Session
+from sipshop.sip.referral import Referral, Replaces, refer_to
 from sipshop.sip.reliable import Reliable, rseq_of
 from sipshop.sip.session_timer import Terms
 from sipshop.sip.timers import GIVE_UP_S, T1_S, T2_S, Timer
@@ -156,6 +157,18 @@ class Replied:
     late_offer: bool
 
 
+@dataclass(slots=True)
+class Referred:
+    """The peer sent a REFER (RFC 3515), which `refer` accepts and `reply` refuses.
+
+    It wants its other side to talk with `uri`, in the place of the dialog `replaces` where it names one.
+    """
+
+    ask: Ask
+    uri: Uri
+    replaces: Replaces | None
+
+
 Event = (
     Progressed
     | Answered
@@ -168,6 +181,7 @@ Event = (
     | Asked
     | Withdrawn
     | Replied
+    | Referred
 )
 
 
@@ -293,11 +307,14 @@ OUTGOING: Final[Table] = {
 
 
 class Ask:
-    """A request inside a dialog on its way through us; it is handed back to `reply` and to `relay`."""
+    """A request inside a dialog on its way through us; it is handed back to `reply` and to `relay`.
+
+    One without a transaction is our own: nobody waits for its answer but us.
+    """
 
     __slots__ = ("content", "method", "transaction")
 
-    def __init__(self, method: str, content: Content | None, transaction: ServerTransaction) -> None:
+    def __init__(self, method: str, content: Content | None, transaction: ServerTransaction | None = None) -> None:
         self.method = method
         self.content = content
         self.transaction = transaction
@@ -305,7 +322,7 @@ class Ask:
     @property
     def answered(self) -> bool:
         """Whether its final response was sent."""
-        return self.transaction.final is not None
+        return self.transaction is None or self.transaction.final is not None
 
     @property
     def is_about_session(self) -> bool:
@@ -314,12 +331,15 @@ class Ask:
 
 
 class Leg:
-    """What both halves share: a dialog, the requests inside it, its end."""
+    """What both halves share: a dialog, the requests inside it, its end.
+
+    A leg that is not `watched` has no session timer and sends no probes: nobody but its two ends ends it.
+    """
 
     table: ClassVar[Table] = {}
     _deeds: ClassVar[Deeds] = {}
 
-    def __init__(self, agent: UserAgent, call_id: str, local_tag: str, flow: Flow) -> None:
+    def __init__(self, agent: UserAgent, call_id: str, local_tag: str, flow: Flow, *, watched: bool) -> None:
         self.agent = agent
         self.call_id = call_id
         self.local_tag = local_tag
@@ -336,7 +356,9 @@ class Leg:
         self._inviting: Reinvite | None = None  # our re-INVITE that has no final response yet
         self._owed: dict[Ask, Relay] = {}  # re-INVITEs whose 2xx made the offer: their ACK waits
         self._timer: Timer | None = None
-        self._pulse: Pulse | None = None
+        self._watched = watched
+        self._session: Session | None = None
+        self._probes: Probes | None = None
         self._bye_reason: str | None = None
 
     # verbs
@@ -372,17 +394,21 @@ class Leg:
             self.exchange.hear(Offering.SENT_ACK if content is not None else Offering.REFUSED, content)
             relay.acknowledge(content)
 
-    def reply(self, ask: Ask, status: int, content: Content | None, now: float) -> None:
-        """Answer a request that `Asked` brought; a second answer is dropped."""
-        if ask.answered:
+    def reply(
+        self, ask: Ask, status: int, content: Content | None, now: float, more: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Answer a request that `Asked` or `Referred` brought; a second answer is dropped."""
+        if ask.transaction is None or ask.answered:
             return
         self._asks.remove(ask)
         request, headers = ask.transaction.request, content_headers(content)
         if status < 300 and ask.method in {"INVITE", "UPDATE"}:
             headers = [("contact", self._contact), *self._agree(request), *headers]
+        elif status < 300 and ask.method == "REFER":
+            headers = [("contact", self._contact), *headers]
         if status == 500:
             headers = [self._retry_after(), *headers]
-        headers = [*headers, ("allow", self.agent.allow)]
+        headers = [*headers, *more, ("allow", self.agent.allow)]
         if ask.is_about_session:
             agreed = status < 300 and content is not None
             self.exchange.hear(Offering.SENT_REPLY if agreed else Offering.REFUSED, content)
@@ -397,6 +423,15 @@ class Leg:
         """Reach a symmetric peer by another flow from now on: it was proved that it is there."""
         if self.dialog is not None and self.dialog.symmetric:
             self.dialog.flow = self.flow = flow
+
+    def refer(self, ask: Ask, now: float) -> Referral:
+        """Accept a REFER that `Referred` brought; what is returned tells the peer what comes of it."""
+        assert self.dialog is not None, "a REFER comes inside one"
+        assert ask.transaction is not None, "it is the peer's"
+        self.reply(ask, 202, None, now)
+        referral = Referral(self, self.dialog, ask.transaction.request.cseq[0])
+        referral.begin(now)
+        return referral
 
     def put_off_asks(self, now: float) -> None:
         """Refuse what the peer has asked and nobody will answer any more: it may ask again."""
@@ -435,6 +470,8 @@ class Leg:
                 self._hear_update(dialog, request, transaction, now)
             case "INVITE":
                 self._hear_reinvite(dialog, request, transaction, now)
+            case "REFER" if self.state is State.CONFIRMED:
+                self._hear_refer(request, transaction, now)
             case _ if self.state in {State.CONFIRMED, State.ANSWERED}:
                 self._ask(Ask(request.method, content_of(request), transaction))
             case _:
@@ -443,7 +480,7 @@ class Leg:
 
     def hear_ack(self, request: Request, now: float) -> None:
         """An ACK inside the dialog: of a 2xx that we repeat, or one that we know already."""
-        self.heard_at_s = now
+        self._hear_life(now)
         waiting = self._unacknowledged
         if waiting is None or waiting[1] != request.cseq[0]:
             return
@@ -469,9 +506,8 @@ class Leg:
             return
         if self.state is _CONFIRMED:
             self._watch(now)
-        elif before is _CONFIRMED and self._pulse is not None:
-            self._pulse.hear(Beat.STOP, now)
-            self._pulse = None  # it knows us: a circle would wait for the garbage collector
+        elif before is _CONFIRMED:
+            self._rest(now)
         if self.state is _CLOSED:
             self._close(now)
 
@@ -492,12 +528,12 @@ class Leg:
                 event = Lost("no PRACK")
             case _:
                 # who was not watched may have been there all the time: his silence in signalling says nothing
-                event = Lost("gone inside the dialog", self.heard_at_s if self._pulse is not None else None)
+                event = Lost("gone inside the dialog", self.heard_at_s if self._is_watched_now else None)
         self.agent.tell(self, event)
 
     def _note(self, message: Message, now: float) -> None:
         """A message of the peer came: it lives, and may say what it can do."""
-        self.heard_at_s = now
+        self._hear_life(now)
         self._peer_allows = message.get("allow") or self._peer_allows
 
     def _allows(self, method: str) -> bool:
@@ -579,6 +615,16 @@ class Leg:
         self._ask(ask)
         transaction.on_cancel = lambda _cancel, _now: self.agent.tell(self, Withdrawn(ask))
 
+    def _hear_refer(self, request: Request, transaction: ServerTransaction, now: float) -> None:
+        try:
+            uri, replaces = refer_to(request)
+        except MalformedMessage as error:
+            self.agent.refuse(transaction, error.status, now)
+            return
+        ask = Ask("REFER", None, transaction)
+        self._asks.append(ask)
+        self.agent.tell(self, Referred(ask, uri, replaces))
+
     def _refusal_of_reinvite(self) -> int | None:
         """The status of a re-INVITE at a bad moment (RFC 3261 section 14.2)."""
         if self._is_early:
@@ -620,32 +666,65 @@ class Leg:
 
     def _agree(self, request: Request) -> list[tuple[str, str]]:
         """Agree on a session timer in a 2xx of ours; what that has to say about it."""
-        self.terms, headers = session_timer.answered(request, self.agent.manners.session_s)
+        self.terms, headers = session_timer.answered(request, self.agent.manners.session_s if self._watched else 0)
         return headers
+
+    def _agreed(self, response: Response) -> Terms | None:
+        """What a 2xx of the peer has agreed on."""
+        return session_timer.agreed(response) if self._watched else None
 
     def _watch(self, now: float) -> None:
         """Watch the peer from now on, by what was agreed on last."""
-        if self.state is not State.CONFIRMED:
+        if self.state is not State.CONFIRMED or not self._watched:
             return
-        if self._pulse is None:
-            if self.terms is None and not self.agent.manners.probe_s:
-                return
-            self._pulse = Pulse(
-                self.agent.timers,
-                self.agent.manners.probe_s,
-                probe=lambda at_s: Probe(self, self._dialog_now).begin(at_s),
-                refresh=self._refresh,
-                gone=lambda at_s: self._hear(Input.PEER_GONE, at_s),
-                retry_s=self._retry_s,
-            )
-        self._pulse.watch(self.terms, now)
+        agent = self.agent
+        if self._session is None and self.terms is not None:
+            self._session = Session(agent.timers, send=self._refresh, gone=self._on_silence, retry_s=self._retry_s)
+        if self._session is not None:
+            self._session.keep(self.terms, now)
+        if not agent.manners.probe_s or (self.terms is not None and not self._is_always_probed):
+            self._stop_probing(now)
+        elif self._probes is None:
+            self._probes = Probes(agent.timers, agent.manners.probe_s, send=self._probe, gone=self._on_silence)
+            self._probes.hear(Beat.PROBE, now)
+
+    #: Whether the peer is probed also where it has a session timer.
+    _is_always_probed: ClassVar[bool] = False
+
+    @property
+    def _is_watched_now(self) -> bool:
+        return self.terms is not None or self._probes is not None
+
+    def _rest(self, now: float) -> None:
+        """Watch no more. What watches knows us: a circle would wait for the garbage collector."""
+        if self._session is not None:
+            self._session.hear(Beat.STOP, now)
+            self._session = None
+        self._stop_probing(now)
+
+    def _stop_probing(self, now: float) -> None:
+        if self._probes is not None:
+            self._probes.hear(Beat.STOP, now)
+            self._probes = None
+
+    def _probe(self, now: float) -> None:
+        Probe(self, self._dialog_now).begin(now)
+
+    def _on_silence(self, now: float) -> None:
+        self._hear(Input.PEER_GONE, now)
+
+    def _hear_life(self, now: float) -> None:
+        """The peer said something inside the dialog."""
+        self.heard_at_s = now
+        if self._probes is not None:
+            self._probes.hear(Beat.HEARD, now)
 
     def _refresh(self, now: float) -> None:
         """Refresh the session, by UPDATE where the peer takes it, else by a re-INVITE that changes nothing."""
         method = "UPDATE" if self._allows("UPDATE") else "INVITE"
         is_busy = self._inviting or self._asks or self._unacknowledged or not self.exchange.is_stable
         if is_busy and method == "INVITE":
-            self._beat(Beat.REFUSED, now)
+            self._put_off_refresh(now)
             return
         refresh = Refresh(self, self._dialog_now, method)
         if method == "INVITE":
@@ -657,14 +736,14 @@ class Leg:
         agent, terms = self.agent, self.terms
         contact = agent.contact(agent.way(dialog), secure=dialog.secure)
         headers = [("contact", contact), ("allow", agent.allow)]
-        if agent.manners.session_s:
+        if agent.manners.session_s and self._watched:
             interval_s = terms.interval_s if terms is not None else agent.manners.session_s
             headers += [("supported", "timer"), *session_timer.asked(interval_s, agent.manners.session_least_s)]
         return headers
 
-    def _beat(self, happened: Beat, now: float) -> None:
-        if self._pulse is not None:
-            self._pulse.hear(happened, now)
+    def _put_off_refresh(self, now: float) -> None:
+        if self._session is not None:
+            self._session.hear(Beat.REFUSED, now)
 
     def _retry_s(self) -> float:
         """How long to wait before a refused request of ours is sent again (RFC 3261 section 14.1)."""
@@ -679,7 +758,7 @@ class Leg:
         late_offer = False
         if response is not None and status < 300 and relay.method in {"INVITE", "UPDATE"}:
             relay.dialog.refresh_target(response)
-            self.terms = session_timer.agreed(response)
+            self.terms = self._agreed(response)
             self._watch(now)
             late_offer = relay.method == "INVITE" and ask.content is None and not relay.withdrawn
         if ask.is_about_session:
@@ -698,7 +777,7 @@ class Leg:
         """The peer accepted our refresh."""
         assert self.dialog is not None, "only a dialog is refreshed"
         self.dialog.refresh_target(response)
-        self.terms = session_timer.agreed(response)
+        self.terms = self._agreed(response)
         self._watch(now)
 
     def on_refused_refresh(self, response: Response, method: str, now: float) -> None:
@@ -708,11 +787,12 @@ class Leg:
             self.terms = Terms(demanded_s, we_refresh=True)
         if response.status in {405, 501} and method == "UPDATE":
             self._peer_allows = ""
-        self._beat(Beat.REFUSED, now)
+        self._put_off_refresh(now)
 
     def on_probed(self, now: float) -> None:
         """The peer answered a probe, with whatever status."""
-        self._beat(Beat.ANSWERED, now)
+        if self._probes is not None:
+            self._probes.hear(Beat.ANSWERED, now)
 
     def on_gone(self, now: float) -> None:
         """The peer knows nothing of the dialog, or is silent inside it."""
@@ -771,10 +851,13 @@ class IncomingLeg(Leg):
     """
 
     table = INCOMING
+    _is_always_probed = True  # it is the caller who pays, and he who could agree to a long session and vanish
 
-    def __init__(self, agent: UserAgent, transaction: ServerTransaction, local_tag: str, now: float) -> None:
+    def __init__(
+        self, agent: UserAgent, transaction: ServerTransaction, local_tag: str, now: float, *, watched: bool = True
+    ) -> None:
         request = transaction.request
-        super().__init__(agent, request.call_id, local_tag, transaction.flow)
+        super().__init__(agent, request.call_id, local_tag, transaction.flow, watched=watched)
         self.state = State.OFFERED
         self.offer = content_of(request)
         self.exchange.hear(Offering.GOT_BARE if self.offer is None else Offering.GOT_OFFER, self.offer)
@@ -859,6 +942,11 @@ class IncomingLeg(Leg):
                 self.agent.tell(self, ProgressAcknowledged(content))
         reliable.acknowledge(now)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether the 2xx may go out: nothing on its way has to be acknowledged first."""
+        return self._reliable is None or not self._reliable.holds_answer
+
     def _on_no_prack(self, now: float) -> None:
         self._hear(Input.NO_PRACK, now)
 
@@ -935,8 +1023,9 @@ class OutgoingLeg(Leg):
         redirects: int = 0,
         *,
         symmetric: bool = False,
+        watched: bool = True,
     ) -> None:
-        super().__init__(agent, invite.call_id, invite.from_.tag or "", flow)
+        super().__init__(agent, invite.call_id, invite.from_.tag or "", flow, watched=watched)
         self._symmetric = symmetric
         self.state = State.CALLING
         self.invite = invite
@@ -1147,7 +1236,7 @@ class OutgoingLeg(Leg):
         else:
             self.dialog, self.exchange, early = self._confirmed(transaction.request, response)
             self._note(response, now)
-            self.terms = session_timer.agreed(response)
+            self.terms = self._agreed(response)
             self._take_answer(content_of(response), early)
             self._hear(Input.GOT_2XX, now, response)
 

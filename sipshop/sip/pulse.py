@@ -1,7 +1,8 @@
 """A leg's pulse: whether the peer of its dialog still lives.
 
-With a session timer (RFC 4028) either side refreshes the session in time; without one we probe by OPTIONS. It says what
-to send and when the peer is to be taken for gone, and sends nothing itself.
+With a session timer (RFC 4028) either side refreshes the session in time: `Session`. `Probes` ask by OPTIONS, whoever
+has no session timer and whoever's word alone is not enough. Both say what to send and when the peer is to be taken for
+gone, and send nothing themselves.
 """
 
 from __future__ import annotations
@@ -14,14 +15,22 @@ from sipshop.sip.session_timer import Terms
 from sipshop.sip.timers import Timer, Timers
 from sipshop.sip.words import Word
 
+#: How long after the confirmation a peer is probed for the first time, and how long each probe waits for an answer as
+#: long as he has answered none (seconds). Short: what is said until he is taken for gone is paid by nobody.
+FIRST_PROBE_S: Final = 5
+UNPROVEN_S: Final = 10
+
 
 class State(Word):
     """How the peer is watched."""
 
     RESTING = auto()  # not at all: the dialog is not confirmed, or over
+    UNPROVEN = auto()  # a probe is due soon: none was ever answered
+    TRIED = auto()  # the first probe has no answer yet
+    TRIED_AGAIN = auto()  # the first one never got any, and the second has none yet
     PROBING = auto()  # a probe is due some time
     AWAITING = auto()  # a probe has no answer yet
-    DOUBTING = auto()  # the first one never got any, and the second has none yet
+    DOUBTING = auto()  # it never got any, and the next has none yet
     REFRESHING = auto()  # we refresh the session, some time
     REFRESHED = auto()  # our refresh has no answer yet
     EXPECTING = auto()  # the peer refreshes the session
@@ -35,6 +44,7 @@ class Input(Word):
     THEY_REFRESH = auto()
     DUE = auto()
     EXPIRED = auto()
+    HEARD = auto()  # a request or an ACK of the peer
     ANSWERED = auto()  # a probe, by whatever status
     REFUSED = auto()  # a refresh, for the moment
     STOP = auto()
@@ -46,6 +56,8 @@ class Action(Word):
     SEND_PROBE = auto()
     SEND_REFRESH = auto()
     WAIT = auto()  # for the next probe
+    WAIT_FOR_FIRST = auto()
+    WAIT_BRIEFLY = auto()
     WAIT_FOR_REFRESH = auto()
     WAIT_TO_RETRY = auto()
     WAIT_FOR_END = auto()
@@ -55,6 +67,34 @@ class Action(Word):
 
 S, On, Do = State, Input, Action
 Table = Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]]
+
+_PROVED: Final = (S.PROBING, (Do.STOP, Do.WAIT))
+
+#: A sign of life that is no answer to a probe keeps a call for a while; only an answer proves that he answers.
+PROBES: Final[Table] = {
+    (S.RESTING, On.PROBE): (S.UNPROVEN, (Do.WAIT_FOR_FIRST,)),
+    (S.UNPROVEN, On.DUE): (S.TRIED, (Do.SEND_PROBE, Do.WAIT_BRIEFLY)),
+    (S.UNPROVEN, On.ANSWERED): _PROVED,
+    (S.UNPROVEN, On.STOP): (S.RESTING, (Do.STOP,)),
+    (S.TRIED, On.HEARD): (S.UNPROVEN, ()),
+    (S.TRIED, On.ANSWERED): _PROVED,
+    (S.TRIED, On.DUE): (S.TRIED_AGAIN, (Do.SEND_PROBE, Do.WAIT_BRIEFLY)),
+    (S.TRIED, On.STOP): (S.RESTING, (Do.STOP,)),
+    (S.TRIED_AGAIN, On.HEARD): (S.UNPROVEN, ()),
+    (S.TRIED_AGAIN, On.ANSWERED): _PROVED,
+    (S.TRIED_AGAIN, On.DUE): (S.RESTING, (Do.STOP, Do.TELL_GONE)),
+    (S.TRIED_AGAIN, On.STOP): (S.RESTING, (Do.STOP,)),
+    (S.PROBING, On.DUE): (S.AWAITING, (Do.SEND_PROBE, Do.WAIT)),
+    (S.PROBING, On.STOP): (S.RESTING, (Do.STOP,)),
+    (S.AWAITING, On.HEARD): (S.PROBING, ()),
+    (S.AWAITING, On.ANSWERED): (S.PROBING, ()),
+    (S.AWAITING, On.DUE): (S.DOUBTING, (Do.SEND_PROBE, Do.WAIT)),
+    (S.AWAITING, On.STOP): (S.RESTING, (Do.STOP,)),
+    (S.DOUBTING, On.HEARD): (S.PROBING, ()),
+    (S.DOUBTING, On.ANSWERED): (S.PROBING, ()),
+    (S.DOUBTING, On.DUE): (S.RESTING, (Do.STOP, Do.TELL_GONE)),
+    (S.DOUBTING, On.STOP): (S.RESTING, (Do.STOP,)),
+}
 
 
 def _agreed(state: State) -> Table:
@@ -66,17 +106,11 @@ def _agreed(state: State) -> Table:
     }
 
 
-PULSE: Final[Table] = {
-    **{pair: step for state in State for pair, step in _agreed(state).items()},
-    (S.RESTING, On.PROBE): (S.PROBING, (Do.WAIT,)),
-    (S.REFRESHING, On.PROBE): (S.PROBING, (Do.STOP, Do.WAIT)),  # the peer wants no session timer any more
-    (S.REFRESHED, On.PROBE): (S.PROBING, (Do.STOP, Do.WAIT)),
-    (S.EXPECTING, On.PROBE): (S.PROBING, (Do.STOP, Do.WAIT)),
-    (S.PROBING, On.DUE): (S.AWAITING, (Do.SEND_PROBE, Do.WAIT)),
-    (S.AWAITING, On.ANSWERED): (S.PROBING, ()),
-    (S.AWAITING, On.DUE): (S.DOUBTING, (Do.SEND_PROBE, Do.WAIT)),
-    (S.DOUBTING, On.ANSWERED): (S.PROBING, ()),
-    (S.DOUBTING, On.DUE): (S.RESTING, (Do.STOP, Do.TELL_GONE)),
+SESSION: Final[Table] = {
+    **_agreed(S.RESTING),
+    **_agreed(S.REFRESHING),
+    **_agreed(S.REFRESHED),
+    **_agreed(S.EXPECTING),
     (S.REFRESHING, On.DUE): (S.REFRESHED, (Do.SEND_REFRESH,)),
     (S.REFRESHING, On.EXPIRED): (S.RESTING, (Do.STOP, Do.TELL_GONE)),
     (S.REFRESHED, On.REFUSED): (S.REFRESHING, (Do.WAIT_TO_RETRY,)),
@@ -85,54 +119,32 @@ PULSE: Final[Table] = {
 }
 
 
-class Pulse:
-    """The watch over one peer.
+class _Watch:
+    """One table at work; `send` and `gone` are what it has done by its owner."""
 
-    `probe_s` is the time between two probes, 0 for none. `probe`, `refresh` and `gone` are what the table has done by
-    its owner; `retry_s` says how long to wait after a refusal.
-    """
+    __slots__ = ("_due", "_end", "_gone", "_send_by", "_timers", "state")
+    table: ClassVar[Table] = {}
+    _deeds: ClassVar[Mapping[Action, Callable[[Any, float], None]]] = {}
 
-    __slots__ = ("_due", "_end", "_gone", "_probe", "_probe_s", "_refresh", "_retry_s", "_terms", "_timers", "state")
-
-    def __init__(
-        self,
-        timers: Timers,
-        probe_s: int,
-        *,
-        probe: Callable[[float], None],
-        refresh: Callable[[float], None],
-        gone: Callable[[float], None],
-        retry_s: Callable[[], float],
-    ) -> None:
+    def __init__(self, timers: Timers, send: Callable[[float], None], gone: Callable[[float], None]) -> None:
         self.state = State.RESTING
         self._timers = timers
-        self._probe_s = probe_s
-        self._probe = probe
-        self._refresh = refresh
+        self._send_by = send
         self._gone = gone
-        self._retry_s = retry_s
-        self._terms: Terms | None = None
         self._due: Timer | None = None
         self._end: Timer | None = None
 
-    def watch(self, terms: Terms | None, now: float) -> None:
-        """Watch by these terms from now on: they were agreed on, or confirmed, at this moment."""
-        self._terms = terms
-        if terms is not None:
-            self.hear(Input.WE_REFRESH if terms.we_refresh else Input.THEY_REFRESH, now)
-        elif self._probe_s:
-            self.hear(Input.PROBE, now)
-        else:
-            self.hear(Input.STOP, now)
-
     def hear(self, happened: Input, now: float) -> None:
         """Take one step of the table; what has no step comes too late."""
-        step = PULSE.get((self.state, happened))
+        step = self.table.get((self.state, happened))
         if step is None:
             return
         self.state, actions = step
         for action in actions:
             self._deeds[action](self, now)
+
+    def _hear_due(self, now: float) -> None:
+        self.hear(Input.DUE, now)
 
     def _stop(self, _now: float) -> None:
         for timer in (self._due, self._end):
@@ -140,37 +152,91 @@ class Pulse:
                 timer.stop()
         self._due = self._end = None
 
+    def _send(self, now: float) -> None:
+        self._send_by(now)
+
+    def _tell_gone(self, now: float) -> None:
+        self._gone(now)
+
+
+class Probes(_Watch):
+    """Asks a peer every `probe_s` whether he is there, and more often until he has answered once.
+
+    `send` sends an OPTIONS; `gone` hears that two of them had no answer.
+    """
+
+    __slots__ = ("_probe_s",)
+    table = PROBES
+
+    def __init__(
+        self, timers: Timers, probe_s: int, *, send: Callable[[float], None], gone: Callable[[float], None]
+    ) -> None:
+        super().__init__(timers, send, gone)
+        self._probe_s = probe_s
+
+    # half a second more or less is no matter, and each call has two of these
+
     def _wait(self, now: float) -> None:
-        # half a second more or less is no matter, and each call has two of these
-        self._due = self._timers.start_lazily(now + self._probe_s, lambda at_s: self.hear(Input.DUE, at_s))
+        self._due = self._timers.start_lazily(now + self._probe_s, self._hear_due)
+
+    def _wait_for_first(self, now: float) -> None:
+        self._due = self._timers.start_lazily(now + min(FIRST_PROBE_S, self._probe_s), self._hear_due)
+
+    def _wait_briefly(self, now: float) -> None:
+        self._due = self._timers.start_lazily(now + min(UNPROVEN_S, self._probe_s), self._hear_due)
+
+    _deeds: ClassVar[Mapping[Action, Callable[[Any, float], None]]] = {
+        Do.SEND_PROBE: _Watch._send,
+        Do.WAIT: _wait,
+        Do.WAIT_FOR_FIRST: _wait_for_first,
+        Do.WAIT_BRIEFLY: _wait_briefly,
+        Do.STOP: _Watch._stop,
+        Do.TELL_GONE: _Watch._tell_gone,
+    }
+
+
+class Session(_Watch):
+    """Keeps a session timer: `send` refreshes the session, `retry_s` says how long to wait after a refusal."""
+
+    __slots__ = ("_retry_s", "_terms")
+    table = SESSION
+
+    def __init__(
+        self,
+        timers: Timers,
+        *,
+        send: Callable[[float], None],
+        gone: Callable[[float], None],
+        retry_s: Callable[[], float],
+    ) -> None:
+        super().__init__(timers, send, gone)
+        self._retry_s = retry_s
+        self._terms: Terms | None = None
+
+    def keep(self, terms: Terms | None, now: float) -> None:
+        """Keep these terms from now on: they were agreed on, or confirmed, at this moment."""
+        self._terms = terms
+        if terms is None:
+            self.hear(Input.STOP, now)
+        else:
+            self.hear(Input.WE_REFRESH if terms.we_refresh else Input.THEY_REFRESH, now)
 
     def _wait_for_refresh(self, now: float) -> None:
         assert self._terms is not None, "it was agreed on"
-        self._due = self._timers.start(now + self._terms.refresh_after_s, lambda at_s: self.hear(Input.DUE, at_s))
+        self._due = self._timers.start(now + self._terms.refresh_after_s, self._hear_due)
 
     def _wait_to_retry(self, now: float) -> None:
-        self._due = self._timers.start(now + self._retry_s(), lambda at_s: self.hear(Input.DUE, at_s))
+        self._due = self._timers.start(now + self._retry_s(), self._hear_due)
 
     def _wait_for_end(self, now: float) -> None:
         assert self._terms is not None, "it was agreed on"
         self._end = self._timers.start(now + self._terms.end_after_s, lambda at_s: self.hear(Input.EXPIRED, at_s))
 
-    def _send_probe(self, now: float) -> None:
-        self._probe(now)
-
-    def _send_refresh(self, now: float) -> None:
-        self._refresh(now)
-
-    def _tell_gone(self, now: float) -> None:
-        self._gone(now)
-
     _deeds: ClassVar[Mapping[Action, Callable[[Any, float], None]]] = {
-        Do.SEND_PROBE: _send_probe,
-        Do.SEND_REFRESH: _send_refresh,
-        Do.WAIT: _wait,
+        Do.SEND_REFRESH: _Watch._send,
         Do.WAIT_FOR_REFRESH: _wait_for_refresh,
         Do.WAIT_TO_RETRY: _wait_to_retry,
         Do.WAIT_FOR_END: _wait_for_end,
-        Do.STOP: _stop,
-        Do.TELL_GONE: _tell_gone,
+        Do.STOP: _Watch._stop,
+        Do.TELL_GONE: _Watch._tell_gone,
     }

@@ -34,7 +34,7 @@ from sipshop.sip.transaction import (
 )
 
 #: What we take inside a dialog or to make one, as Allow names it; REGISTER is taken besides.
-ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE"
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER"
 METHODS: Final = frozenset({*ALLOW.split(", "), "REGISTER"})
 #: Option tags of Require that we can honour, the session timer only where we keep one.
 EXTENSIONS: Final = frozenset({"100rel"})
@@ -52,7 +52,8 @@ class Manners:
     """How a user agent watches those that it talks with.
 
     `session_s` is the session interval that it asks for (RFC 4028; 0: no session timers), `session_least_s` the
-    shortest that it takes, `probe_s` the time between two probes of a peer without a session timer (0: none).
+    shortest that it takes, `probe_s` the time between two probes of a caller, and of a callee without a session timer
+    (0: none).
     """
 
     session_s: int = 0
@@ -130,6 +131,7 @@ class UserAgent:
     """
 
     allow = ALLOW
+    methods = METHODS
 
     def __init__(
         self,
@@ -181,10 +183,13 @@ class UserAgent:
 
     # what the owner of the calls does
 
-    def accept(self, transaction: ServerTransaction, now: float) -> IncomingLeg:
-        """Make a leg of an INVITE: it is answered 100 at once; raises `MalformedMessage` where it has no Contact."""
+    def accept(self, transaction: ServerTransaction, now: float, *, watched: bool = True) -> IncomingLeg:
+        """Make a leg of an INVITE: it is answered 100 at once; raises `MalformedMessage` where it has no Contact.
+
+        A caller that is not `watched` is never taken for gone because he is silent.
+        """
         transaction.to_tag = self.token()
-        leg = IncomingLeg(self, transaction, transaction.to_tag, now)
+        leg = IncomingLeg(self, transaction, transaction.to_tag, now, watched=watched)
         self.legs[leg.call_id, leg.local_tag] = leg
         return leg
 
@@ -205,6 +210,7 @@ class UserAgent:
         reliably: bool = True,
         redirects: int = 0,
         symmetric: bool = False,
+        watched: bool = True,
     ) -> OutgoingLeg:
         """Call somebody: send an INVITE and return its leg. `from_` and `to` are given without tags.
 
@@ -212,7 +218,8 @@ class UserAgent:
 
         With `credentials` a challenge to the INVITE, or to a request of ours inside its dialog, is answered.
         Without `reliably` the callee shall send no reliable provisional responses (RFC 3262). So many `redirects` are
-        followed, to other addresses of the same user.
+        followed, to other addresses of the same user. A callee that is not `watched` is never taken for gone because
+        he is silent.
         """
         manners = self.manners
         head = [
@@ -229,13 +236,14 @@ class UserAgent:
         ]
         if reliably:
             head.append(_SUPPORTED_RELIABLE)
-        if manners.session_s:
+        if manners.session_s and watched:
             head.append(_SUPPORTED_TIMER)
             head += session_timer.asked(manners.session_s, manners.session_least_s)
         if content is not None:
             head.append(("content-type", content.type))
         invite = Request("INVITE", target, head, content.data if content else b"")
-        leg = OutgoingLeg(self, invite, flow, self._digest(credentials), redirects, symmetric=symmetric)
+        digest = self._digest(credentials)
+        leg = OutgoingLeg(self, invite, flow, digest, redirects, symmetric=symmetric, watched=watched)
         self.legs[leg.call_id, leg.local_tag] = leg
         leg.begin(now)
         return leg
@@ -418,7 +426,7 @@ class UserAgent:
         if request.method == "ACK":
             self._hear_ack(request, flow, now)
             return
-        rejection = validate.check(request, methods=METHODS, extensions=self._extensions)
+        rejection = validate.check(request, methods=self.methods, extensions=self._extensions)
         try:
             back = _mark_source(request, flow)
         except MalformedMessage:
@@ -443,6 +451,8 @@ class UserAgent:
             self._hear_invite(request, transaction, flow, now)
         elif request.method in {"REGISTER", "OPTIONS"}:
             self.out.append(Requested(transaction, flow))
+        elif request.method == "REFER":
+            self._refuse_stray(transaction, flow, 603, "no_transfer", now)  # nobody is called for a stranger
         else:
             self._refuse_stray(transaction, flow, 481, "no_dialog", now)
 

@@ -552,6 +552,7 @@ def shop_values(shop: Shop) -> Values:
         "caller_id": shop.caller_id,
         "inbound": shop.inbound.value,
         "inbound_numbers": to_json(list(shop.inbound_numbers)),
+        "transfer": int(shop.transfer),
     }
 
 
@@ -570,6 +571,7 @@ def shop(row: Row) -> Shop:
         caller_id=row["caller_id"],
         inbound=Inbound(row["inbound"]),
         inbound_numbers=tuple(json.loads(row["inbound_numbers"])),
+        transfer=bool(row["transfer"]),
     )
 
 

@@ -116,6 +116,7 @@ shops: Final = _table(
     _text("caller_id"),
     _text("inbound"),
     _text("inbound_numbers"),
+    _int("transfer"),
     _key("tenant", "name"),
     _refers("tenant owner", "parties", "tenant name"),
 )

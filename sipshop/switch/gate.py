@@ -10,7 +10,7 @@ from sipshop.facts import Fact, MessageDropped, RequestRefused, SourceBanned
 from sipshop.proxy.admission import Booth, Cause
 from sipshop.sip.digest import DigestServer, Guess, Verified
 from sipshop.sip.flow import Flow
-from sipshop.sip.message import NameAddr
+from sipshop.sip.message import NameAddr, Request
 from sipshop.sip.shield import Rules, Shield
 from sipshop.sip.transaction import ServerTransaction
 from sipshop.sip.useragent import UserAgent
@@ -75,7 +75,15 @@ class Gate:
 
     def authenticate(self, transaction: ServerTransaction, source: Flow, claimed: NameAddr, now: float) -> Booth | None:
         """The booth that a request comes from, or None: then it was challenged (RFC 3261 section 22)."""
-        request, uri, host = transaction.request, claimed.uri, source.remote[0]
+        found = self.examine(transaction.request, source, claimed, now)
+        if isinstance(found, Booth):
+            return found
+        self._agent.turn_away(transaction, source, 401, now, headers=found)
+        return None
+
+    def examine(self, request: Request, source: Flow, claimed: NameAddr, now: float) -> Booth | list[tuple[str, str]]:
+        """The booth that a request comes from, or the challenges that it has to be answered with a 401."""
+        uri, host = claimed.uri, source.remote[0]
         booth = self._directory.booth_of_source(host, uri.user)
         if booth is not None:
             return booth
@@ -91,13 +99,13 @@ class Gate:
         )
         if isinstance(verdict, Verified):
             self._shield.succeeded(source, verdict.user, now)
-            return self._directory.booth_of_user(realm, verdict.user)
+            booth = self._directory.booth_of_user(realm, verdict.user)
+            assert booth is not None, "whose password it is has a name"
+            return booth
         if verdict.guess is not None:
             self._note(verdict.guess, source, now)
-        challenges = self._digest.challenge(realm, algorithms, now, stale=verdict.stale, host=host)
-        self._agent.turn_away(transaction, source, 401, now, headers=challenges)
         self._tell(RequestRefused(status=401, cause=Cause.UNAUTHENTICATED.value, shop=None))
-        return None
+        return self._digest.challenge(realm, algorithms, now, stale=verdict.stale, host=host)
 
     def trust(self, booth: Booth, flow: Flow, now: float) -> None:
         """Take a phone for known that proved itself to an earlier process: its next request is not a stranger's."""

@@ -43,9 +43,10 @@ class LiveCalls:
         booth = live.offer.booth
         self._by_id[live.call_id] = live
         self._by_booth.setdefault((booth.tenant, booth.name), {})[live.call_id] = live
-        self._by_leg[live.leg_a] = (live, Side.CALLER)
         self._call_ids[live.call_id] = []
-        self._index(live.leg_a, live)
+        if isinstance(live.leg_a, Leg):  # else he is the callee of another call, and heard as that
+            self._by_leg[live.leg_a] = (live, Side.CALLER)
+            self._index(live.leg_a, live)
         self._in_shop[booth.tenant, live.offer.shop.name] += 1
 
     def remove(self, live: Live) -> None:
@@ -64,7 +65,7 @@ class LiveCalls:
             if self._by_call_id.get(call_id) is live:
                 del self._by_call_id[call_id]
         for leg in (live.leg_a, live.leg_b):
-            if leg is not None:
+            if isinstance(leg, Leg):
                 self._by_leg.pop(leg, None)
 
     def listen(self, leg: Leg, live: Live) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, Direction, HungUpBy, Result
 from sipshop.billing.chain import Payer
@@ -16,12 +16,15 @@ from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.call import Attempt as Dialled
 from sipshop.proxy.call import Call, Fate, fails_over
 from sipshop.proxy.routing import Trunk
-from sipshop.sip.leg import IncomingLeg, Leg, OutgoingLeg
+from sipshop.sip.leg import HungUp, IncomingLeg, Leg, Lost, OutgoingLeg
 from sipshop.sip.timers import Timer
 from sipshop.sip.transaction import ServerTransaction
 from sipshop.store import LiveCall
 from sipshop.switch.directory import Passage
 from sipshop.switch.refusals import REFUSALS, Refusal
+
+if TYPE_CHECKING:
+    from sipshop.switch.transfers import Transferee
 
 #: What a call was that a crash cut short after its answer was made durable.
 RECOVERED_Q850: Final = 41
@@ -62,13 +65,16 @@ class Live:
     `setup_at_ms` is UTC, `setup_at_s` the same instant on the clock of the event loop; `added_s` is our own part of
     the time that the caller waited. `dialled` is the attempt that leg B is. `payers` hold money for it; `line` is the
     trunk on which it counts; `is_stored` says that its `new` row is on its way to the store.
+
+    Of a transfer `partner` is the other call, and `joined` that one's leg B once it has taken the place of leg A;
+    `over` tells how a leg has ended it.
     """
 
     call: Call
     offer: Offer
     setup_at_ms: int
     setup_at_s: float
-    leg_a: IncomingLeg
+    leg_a: IncomingLeg | Transferee
     leg_b: OutgoingLeg | None = None
     leg_b_call_id: str | None = None
     dialled: Dialled | None = None
@@ -80,6 +86,9 @@ class Live:
     renewal: Timer | None = None
     line: Trunk | None = None
     is_stored: bool = False
+    partner: Live | None = field(default=None, compare=False, repr=False)
+    joined: Leg | None = None
+    over: HungUp | Lost | None = None
 
     @property
     def priced_at_ms(self) -> int:
@@ -99,8 +108,10 @@ class Live:
 
     @property
     def booth_leg(self) -> Leg | None:
-        """The leg of the booth's phone."""
-        return self.leg_a if self.offer.carrier is None else self.leg_b
+        """The leg of the booth's phone, None where it is no part of the call (any more)."""
+        if self.offer.carrier is not None:
+            return self.leg_b
+        return self.leg_a if self.joined is None and isinstance(self.leg_a, Leg) else None
 
     @property
     def parties(self) -> Parties:

@@ -39,7 +39,7 @@ from sipshop.proxy.trunk import Caller, identity, is_withheld
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.endpoint import Endpoint
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, Lost, OutgoingLeg, Progressed
+from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, Lost, OutgoingLeg, Progressed, Referred
 from sipshop.sip.message import NameAddr, Request, Uri, printable
 from sipshop.sip.shield import Rules
 from sipshop.sip.timers import GIVE_UP_S
@@ -77,6 +77,7 @@ from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import RETRY_S, Settler
 from sipshop.switch.status import Health
 from sipshop.switch.trace import Tracer
+from sipshop.switch.transfers import REFUSED, Transferee, number_of, part
 from sipshop.switch.trunks import Trunks
 from sipshop.world import World
 
@@ -414,6 +415,7 @@ class Switch:
         """Begin a call from outside; it takes one of its carrier's lines, and nobody's money."""
         assert offer.carrier is not None, "it came from one"
         live = self._open(offer, phones, now)
+        assert isinstance(live.leg_a, Leg), "an INVITE makes one"
         assert live.leg_a.dialog is not None, "an INVITE with a Contact makes one"
         live.leg_a.dialog.symmetric = False  # a carrier is reached where he says that he is
         has_line = self._meter.take_line(live, offer.carrier, now)
@@ -433,27 +435,39 @@ class Switch:
         return None if self._directory.is_emergency(dialled) else cause
 
     def _admit(self, offer: Offer, now: float) -> None:
-        """Begin the call of an admitted number, if every level sells it and a carrier takes it."""
+        """Begin the call of an admitted number, if it can be made."""
+        offer, found = self._find_way(offer, now)
+        if isinstance(found, Cause):
+            self._refuse_booth(offer, found, now)
+        else:
+            live = self._open_charged(offer, found, now)
+            self._run(live, live.call.begin(now), now)
+
+    def _find_way(self, offer: Offer, now: float) -> tuple[Offer, tuple[Trunk, ...] | Cause]:
+        """The trunks that take an admitted number, if every level sells it; the offer then has its passage."""
         shop, booth, e164, session_id = offer.shop, offer.booth, offer.e164, offer.session_id
         assert e164 is not None, "the number was understood"
         assert session_id is not None, "the booth is open"
         at_ms = self._utc_ms()
         passage = self._directory.passage(shop, booth.name, session_id, e164, self._agent.pick, at_ms=at_ms)
         if isinstance(passage, Cause):
-            destination = self._directory.destination(shop, e164, at_ms)
-            self._refuse_booth(replace(offer, destination=destination), passage, now)
-            return
+            return replace(offer, destination=self._directory.destination(shop, e164, at_ms)), passage
         offer = replace(offer, destination=passage.levels[0].tariff.rate.destination, passage=passage)
-        trunks = by_health(passage.trunks, lambda trunk: self.trunks.standing(trunk, now))
-        if not trunks:
-            self._refuse_booth(offer, Cause.TRUNKS_FAILED, now)
-            return
-        live = self._open(offer, trunks, now)
-        live.payers = self.accounts.payers(shop.tenant, session_id, passage.levels)
-        self._settler.expect((shop.tenant, booth.name), live.call_id)
+        return offer, by_health(passage.trunks, lambda trunk: self.trunks.standing(trunk, now)) or Cause.TRUNKS_FAILED
+
+    def _open_charged(
+        self, offer: Offer, trunks: tuple[Trunk, ...], now: float, leg_a: Transferee | None = None
+    ) -> Live:
+        """Make a call that a booth session pays for."""
+        passage, session_id, tenant = offer.passage, offer.session_id, offer.shop.tenant
+        assert passage is not None, "every level sells it"
+        assert session_id is not None, "the booth is open"
+        live = self._open(offer, trunks, now, leg_a)
+        live.payers = self.accounts.payers(tenant, session_id, passage.levels)
+        self._settler.expect((tenant, offer.booth.name), live.call_id)
         for party in passage.losses:
-            self._tell(LossSeen(tenant=shop.tenant, party=party, call_id=live.call_id))
-        self._run(live, live.call.begin(now), now)
+            self._tell(LossSeen(tenant=tenant, party=party, call_id=live.call_id))
+        return live
 
     def _admit_emergency(self, offer: Offer, now: float) -> None:
         trunks = self._directory.routings[offer.shop.tenant].emergency()
@@ -467,15 +481,16 @@ class Switch:
         log.warning("emergency call to %s", printable(offer.dialled), extra={"call": live.call_id, **about})
         self._run(live, live.call.begin(now), now)
 
-    def _open(self, offer: Offer, targets: tuple[Target, ...], now: float) -> Live:
-        """Make a call of an INVITE, with leg A."""
+    def _open(self, offer: Offer, targets: tuple[Target, ...], now: float, leg_a: Transferee | None = None) -> Live:
+        """Make a call of an INVITE, with leg A, or of a transfer."""
+        watched = offer.kind is not CallKind.EMERGENCY
         call_id, shop, booth = self._random(8).hex(), offer.shop, offer.booth
         live = Live(
             call=Call(call_id, targets, emergency=offer.kind is CallKind.EMERGENCY),
             offer=offer,
             setup_at_ms=self._utc_ms(),
             setup_at_s=now,
-            leg_a=self._agent.accept(offer.transaction, now),
+            leg_a=leg_a or self._agent.accept(offer.transaction, now, watched=watched),
         )
         self._calls.add(live)
         self._tell(
@@ -503,7 +518,10 @@ class Switch:
         """Refuse a booth that we know: it leaves a CDR of zero."""
         refusal = REFUSALS[cause]
         self._agent.refuse(offer.transaction, refusal.status, now, reason=refusal.phrase, headers=refusal.headers())
-        self._tell(RequestRefused(status=refusal.status, cause=cause.value, shop=offer.shop.name))
+        self._note_refusal(offer, cause)
+
+    def _note_refusal(self, offer: Offer, cause: Cause) -> None:
+        self._tell(RequestRefused(status=REFUSALS[cause].status, cause=cause.value, shop=offer.shop.name))
         self._settler.write(cdr_of_refusal(offer, self._random(8).hex(), REFUSALS[cause], self._utc_ms()))
 
     def _hear_leg(self, leg: Leg, event: Event, now: float) -> None:
@@ -511,11 +529,88 @@ class Switch:
         if found is None:
             return  # given up: it finishes its own business
         live, side = found
+        if isinstance(event, Referred):
+            self._hear_referred(live, leg, event, now)
+            return
+        if live.partner is not None and self._is_transfers(live.partner, event, now):
+            return
         if side is Side.CALLEE:
             self._note_carrier(live, event, now)
         if isinstance(event, HungUp | Lost | Failed):
             self._calls.let_go(leg)
+        if isinstance(event, HungUp | Lost) and live.joined is not None:
+            live.over = event
         self._run(live, live.call.hear(event, now, side), now)
+
+    @staticmethod
+    def _is_transfers(partner: Live, event: Event, now: float) -> bool:
+        return isinstance(partner.leg_a, Transferee) and partner.leg_a.takes(event, now)
+
+    # Transfers.
+
+    def _hear_referred(self, live: Live, leg: Leg, referred: Referred, now: float) -> None:
+        """A REFER: a booth that has proved to be one may have its callee talk with another number, if its shop lets it.
+
+        Whoever has seen a call's tags could send one, and phone at the booth's cost: it needs the password again.
+        """
+        ask, transaction = referred.ask, referred.ask.transaction
+        assert transaction is not None, "it is the peer's"
+        if leg is not live.booth_leg or not self._may_transfer(live):
+            self._refuse_transfer(live, leg, ask, now)
+            return
+        found = self.gate.examine(transaction.request, transaction.flow, transaction.request.from_, now)
+        if not isinstance(found, Booth):
+            leg.reply(ask, 401, None, now, found)
+            return
+        number = number_of(referred, self._hosts_of(live))
+        if number is None or (found.tenant, found.name) != (live.tenant, live.offer.booth.name):
+            self._refuse_transfer(live, leg, ask, now)
+            return
+        offer = replace(live.offer, dialled=number, e164=None, destination=None, passage=None)
+        offer, way = self._admit_transfer(offer, found, now)
+        if isinstance(way, Cause):
+            refusal = REFUSALS[way]
+            leg.reply(ask, refusal.status, None, now, refusal.headers())
+            self._note_refusal(offer, way)
+            return
+        transferee = Transferee(live, leg.refer(ask, now), self._run)
+        new = self._open_charged(offer, way, now, transferee)
+        transferee.call(new, now)
+        self._run(new, new.call.begin(now), now)
+
+    def _may_transfer(self, live: Live) -> bool:
+        """Whether a call may be transferred: one that its booth has dialled and talks in, in a shop that allows it."""
+        offer = live.offer
+        booth = self._directory.booths.get((live.tenant, offer.booth.name))
+        is_charged = offer.carrier is None and offer.kind is CallKind.CALL
+        talks = live.call.state is calls.State.TALKING
+        return is_charged and talks and booth is not None and self._directory.shop_of(booth).transfer
+
+    def _admit_transfer(self, offer: Offer, booth: Booth, now: float) -> tuple[Offer, tuple[Trunk, ...] | Cause]:
+        """What is asked of any dialled number; its line is the booth's own, whose phone is about to leave."""
+        closed = self._closed(offer.transaction.request, offer.dialled)
+        if closed is not None:
+            return offer, closed
+        state = self._state(booth)
+        shop = self._directory.shop_of(booth)
+        match admit(shop, booth, replace(state, live_calls=state.live_calls - 1), offer.dialled):
+            case Admitted(e164=e164, session_id=session_id) if session_id == offer.session_id:
+                return self._find_way(replace(offer, shop=shop, booth=booth, e164=e164), now)
+            case Admitted():
+                return offer, Cause.LOCKED
+            case Emergency():
+                return offer, Cause.FORBIDDEN  # who needs help calls himself, and is not joined with anybody
+            case Refused(cause=cause):
+                return offer, cause
+
+    def _refuse_transfer(self, live: Live, leg: Leg, ask: Ask, now: float) -> None:
+        leg.reply(ask, REFUSED, None, now)
+        self._tell(RequestRefused(status=REFUSED, cause="no_transfer", shop=live.offer.shop.name))
+
+    def _hosts_of(self, live: Live) -> frozenset[str]:
+        """The names that a booth's phone has for us."""
+        request = live.offer.transaction.request
+        return frozenset({request.uri.host.lower(), request.to.uri.host.lower(), self._advertised_host.lower()})
 
     def _note_carrier(self, live: Live, event: Event, now: float) -> None:
         """Tell a carrier's health what a call has found out about him."""
@@ -586,6 +681,7 @@ class Switch:
             case calls.Settle(fate=fate, talk_ms=talk_ms):
                 self._meter.charge(live, talk_ms)
                 self._settle(live, cdr_of(live, _said(live, fate), talk_ms, self._utc_ms()))
+                part(live, self._run, now)
             case _:
                 self._pass(live, command, now)
 
@@ -621,13 +717,15 @@ class Switch:
             try:
                 ask.content = _offered(ask.content, trunk)
             except NoCommonMedia:
-                live.leg_a.reply(ask, 488, None, now)
+                self._leg(live, Side.CALLER).reply(ask, 488, None, now)
                 return
         self._leg(live, to).relay(ask, now)
 
     def _leg(self, live: Live, side: Side) -> Leg:
         if side is Side.CALLER:
-            return live.leg_a
+            caller = live.joined or live.leg_a
+            assert isinstance(caller, Leg), "who is transferred is heard in the call that he comes from"
+            return caller
         assert live.leg_b is not None, "a call that was answered has leg B"
         return live.leg_b
 
@@ -667,6 +765,7 @@ class Switch:
             reliably=live.leg_a.offer is not None or live.leg_a.takes_reliable,
             headers=shown.headers,
             credentials=self.trunks.credentials(trunk),
+            watched=offer.kind is not CallKind.EMERGENCY,
         )
         self._dialled(live, leg, attempt, now)
 
@@ -711,10 +810,14 @@ class Switch:
 
     def _committed(self, live: Live, result: object) -> None:
         """The store's word on an answer."""
-        heard = calls.NotCommitted(str(result)) if isinstance(result, Exception) else calls.Committed()
         with self._turn() as now:
+            if isinstance(result, Exception):
+                self._run(live, live.call.hear(calls.NotCommitted(str(result)), now), now)
+                return
+            if not live.leg_a.is_free:
+                self._run(live, live.call.hear(calls.Written(), now), now)
             # talk time starts with the 2xx, which may have to wait for a PRACK of the caller
-            live.leg_a.when_free(lambda then: self._run(live, live.call.hear(heard, then), then), now)
+            live.leg_a.when_free(lambda then: self._run(live, live.call.hear(calls.Committed(), then), then), now)
 
     def _answered(self, live: Live, now: float) -> None:
         """The 2xx has gone to the caller: talk time runs from `now`."""
@@ -753,7 +856,8 @@ class Switch:
             self._store.submit(write, written)
 
     def _reject(self, live: Live, fate: calls.Fate, now: float) -> None:
-        self._calls.let_go(live.leg_a)
+        if isinstance(live.leg_a, Leg):
+            self._calls.let_go(live.leg_a)
         if fate.cause is None:
             headers = [("reason", f"Q.850;cause={fate.q850}")] if fate.q850 is not None else []
             live.leg_a.reject(fate.status, None, headers, now)

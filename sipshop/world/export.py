@@ -185,7 +185,7 @@ def _route(route: Route) -> Mapping[str, Value]:
 
 def _shop(shop: Shop, booths: Iterable[Booth]) -> Iterator[str]:
     numbers = shop.numbers
-    for key, value in {
+    written: Mapping[str, Value] = {
         "name": shop.name,
         "owner": shop.owner,
         "deck": shop.deck,
@@ -198,7 +198,9 @@ def _shop(shop: Shop, booths: Iterable[Booth]) -> Iterator[str]:
         **({"caller_id": shop.caller_id} if shop.caller_id else {}),
         **({"inbound": shop.inbound.value} if shop.inbound is not Inbound.NEVER else {}),
         **({"inbound_numbers": _texts(shop.inbound_numbers)} if shop.inbound_numbers else {}),
-    }.items():
+        **({"transfer": True} if shop.transfer else {}),
+    }
+    for key, value in written.items():
         yield f"{key}: {_value(value)}"
     yield from _list("booths", map(_booth, booths))
 

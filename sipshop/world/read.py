@@ -446,6 +446,7 @@ class _Shops:
         inbound_numbers = self._inbound_numbers(section)
         if inbound_numbers and inbound is Inbound.NEVER and section.sound:
             section.fault("inbound_numbers", "ring nobody: `inbound: open` or `inbound: always` lets them")
+        transfer = section.flag("transfer", default=False)
         section.end()
         self.shops.append(
             Shop(
@@ -460,6 +461,7 @@ class _Shops:
                 caller_id=caller_id,
                 inbound=inbound,
                 inbound_numbers=inbound_numbers,
+                transfer=transfer,
             )
         )
 

@@ -43,6 +43,10 @@ from sipshop.proxy.call import (
     Settle,
     Side,
     State,
+    TransferBegun,
+    TransferFailed,
+    Transferred,
+    Written,
     fails_over,
     q850_of,
 )
@@ -123,6 +127,7 @@ TABLE = """
     RINGING      RANG_OUT             ENDED      GiveUp Reject Settle
     RINGING      CALLER_CANCELLED     ENDED      GiveUp Reject Settle
     RINGING      CUT                  ENDED      GiveUp Reject Settle
+    ANSWERING    WRITTEN              ANSWERING
     ANSWERING    COMMITTED            TALKING    Answer Acknowledge
     ANSWERING    NOT_COMMITTED        ENDED      HangUp:callee Reject Settle
     ANSWERING    CALLER_CANCELLED     ENDED      HangUp:callee Reject Settle
@@ -141,6 +146,26 @@ TABLE = """
     TALKING      REPLIED              TALKING    PassReply
     TALKING      WITHDRAWN            TALKING    PassReply PassWithdrawal
     TALKING      ASK_ACKNOWLEDGED     TALKING    PassAskAcknowledgement
+    TALKING      TRANSFER_BEGUN       TRANSFERRING
+    TRANSFERRING EXTENDED             TRANSFERRING
+    TRANSFERRING CALLER_ACKNOWLEDGED  TRANSFERRING
+    TRANSFERRING CALLER_GONE          WAITING
+    TRANSFERRING CALLEE_GONE          ENDED      HangUp:caller Settle
+    TRANSFERRING CUT_OFF              ENDED      HangUp:caller HangUp:callee Settle
+    TRANSFERRING CUT                  ENDED      HangUp:caller HangUp:callee Settle
+    TRANSFERRING ASKED                TRANSFERRING PassAsk
+    TRANSFERRING REPLIED              TRANSFERRING PassReply
+    TRANSFERRING WITHDRAWN            TRANSFERRING PassReply PassWithdrawal
+    TRANSFERRING ASK_ACKNOWLEDGED     TRANSFERRING PassAskAcknowledgement
+    TRANSFERRING TRANSFER_FAILED      TALKING
+    TRANSFERRING TRANSFERRED          TALKING    HangUp:caller
+    WAITING      EXTENDED             WAITING
+    WAITING      CALLEE_GONE          ENDED      Settle
+    WAITING      CUT_OFF              ENDED      HangUp:callee Settle
+    WAITING      CUT                  ENDED      HangUp:callee Settle
+    WAITING      ASKED                WAITING    PassReply
+    WAITING      TRANSFER_FAILED      ENDED      HangUp:callee Settle
+    WAITING      TRANSFERRED          TALKING
 """
 ARROWS = {
     (State[state], Input[happened]): (State[after], " ".join(commands))
@@ -163,6 +188,7 @@ EVENTS: dict[Input, tuple[Heard | None, Side]] = {
     Input.PROGRESS_ACKNOWLEDGED: (ProgressAcknowledged(SDP), Side.CALLER),
     Input.CALLER_GONE: (HungUp(None), Side.CALLER),
     Input.CALLEE_GONE: (HungUp(None), Side.CALLEE),
+    Input.WRITTEN: (Written(), Side.CALLER),
     Input.COMMITTED: (Committed(), Side.CALLER),
     Input.NOT_COMMITTED: (NotCommitted("disk"), Side.CALLER),
     Input.CUT: (Cut("by the desk"), Side.CALLER),
@@ -170,6 +196,9 @@ EVENTS: dict[Input, tuple[Heard | None, Side]] = {
     Input.REPLIED: (Replied(REINVITE, 200, SDP, late_offer=False), Side.CALLEE),
     Input.WITHDRAWN: (Withdrawn(REINVITE), Side.CALLEE),
     Input.ASK_ACKNOWLEDGED: (Acknowledged(SDP, REINVITE), Side.CALLER),
+    Input.TRANSFER_BEGUN: (TransferBegun(), Side.CALLER),
+    Input.TRANSFER_FAILED: (TransferFailed(), Side.CALLER),
+    Input.TRANSFERRED: (Transferred(), Side.CALLER),
 }
 CLOCK = (Input.SILENT, Input.SILENT_OVER, Input.RANG_OUT, Input.CUT_OFF)
 WAYS: dict[State, tuple[Input, ...]] = {
@@ -178,6 +207,8 @@ WAYS: dict[State, tuple[Input, ...]] = {
     State.RINGING: (Input.GRANTED, Input.PROGRESSED),
     State.ANSWERING: (Input.GRANTED, Input.ANSWERED),
     State.TALKING: (Input.GRANTED, Input.ANSWERED, Input.COMMITTED),
+    State.TRANSFERRING: (Input.GRANTED, Input.ANSWERED, Input.COMMITTED, Input.TRANSFER_BEGUN),
+    State.WAITING: (Input.GRANTED, Input.ANSWERED, Input.COMMITTED, Input.TRANSFER_BEGUN, Input.CALLER_GONE),
     State.ENDED: (Input.DENIED,),
 }
 
@@ -348,6 +379,13 @@ def test_the_time_to_ring_counts_from_our_invite_to_each_trunk() -> None:
     call.hear(Failed(503, None, None, responded=True), 30.0, Side.CALLEE)
     call.hear(Progressed(180, None), 31.0, Side.CALLEE)
     assert call.deadline == 90.0
+
+
+def test_what_is_on_disk_waits_for_the_caller_without_a_limit_of_the_disk() -> None:
+    call = a_call(Input.GRANTED, Input.ANSWERED)
+    assert call.hear(Written(), 1.0) == []
+    assert call.deadline is None
+    assert named(call.hear(Committed(), 30.0)) == "Answer Acknowledge"
 
 
 def test_a_disk_that_is_too_slow_ends_the_call() -> None:

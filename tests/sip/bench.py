@@ -83,10 +83,10 @@ class Bench:
 
     # the leg of a callee, its caller played by hand
 
-    def offer(self, *, body: bytes = OFFER.data, headers: str = "") -> IncomingLeg:
+    def offer(self, *, body: bytes = OFFER.data, headers: str = "", watched: bool = True) -> IncomingLeg:
         self.hear(self.from_caller("INVITE", tag=None, body=body, headers=headers))
         self.effects()
-        leg = self.agent.accept(self.invited[-1].transaction, self.now)
+        leg = self.agent.accept(self.invited[-1].transaction, self.now, watched=watched)
         self.effects()
         return leg
 
@@ -129,7 +129,14 @@ class Bench:
 
     # the leg of a caller
 
-    def dial(self, *, late: bool = False, credentials: Credentials | None = None, redirects: int = 0) -> OutgoingLeg:
+    def dial(
+        self,
+        *,
+        late: bool = False,
+        credentials: Credentials | None = None,
+        redirects: int = 0,
+        watched: bool = True,
+    ) -> OutgoingLeg:
         leg = self.agent.dial(
             FLOW,
             target="sip:b@192.0.2.2",
@@ -142,6 +149,7 @@ class Bench:
             now=self.now,
             credentials=credentials,
             redirects=redirects,
+            watched=watched,
         )
         self.effects()
         return leg

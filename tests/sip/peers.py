@@ -402,16 +402,18 @@ class Phone(Peer):
         self.work(self.network.now)
         return ask
 
-    def send_inside(self, leg: Leg, method: str, content: Content | None = None) -> Recorder:
+    def send_inside(
+        self, leg: Leg, method: str, content: Content | None = None, headers: Iterable[tuple[str, str]] = ()
+    ) -> Recorder:
         """Send a request inside the dialog of a leg, past the leg: it could send two at once."""
         assert leg.dialog is not None
         recorder = Recorder()
-        headers = [("content-type", content.type)] if content else []
-        if method == "INVITE":
-            headers.append(("contact", self.agent.contact(leg.flow)))
+        head = [*headers, ("content-type", content.type)] if content else [*headers]
+        if method in {"INVITE", "REFER"}:
+            head.append(("contact", self.agent.contact(leg.flow)))
         body = content.data if content else b""
         now = self.network.now
-        self.agent.send_inside(leg.dialog, method, recorder, now, headers=headers, body=body)
+        self.agent.send_inside(leg.dialog, method, recorder, now, headers=head, body=body)
         self.work(now)
         return recorder
 

@@ -292,47 +292,113 @@ def test_a_relayed_reinvite_keeps_the_session_timer() -> None:
 # Probes.
 
 
+def proved(bench: Bench, headers: str = "") -> IncomingLeg:
+    """A leg of a caller who has answered the first probe, at 5 s."""
+    leg = called(bench, headers)
+    bench.run(5.0)
+    answers(bench, "OPTIONS", 405)  # whatever it says, it is there
+    return leg
+
+
 def test_a_peer_without_a_session_timer_is_probed() -> None:
     bench = Bench(manners=BOTH)
-    leg = called(bench)
+    leg = proved(bench)
     for count in range(1, 4):
-        bench.run(30.0 * count)
-        assert len(bench.sent_at("OPTIONS")) == count
-        answers(bench, "OPTIONS", 405)  # whatever it says, it is there
+        bench.run(5.0 + 30.0 * count)
+        assert len(bench.sent_at("OPTIONS")) == count + 1
+        answers(bench, "OPTIONS", 405)
     assert (bench.events, leg.state) == ([], State.CONFIRMED)
     leg.hang_up(None, bench.now)
     bench.effects()
     forgets(bench)
 
 
-def test_a_peer_with_a_session_timer_is_not_probed() -> None:
+def test_a_callee_with_a_session_timer_is_not_probed() -> None:
     bench = Bench(manners=BOTH)
-    called(bench, "Supported: timer\r\n")
+    calls(bench, ("session-expires", "600;refresher=uas"))
     bench.run(300.0)
     assert bench.sent_at("OPTIONS") == []
+
+
+def test_a_caller_is_probed_whatever_session_timer_he_has_agreed_to() -> None:
+    bench = Bench(manners=BOTH)
+    called(bench, "Supported: timer\r\nSession-Expires: 1800;refresher=uac\r\n")
+    bench.run(26.0)
+    assert bench.events == [Lost("gone inside the dialog", alive_at_s=0.0)]
+
+
+def test_a_callee_is_probed_as_soon_as_it_wants_no_session_timer_any_more() -> None:
+    bench = Bench(manners=BOTH)
+    calls(bench, ("session-expires", "600;refresher=uac"), UPDATES)
+    bench.run(300.0)
+    answers(bench, "UPDATE", 200)
+    bench.run(305.0)
+    assert len(bench.sent_at("OPTIONS")) == 1
 
 
 @pytest.mark.parametrize("answer", [408, 481])
 def test_a_peer_that_does_not_know_the_dialog_is_gone(answer: int) -> None:
     bench = Bench(manners=PROBING)
     called(bench)
-    bench.run(30.5)
+    bench.run(5.5)
     answers(bench, "OPTIONS", answer)
     assert bench.events == [Lost("gone inside the dialog", alive_at_s=0.0)]
 
 
-def test_one_missed_probe_is_forgiven_and_two_are_not() -> None:
+def test_who_answers_no_probe_at_all_is_gone_after_25_seconds() -> None:
     bench = Bench(manners=PROBING)
     leg = called(bench)
-    bench.run(60.5)  # the first one has no answer, the second goes out
-    answers(bench, "OPTIONS")
-    bench.run(120.0)
+    bench.run(24.5)
     states = [leg.state]
-    bench.run(151.0)
+    bench.run(25.5)
     states.append(leg.state)
     assert states == [State.CONFIRMED, State.CLOSING]
-    assert bench.events == [Lost("gone inside the dialog", alive_at_s=60.5)]
+    assert bench.events == [Lost("gone inside the dialog", alive_at_s=0.0)]
     forgets(bench)
+
+
+def test_whoever_speaks_but_answers_no_probe_is_gone_25_seconds_after_his_last_word() -> None:
+    bench = Bench(manners=PROBING)
+    leg = called(bench)
+    bench.run(14.0)
+    bench.hear(bench.from_caller("ACK", tag=leg.local_tag, branch="again"))
+    bench.run(33.0)
+    bench.ask(leg, "UPDATE")
+    bench.effects()
+    bench.run(60.0)
+    assert isinstance(bench.events[-1], Lost)
+    assert bench.events[-1].alive_at_s == 33.0
+    assert 33.0 + 15.0 <= bench.sent_at("BYE")[0] <= 33.0 + 25.5
+
+
+def test_one_missed_probe_is_forgiven_and_two_are_not() -> None:
+    bench = Bench(manners=PROBING)
+    leg = proved(bench)
+    bench.run(65.5)  # the one at 35 s has no answer, the next goes out
+    answers(bench, "OPTIONS")
+    bench.run(154.5)
+    states = [leg.state]
+    bench.run(156.0)
+    states.append(leg.state)
+    assert states == [State.CONFIRMED, State.CLOSING]
+    assert bench.events == [Lost("gone inside the dialog", alive_at_s=65.5)]
+    forgets(bench)
+
+
+@pytest.mark.scenario(20)
+def test_a_call_for_help_has_no_session_timer_and_no_probe() -> None:
+    bench = Bench(manners=BOTH)
+    leg = bench.offer(headers="Require: timer\r\nSession-Expires: 90;refresher=uas\r\n", watched=False)
+    leg.answer(ANSWER, bench.now)
+    bench.cause(leg, Input.GOT_ACK)
+    out = bench.dial(watched=False)
+    bench.respond(out, 200, content=ANSWER, headers=(("session-expires", "90;refresher=uac"),))
+    bench.effects()
+    bench.events.clear()
+    bench.run(3600.0)
+    assert (leg.state, out.state, bench.events) == (State.CONFIRMED, State.CONFIRMED, [])
+    assert (bench.last("200 INVITE").get("session-expires"), out.invite.get("session-expires")) == (None, None)
+    assert bench.sent_at("OPTIONS") == bench.sent_at("UPDATE") == bench.sent_at("BYE") == []
 
 
 def test_who_is_not_watched_is_not_said_to_have_died_at_the_beginning() -> None:

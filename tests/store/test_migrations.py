@@ -62,6 +62,7 @@ LATER: Final[dict[tuple[str, str], Callable[[dict[str, object]], object] | objec
     ("trunks", "terms"): "{}",
     ("shops", "inbound"): "never",
     ("shops", "inbound_numbers"): "[]",
+    ("shops", "transfer"): 0,
     ("booths", "inbound_numbers"): "[]",
     ("calls", "direction"): "outbound",
     ("parties", "suspender"): lambda row: TENANT if row["suspended"] else None,

@@ -173,7 +173,7 @@ def test_a_request_uri_cannot_carry_headers(house: House, forger: Forger) -> Non
 
 @pytest.mark.parametrize("method", ["INVITE", "REGISTER", "OPTIONS", "MESSAGE", "REFER", "SUBSCRIBE"])
 def test_a_trunk_s_address_opens_nothing(house: House, forger: Forger, method: str) -> None:
-    assert forger.statuses(method, source=CARRIER_ONE)[0] in {200, 401, 404, 405}
+    assert forger.statuses(method, source=CARRIER_ONE)[0] in {200, 401, 404, 405, 603}
     house.advance(64)
     assert [str(datagram) for datagram in sent_to(house, CARRIER_ONE)][1:] == []
     assert house.memory.cdrs == []

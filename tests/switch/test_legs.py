@@ -9,10 +9,22 @@ from contextlib import contextmanager
 import pytest
 
 from sipshop.billing.cdr import HungUpBy, Result
+from sipshop.proxy.call import COMMIT_LIMIT_S
 from sipshop.sip.leg import Answered, Ask, Content, Failed, HungUp, Leg, Progressed, Replied, State
 from sipshop.sip.message import Message, Request
 from sipshop.sip.useragent import Manners
-from tests.sip.peers import ANSWER, FORGETTING_S, HELD, HOLD, LATENCY_S, OFFER, Datagram, Peer, Phone
+from tests.sip.peers import (
+    ANSWER,
+    FORGETTING_S,
+    HELD,
+    HOLD,
+    LATENCY_S,
+    OFFER,
+    Datagram,
+    Peer,
+    Phone,
+    fair,
+)
 from tests.switch.house import House
 
 OTHER = Content("application/sdp", b"v=0\r\ns=another\r\n")
@@ -112,6 +124,48 @@ def test_an_answer_waits_for_the_callers_prack_and_talk_begins_with_the_200(hous
     hung_up_at_s = house.network.now + LATENCY_S
     house.advance()
     assert house.cdr.talk_ms == int((hung_up_at_s - answered_at_s) * 1000)
+
+
+def slow_to_acknowledge(house: House, seconds: float) -> None:
+    """The phone's PRACK takes so long."""
+    house.network.weather = lambda d: (seconds if str(d) == "PRACK" and d.source == house.phone.address else 1 / 64,)
+
+
+@pytest.mark.scenario(19)
+def test_a_caller_may_take_as_long_for_his_prack_as_its_own_limit_lets_him(house: House) -> None:
+    leg, incoming = house.calling()
+    slow_to_acknowledge(house, 10.0)
+    house.carrier.ring(incoming, 183, ANSWER, reliably=True)
+    house.carrier.answer(incoming)
+    house.advance(15.0)
+    (answered_at_s,) = house.network.instants("200 INVITE", house.switch_peer)
+    assert answered_at_s > 10.0 > COMMIT_LIMIT_S
+    assert (leg.state, house.memory.cdrs) == (State.CONFIRMED, [])
+
+
+@pytest.mark.scenario(19)
+def test_an_answer_whose_prack_never_comes_ends_free_of_charge(house: House) -> None:
+    _, incoming = house.calling()
+    house.network.weather = lambda d: () if str(d) == "PRACK" and d.source == house.phone.address else (1 / 64,)
+    house.carrier.ring(incoming, 183, ANSWER, reliably=True)
+    house.carrier.answer(incoming)
+    house.advance(40.0)
+    assert isinstance(house.carrier.last(incoming), HungUp)
+    assert (house.cdr.result, house.cdr.talk_ms, house.cdr.sip_status) == (Result.FAILED, 0, 504)
+
+
+@pytest.mark.scenario(19)
+def test_a_disk_that_fails_ends_the_call_at_once_though_a_prack_is_awaited(house: House) -> None:
+    _, incoming = house.calling()
+    slow_to_acknowledge(house, 10.0)
+    house.carrier.ring(incoming, 183, ANSWER, reliably=True)
+    house.memory.broken = True
+    house.carrier.answer(incoming)
+    house.advance(1.0)
+    house.memory.broken = False
+    house.advance(1.0)
+    assert isinstance(house.carrier.last(incoming), HungUp)
+    assert (house.cdr.talk_ms, house.cdr.sip_status) == (0, 503)
 
 
 @pytest.mark.scenario(19)
@@ -300,14 +354,33 @@ def test_a_dead_peer_is_found_by_two_probes_and_billed_to_its_last_sign_of_life(
         assert (cdr.result, cdr.hung_up_by, cdr.q850) == (Result.ANSWERED, HungUpBy.SWITCH, 27)
         # the last probe that was answered, at most 30 s (and a lazy timer) before it died
         assert 0 <= (died_at_s - answered_at_s) * 1000 - cdr.talk_ms <= 30_600
-        assert cdr.charges[0].cost.billed_s == 96
+        assert cdr.charges[0].cost.billed_s == 102
         comes_back(probing, gone)
+
+
+def test_a_phone_that_answers_no_probe_talks_no_longer_than_25_seconds_for_nothing() -> None:
+    with a_house(manners=PROBING) as probing:
+        _, incoming = probing.talking()
+        probing.network.weather = lambda d: () if str(d) == "200 OPTIONS" else (LATENCY_S,)
+        probing.advance(26.5)
+        assert isinstance(probing.carrier.last(incoming), HungUp)
+        assert (probing.cdr.q850, probing.cdr.talk_ms < 100) == (27, True)
+
+
+def test_a_call_for_help_is_ended_by_nobodys_silence() -> None:
+    with a_house(manners=Manners(session_s=600, session_least_s=90, probe_s=30), peers=TIMED) as timed:
+        leg, incoming = timed.talking("112")
+        timed.network.weather = lambda d: () if str(d) in {"200 OPTIONS", "200 UPDATE"} else (LATENCY_S,)
+        timed.advance(7200.0)
+        assert (leg.state, incoming.state) == (State.CONFIRMED, State.CONFIRMED)
+        assert "OPTIONS" not in " ".join(timed.caller_side + timed.carrier_side)
+        timed.network.weather = fair
 
 
 def test_a_probe_is_answered_by_whoever_it_reaches_and_never_passed_on(house: House) -> None:
     with a_house(manners=PROBING) as probing:
         probing.talking()
-        probing.advance(95.0)
+        probing.advance(70.0)  # at 5, 35 and 65 s
         assert probing.caller_side.count("< OPTIONS") == probing.carrier_side.count("> OPTIONS") == 3
         assert probing.caller_side.count("> OPTIONS") == probing.carrier_side.count("< OPTIONS") == 0
 

@@ -1,4 +1,4 @@
-"""Schema 7: a prefix may have several rates in a deck, and a rate more than prices."""
+"""Schema 7: a prefix may have several rates in a deck, and a rate more than prices; a shop may transfer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,41 @@ CREATE TABLE anew (
     FOREIGN KEY(tenant, deck, version) REFERENCES decks (tenant, name, version)
 ) STRICT
 """
+_SHOPS = """
+CREATE TABLE anew (
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    deck TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    realm TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    numbers TEXT NOT NULL,
+    caller_id TEXT NOT NULL,
+    inbound TEXT NOT NULL,
+    inbound_numbers TEXT NOT NULL,
+    transfer INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name),
+    FOREIGN KEY(tenant, owner) REFERENCES parties (tenant, name)
+) STRICT
+"""
 
 
 def upgrade() -> None:
-    """A rate had nothing beyond its prices; the header of a deck is JSON, in which what is new is left out."""
-    op.execute(_RATES)
-    columns = ", ".join(row[1] for row in op.get_bind().exec_driver_sql("PRAGMA table_info(rates)"))
-    kept = f"INSERT INTO anew ({columns}, extras) SELECT {columns}, '{{}}' FROM rates ORDER BY rowid"  # noqa: S608 - ours
+    """A rate had nothing beyond its prices; the header of a deck is JSON, in which what is new is left out.
+
+    No shop transferred.
+    """
+    _remake("rates", _RATES, "extras", "'{}'")
+    _remake("shops", _SHOPS, "transfer", "0")
+
+
+def _remake(table: str, made: str, new: str, value: str) -> None:
+    """Put a table that `made` makes as `anew` in the place of one, with its rows; `value` is SQL for the new column."""
+    op.execute(made)
+    columns = ", ".join(row[1] for row in op.get_bind().exec_driver_sql(f"PRAGMA table_info({table})"))
+    kept = f"INSERT INTO anew ({columns}, {new}) SELECT {columns}, {value} FROM {table} ORDER BY rowid"  # noqa: S608 - ours
     op.execute(kept)
-    op.drop_table("rates")
-    op.rename_table("anew", "rates")
+    op.drop_table(table)
+    op.rename_table("anew", table)
