@@ -22,6 +22,7 @@ from sipshop.sip.transaction import ServerTransaction
 from sipshop.store import LiveCall
 from sipshop.switch.directory import Passage
 from sipshop.switch.refusals import REFUSALS, Refusal
+from sipshop.switch.ways import Way
 
 #: What a call was that a crash cut short after its answer was made durable.
 RECOVERED_Q850: Final = 41
@@ -61,7 +62,8 @@ class Live:
 
     `setup_at_ms` is UTC, `setup_at_s` the same instant on the clock of the event loop; `added_s` is our own part of
     the time that the caller waited. `dialled` is the attempt that leg B is. `payers` hold money for it; `line` is the
-    trunk on which it counts; `is_stored` says that its `new` row is on its way to the store.
+    trunk on which it counts; `is_stored` says that its `new` row is on its way to the store. `search` is what waits for
+    the addresses of a trunk, `way` the one that leg B was sent to, and `ways` are those that are left.
     """
 
     call: Call
@@ -80,6 +82,9 @@ class Live:
     renewal: Timer | None = None
     line: Trunk | None = None
     is_stored: bool = False
+    search: object | None = None
+    way: Way | None = None
+    ways: tuple[Way, ...] = ()
 
     @property
     def priced_at_ms(self) -> int:
@@ -125,7 +130,13 @@ class Live:
     def attempts(self) -> tuple[Attempt, ...]:
         """The trunks that were tried, as the CDR tells them."""
         return tuple(
-            Attempt(trunk=attempt.target.name, status=attempt.status, q850=attempt.q850, pdd_ms=attempt.pdd_ms)
+            Attempt(
+                trunk=attempt.target.name,
+                status=attempt.status,
+                q850=attempt.q850,
+                pdd_ms=attempt.pdd_ms,
+                why=attempt.why,
+            )
             for attempt in self.call.attempts
             if isinstance(attempt.target, Trunk)
         )
@@ -186,6 +197,8 @@ def _outcome(attempt: Attempt, *, is_cut_short: bool) -> str:
             return "answered"
         case Attempt(status=int() as status):
             return "failed" if fails_over(status) else "refused"
+        case Attempt(why="dns"):
+            return "silent"
         case Attempt(q850=int()):
             return "full"
         case Attempt(pdd_ms=None) if not is_cut_short:
