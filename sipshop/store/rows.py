@@ -353,9 +353,7 @@ def cost(row: Row) -> Cost:
 
 
 def _attempts_text(attempts: tuple[Attempt, ...]) -> str:
-    return to_json(
-        [[attempt.trunk, attempt.status, attempt.q850, attempt.pdd_ms, attempt.why] for attempt in attempts]
-    )
+    return to_json([[attempt.trunk, attempt.status, attempt.q850, attempt.pdd_ms, attempt.why] for attempt in attempts])
 
 
 def _attempts(text: str) -> tuple[Attempt, ...]:
