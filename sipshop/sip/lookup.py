@@ -110,7 +110,6 @@ class Resolver:
 
     def _step(self, search: _Search, now: float) -> bool:
         """Go on with a search as far as what is known leads; whether that is to its end."""
-
         is_old = False
 
         def known(question: Question) -> Records | None:

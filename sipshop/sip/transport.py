@@ -78,10 +78,11 @@ class Transports:
 
     After `listen` it sends, after `serve` it hears too: who starts may say goodbye to an earlier run's peers before
     any request meets him half made. `on_message` is called with every datagram and framed message; `on_lost` with the
-    flow of a connection that failed or closed, and why, never from inside `send`; `on_dropped` with the reason when
-    something is thrown away, of which the last ones are such a why too (`tcp_closed` is none): `keepalive`, `starting` (before `serve`), `udp_error`, `udp_unsent`, `tcp_refused` (limits),
-    `tcp_idle`, `tcp_unsent`, `tcp_no_length`, `tcp_too_large`, `tcp_connect`; of a handshake that failed
-    `tls_protocol`, `tls_certificate`, `tls_name`, `tls_timeout`, `tls_lost`.
+    flow of a connection that failed or closed, and why, never from inside `send`: a reason of those below, or
+    `tcp_closed`. `on_dropped` is called with the reason when something is thrown away: `keepalive`, `starting` (before
+    `serve`), `udp_error`, `udp_unsent`, `tcp_refused` (limits), `tcp_idle`, `tcp_unsent`, `tcp_no_length`,
+    `tcp_too_large`, `tcp_connect`; of a handshake that failed `tls_protocol`, `tls_certificate`, `tls_name`,
+    `tls_timeout`, `tls_lost`.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from sipshop.billing.rating import cost
 from sipshop.facts import TrunkTried
 from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.call import Attempt as Dialled
-from sipshop.proxy.call import Call, Fate, fails_over
+from sipshop.proxy.call import Call, Fate, Side, fails_over
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.leg import IncomingLeg, Leg, OutgoingLeg
 from sipshop.sip.timers import Timer
@@ -101,6 +101,13 @@ class Live:
         """The trunk that it goes by: the one that was tried last, or the one that a call from outside came by."""
         target = self.call.target
         return target if isinstance(target, Trunk) else self.offer.carrier
+
+    def carrier_at(self, side: Side) -> Trunk | None:
+        """The carrier behind a leg, None where that is a phone's."""
+        if side is Side.CALLER:
+            return self.offer.carrier
+        target = self.call.target
+        return target if isinstance(target, Trunk) else None
 
     @property
     def booth_leg(self) -> Leg | None:

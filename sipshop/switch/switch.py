@@ -41,6 +41,7 @@ from sipshop.sip.endpoint import Endpoint
 from sipshop.sip.flow import Address, Flow, written
 from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, Lost, OutgoingLeg, Progressed
 from sipshop.sip.message import NameAddr, Request, Uri, printable
+from sipshop.sip.offer import State as OfferState
 from sipshop.sip.resolve import Plan
 from sipshop.sip.shield import Rules
 from sipshop.sip.timers import GIVE_UP_S
@@ -567,15 +568,11 @@ class Switch:
         match command:
             case calls.Authorise():
                 self._run(live, live.call.hear(self._meter.authorise(live), now), now)
-            case calls.Dial(target=target, attempt=attempt):
-                self._try(live, target, attempt, now)
-            case calls.DialOn(attempt=attempt):
-                self._dial_on(live, attempt, now)
-            case calls.GiveUp():
-                self._give_up(live, now)
+            case calls.Dial() | calls.DialOn() | calls.GiveUp():
+                self._call_out(live, command, now)
             case calls.Progress(status=status, content=content, is_reliable=is_reliable):
                 self._progress(live)
-                live.leg_a.progress(status, content, now, reliably=is_reliable)
+                live.leg_a.progress(status, self._told(live, Side.CALLER, content), now, reliably=is_reliable)
             case calls.AcknowledgeProgress(content=content):
                 assert live.leg_b is not None, "what rang was dialled"
                 live.leg_b.acknowledge_progress(content, now)
@@ -585,7 +582,7 @@ class Switch:
                 row = row_of(live, self._options.process, answered=True)
                 self._store.submit(AnsweredRow(live.offer.shop.tenant, live.call_id, row), done)
             case calls.Answer(content=content):
-                live.leg_a.answer(content, now)
+                live.leg_a.answer(self._told(live, Side.CALLER, content), now)
                 self._answered(live, now)
             case calls.Acknowledge(content=content):
                 assert live.leg_b is not None, "a call that was answered has leg B"
@@ -601,6 +598,16 @@ class Switch:
                 self._settle(live, cdr_of(live, _said(live, fate), talk_ms, self._utc_ms()))
             case _:
                 self._pass(live, command, now)
+
+    def _call_out(self, live: Live, command: calls.Dial | calls.DialOn | calls.GiveUp, now: float) -> None:
+        """Leg B, before anybody has answered it."""
+        match command:
+            case calls.Dial(target=target, attempt=attempt):
+                self._try(live, target, attempt, now)
+            case calls.DialOn(attempt=attempt):
+                self._dial_on(live, attempt, now)
+            case calls.GiveUp():
+                self._give_up(live, now)
 
     def _give_up(self, live: Live, now: float) -> None:
         """Leave a carrier: because he said nothing in his time, or because nobody wants to know any more."""
@@ -629,7 +636,7 @@ class Switch:
             case calls.PassAsk(to=to, ask=ask):
                 self._relay(live, to, ask, now)
             case calls.PassReply(to=to, ask=ask, status=status, content=content):
-                self._leg(live, to).reply(ask, status, content, now)
+                self._leg(live, to).reply(ask, status, self._told(live, to, content), now)
             case calls.PassWithdrawal(to=to, ask=ask):
                 self._leg(live, to).withdraw(ask, now)
             case calls.PassAskAcknowledgement(to=to, ask=ask, content=content):
@@ -639,14 +646,24 @@ class Switch:
 
     def _relay(self, live: Live, to: Side, ask: Ask, now: float) -> None:
         """Pass a request inside the call; a carrier is offered no more in it than at the beginning."""
-        trunk = live.call.target
-        if to is Side.CALLEE and isinstance(trunk, Trunk):
+        trunk = live.carrier_at(to)
+        if trunk is not None:
             try:
                 ask.content = _offered(ask.content, trunk)
             except NoCommonMedia:
-                live.leg_a.reply(ask, 488, None, now)
+                self._leg(live, to.other).reply(ask, 488, None, now)
                 return
         self._leg(live, to).relay(ask, now)
+
+    def _told(self, live: Live, to: Side, content: Content | None) -> Content | None:
+        """What a response says of the session: where it makes the offer, a carrier gets his codecs of it.
+
+        One that has none of them offers him no stream: the phone's response is sent, and cannot be refused any more.
+        """
+        trunk, leg = live.carrier_at(to), self._leg(live, to)
+        if trunk is None or leg.exchange.state is not OfferState.OUR_TURN:
+            return content
+        return _offered(content, trunk, may_be_silent=True)
 
     def _leg(self, live: Live, side: Side) -> Leg:
         if side is Side.CALLER:
@@ -675,11 +692,11 @@ class Switch:
             return
         self.trunks.hear(trunk, healths.Tried(), now)
         search = live.search = object()
-        self.trunks.find(trunk, now, partial(self._found, live, trunk, attempt, search))
+        self.trunks.find(trunk, now, partial(self._found, live, attempt, search))
         if live.search is search:
             self._run(live, live.call.hear(calls.Searching(), now), now)
 
-    def _found(self, live: Live, trunk: Trunk, attempt: int, search: object, plan: Plan, now: float) -> None:
+    def _found(self, live: Live, attempt: int, search: object, plan: Plan, now: float) -> None:
         """It is known where a carrier is, or that nobody knows; a call that has not waited for it is not sent."""
         if live.search is not search:
             return
@@ -688,6 +705,8 @@ class Switch:
             live.ways = plan.targets[:MOST_WAYS]
             self._dial_on(live, attempt, now)
             return
+        trunk = live.call.attempts[attempt - 1].target
+        assert isinstance(trunk, Trunk), "a phone is not looked up"
         self.trunks.hear(trunk, healths.Silent(), now)
         blocked = calls.Blocked(q850=NO_ROUTE_Q850, detail=plan.why, why="dns")
         self._run(live, live.call.hear(blocked, now), now)
@@ -941,11 +960,11 @@ def _caller(offer: Offer) -> Caller:
     )
 
 
-def _offered(content: Content | None, trunk: Trunk) -> Content | None:
+def _offered(content: Content | None, trunk: Trunk, *, may_be_silent: bool = False) -> Content | None:
     """An offer as a carrier gets it; raises `NoCommonMedia` where nothing is left of its sound."""
     if content is None or not trunk.codecs or not content.type.lower().startswith("application/sdp"):
         return content
-    return Content(content.type, only(content.data, trunk.codecs))
+    return Content(content.type, only(content.data, trunk.codecs, may_be_silent=may_be_silent))
 
 
 def _location(options: Options) -> Location:

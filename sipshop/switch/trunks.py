@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
 
@@ -373,16 +373,15 @@ class Trunks:
         if carrier.sending != send.number:
             return  # another one was to be sent meanwhile: this one must not come after it
         if plan.targets:
-            self.send_register(carrier, send, host, plan.targets[:MOST_WAYS], now)
+            self.send_register(carrier, _Wish(send, host, plan.targets[:MOST_WAYS]), now)
         else:
             _tell_lost(carrier.trunk, plan.why)
             self.registered(carrier, registrations.Unanswered(send.number), now)
 
-    def send_register(
-        self, carrier: _Carrier, send: registrations.Send, host: str, ways: tuple[Way, ...], now: float
-    ) -> None:
-        """Send a REGISTER to the first of these addresses of a registrar, and to the others where that one fails."""
-        trunk, flow = carrier.trunk, self._ways.flow(ways[0])
+    def send_register(self, carrier: _Carrier, wish: _Wish, now: float) -> None:
+        """Send a REGISTER to the first of its addresses, and to the others where that one fails."""
+        trunk, send, host = carrier.trunk, wish.send, wish.host
+        flow = self._ways.flow(wish.ways[0])
         aor = f"<{Uri('sip', trunk.login.username, host)}>"
         contact = self._contact(trunk, flow)
         carrier.cseq += 1
@@ -395,7 +394,7 @@ class Trunks:
             call_id=carrier.call_id,
             tag=self._agent.token(),
             cseq=carrier.cseq,
-            user=_Registering(self, carrier, send, host, ways, contact),
+            user=_Registering(self, carrier, wish, contact),
             now=now,
             headers=[("contact", f"{contact};expires={send.expires_s}"), ("expires", str(send.expires_s))],
             credentials=carrier.credentials,
@@ -587,23 +586,24 @@ class _Asked:
         return True
 
 
-class _Registering:
-    """A REGISTER of ours to the first of these addresses of a registrar, through its challenges to its end."""
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A REGISTER that is to be sent to a registrar, `host` in its URIs, at one of these addresses."""
 
-    def __init__(
-        self,
-        trunks: Trunks,
-        carrier: _Carrier,
-        send: registrations.Send,
-        host: str,
-        ways: tuple[Way, ...],
-        contact: str,
-    ) -> None:
+    send: registrations.Send
+    host: str
+    ways: tuple[Way, ...]
+
+
+class _Registering:
+    """A REGISTER of ours at the first of its addresses, through its challenges to its end."""
+
+    def __init__(self, trunks: Trunks, carrier: _Carrier, wish: _Wish, contact: str) -> None:
         self._trunks = trunks
         self._carrier = carrier
-        self._send = send
-        self._host = host
-        self._way, *self._others = ways
+        self._wish = wish
+        self._send = wish.send
+        self._way, *self._others = wish.ways
         self._contact = contact
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
@@ -636,5 +636,5 @@ class _Registering:
         self._trunks.lost(self._carrier.trunk, self._way, why, now, retry_after_s)
         if not self._others or self._carrier.sending != self._send.number:
             return False
-        self._trunks.send_register(self._carrier, self._send, self._host, tuple(self._others), now)
+        self._trunks.send_register(self._carrier, replace(self._wish, ways=tuple(self._others)), now)
         return True

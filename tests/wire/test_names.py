@@ -159,13 +159,16 @@ def test_a_carrier_whose_certificate_is_for_another_name_gets_no_call_and_the_re
     tmp_path: Path, do: Do[Any]
 ) -> None:
     other = "other.example"
-    with carrier(do) as port, dns(do, DnsServer({(other, "A"): (HOST,)})) as names:
-        with Named(tmp_path, names, f"transport: tls, port: {port}", other).ready() as server:
-            record = a_call(server, tmp_path / "phone")
-            [attempt] = record["attempts"]
-            assert (record["result"], attempt["status"], attempt["why"]) == ("failed", 503, "tls_name")
-            with server.client() as client:
-                metrics = client.get(f"http://{HOST}:{server.metrics_port}/metrics").text
-            assert 'sipshop_dropped_total{reason="tls_name"} 1.0' in metrics
-            assert server.cli("cdr", "show", str(record["call_id"])).stdout.count("tls_name") == 1
-            server.stop()
+    with (
+        carrier(do) as port,
+        dns(do, DnsServer({(other, "A"): (HOST,)})) as names,
+        Named(tmp_path, names, f"transport: tls, port: {port}", other).ready() as server,
+    ):
+        record = a_call(server, tmp_path / "phone")
+        [attempt] = record["attempts"]
+        assert (record["result"], attempt["status"], attempt["why"]) == ("failed", 503, "tls_name")
+        with server.client() as client:
+            metrics = client.get(f"http://{HOST}:{server.metrics_port}/metrics").text
+        assert 'sipshop_dropped_total{reason="tls_name"} 1.0' in metrics
+        assert server.cli("cdr", "show", str(record["call_id"])).stdout.count("tls_name") == 1
+        server.stop()
