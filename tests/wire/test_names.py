@@ -6,11 +6,10 @@ import asyncio
 import secrets
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import pytest
 
@@ -22,14 +21,13 @@ from sipshop.sip.transport import Tls
 from sipshop.sip.useragent import UserAgent
 from tests.sip.dns_server import DnsServer
 
-from .harness import HOST, PATIENCE_S, Sipp, World, free_port, password, until
+from .harness import HOST, Sipp, World, free_port, password, until
 from .test_serve import CERTIFICATES, Served
 
 pytestmark = pytest.mark.wire
 
 NAME: Final = "carrier.example"  # for which there is a certificate
-Result = TypeVar("Result")
-Do = Callable[[Coroutine[Any, Any, Result]], Result]
+Do = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 class Named(Served):
@@ -59,28 +57,15 @@ class Named(Served):
         super().configure(**{"sip": sip, **others})
 
 
-@pytest.fixture
-def do() -> Iterator[Do[Any]]:
-    """Run something on an event loop of its own, beside the test."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE_S)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.run_until_complete(asyncio.sleep(0))  # what was closed is gone a turn later
-    loop.close()
-
-
 @contextmanager
-def dns(do: Do[Any], server: DnsServer) -> Iterator[DnsServer]:
+def dns(do: Do, server: DnsServer) -> Iterator[DnsServer]:
     do(server.__aenter__())
     yield server
     do(server.__aexit__())
 
 
 @contextmanager
-def carrier(do: Do[Any]) -> Iterator[int]:
+def carrier(do: Do) -> Iterator[int]:
     """The demo's carrier, by TLS, with the certificate of carrier.example; its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / "carrier.pem", CERTIFICATES / "carrier.key")
@@ -126,7 +111,7 @@ def services(service: str, *ports: int) -> dict[tuple[str, str], tuple[str, ...]
 
 
 @pytest.mark.scenario(41)
-def test_a_carrier_whose_first_target_is_dead_is_called_at_his_second(tmp_path: Path, do: Do[Any]) -> None:
+def test_a_carrier_whose_first_target_is_dead_is_called_at_his_second(tmp_path: Path, do: Do) -> None:
     port = free_port()
     zone = services("_sip._udp", free_port(), port)
     with (
@@ -142,7 +127,7 @@ def test_a_carrier_whose_first_target_is_dead_is_called_at_his_second(tmp_path: 
 
 
 @pytest.mark.rfc("5922", "7.3")
-def test_a_carrier_by_tls_is_called_where_his_certificate_is_for_his_name(tmp_path: Path, do: Do[Any]) -> None:
+def test_a_carrier_by_tls_is_called_where_his_certificate_is_for_his_name(tmp_path: Path, do: Do) -> None:
     with carrier(do) as port:
         zone = services("_sips._tcp", free_port(), port)
         with (
@@ -156,7 +141,7 @@ def test_a_carrier_by_tls_is_called_where_his_certificate_is_for_his_name(tmp_pa
 
 @pytest.mark.rfc("5922", "7.3")
 def test_a_carrier_whose_certificate_is_for_another_name_gets_no_call_and_the_record_says_why(
-    tmp_path: Path, do: Do[Any]
+    tmp_path: Path, do: Do
 ) -> None:
     other = "other.example"
     with (
