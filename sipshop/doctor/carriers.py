@@ -151,13 +151,13 @@ async def _find(settings: Settings, place: Place, patience_s: float) -> Plan:
     told: asyncio.Future[Plan] = loop.create_future()
     resolver = Resolver(
         loop,
-        turn=lambda: nullcontext(time.monotonic()),
+        turn=lambda: nullcontext(time.perf_counter()),
         pick=secrets.randbelow,
         servers=settings.sip.dns.servers,
         wait_s=patience_s,
     )
     families = tuple(dict.fromkeys(6 if ":" in host else 4 for host, _ in settings.sip.listeners))
-    resolver.find(place.wanted, time.monotonic(), lambda plan, _now: told.set_result(plan), families=families)
+    resolver.find(place.wanted, time.perf_counter(), lambda plan, _now: told.set_result(plan), families=families)
     plan = await told
     resolver.close()
     if not place.domain:
