@@ -328,14 +328,19 @@ def test_a_password_with_two_dots_is_just_a_password() -> None:
         ),
         (
             "host: 127.0.0.1",
-            "host: carrier.example",
-            "10: trunks[0].host: 'carrier.example' is not an IPv4 or IPv6 address",
+            "host: sip:carrier.example",
+            "10: trunks[0].host: 'sip:carrier.example' is neither an IPv4 or IPv6 address nor a name",
         ),
+        ("host: 127.0.0.1", "host: car rier.example", "10: trunks[0].host: 'car rier.example' is neither"),
+        ("host: 127.0.0.1", "host: carrier..example", "10: trunks[0].host: 'carrier..example' is neither"),
+        ("host: 127.0.0.1", "host: -carrier.example", "10: trunks[0].host: '-carrier.example' is neither"),
+        ("host: 127.0.0.1", "host: 127.0.0.256", "10: trunks[0].host: '127.0.0.256' is not an address, and no name"),
+        ("host: 127.0.0.1", f"host: {'a' * 64}.example", f"10: trunks[0].host: '{'a' * 40}"),
         ("host: 127.0.0.1", "host: 127.0.0.1, port: 0", "10: trunks[0].port: must be a whole number from 1 to 65535"),
         (
             "host: 127.0.0.1",
-            "host: '::1', transport: tls",
-            "10: trunks[0].transport: must be one of udp, tcp, not 'tls'",
+            "host: '::1', transport: sctp",
+            "10: trunks[0].transport: must be one of udp, tcp, tls, not 'sctp'",
         ),
         ("{name: demo,", "{name: 'de:mo',", "10: trunks[0].name: 'de:mo' is not a name here"),
         ("{name: demo,", "{name: demo, carrier: a@b,", "10: trunks[0].carrier: 'a@b' is not a name here"),
@@ -463,7 +468,7 @@ resellers: [{name: Rhea, parent: Rita, deck: buy, credit_limit: x}]
 owners: [{name: Ann, deck: sell, parnt: x}]
 decks:
   - {name: sell, currency: EUR, rates: [{prefix: x, destination: X, first_s: 1, first_price: "-1", next_s: 0}]}
-trunks: [{name: demo, deck: sell, host: here, emergency: true, cps: 0}]
+trunks: [{name: demo, deck: sell, host: sip:here, emergency: true, cps: 0}]
 routes: [{prefix: "", trunks: [other]}]
 shops:
   - {name: A, owner: Bob, deck: buy, country_code: "0", emergency: ["112"], booths: [{name: b, auth: ip}]}

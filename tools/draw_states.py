@@ -88,7 +88,7 @@ MACHINES: Final = (
         title="The probes of a peer",
         says=(
             "Whether it still lives, by OPTIONS. As long as it has answered none, they come soon and wait briefly, so "
-            "that who answers none is gone after some 25 s."
+            "that who answers none is gone after some 50 s."
         ),
         name="sip/pulse.PROBES",
         table=pulse.PROBES,

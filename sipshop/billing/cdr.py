@@ -60,17 +60,20 @@ class Attempt:
     """One trunk that was tried.
 
     `status` is its final SIP status (None: it never gave one), `q850` its cause (ITU-T Q.850), `pdd_ms` the
-    milliseconds from our INVITE to its first ringing or progress.
+    milliseconds from our first try to its first ringing or progress. `why` is in a word what kept us from an answer of
+    his: `dns`, `full`, `codecs`, `timeout`, or what became of the connection, such as `tls_name`.
     """
 
     trunk: str
     status: int | None
     q850: int | None
     pdd_ms: int | None
+    why: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the attempt in plain JSON types."""
-        return {"trunk": self.trunk, "status": self.status, "q850": self.q850, "pdd_ms": self.pdd_ms}
+        told = {"trunk": self.trunk, "status": self.status, "q850": self.q850, "pdd_ms": self.pdd_ms}
+        return {**told, "why": self.why or None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

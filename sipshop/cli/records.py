@@ -184,9 +184,10 @@ def told(lines: Iterable[str], tell: Callable[[int, int | None], None]) -> Itera
 
 def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
     """The trunks that a call tried, in order."""
-    table = make_table("Tried", right=("SIP", "Q.850", "Rang after ms"))
+    table = make_table("Tried", "Why", right=("SIP", "Q.850", "Rang after ms"))
     for attempt in attempts:
-        add_row(table, attempt["trunk"], attempt["status"], attempt["q850"], attempt["pdd_ms"])
+        columns = (attempt[name] for name in ("trunk", "why", "status", "q850", "pdd_ms"))
+        add_row(table, *columns)
     print_table(table)
 
 

@@ -24,12 +24,11 @@ def list_trunks(context: typer.Context, as_json: Json = False) -> None:
     columns = ("Trunk", "Carrier", "Address", "State", "Since (UTC)", "Registered", "Emergency")
     table = make_table(*columns, right=("Status", "RTT ms", "Most calls", "Calls/s", "Calls"))
     for trunk in answer["trunks"]:
-        host = f"[{trunk['host']}]" if ":" in trunk["host"] else trunk["host"]
         add_row(
             table,
             trunk["trunk"],
             trunk["carrier"],
-            f"{trunk['transport']} {host}:{trunk['port']}",
+            _place(trunk),
             trunk["state"].replace("_", "-"),
             trunk["since"],
             _registration(trunk),
@@ -57,6 +56,13 @@ def probe_trunk(
     status, rtt_ms = trunk["last_status"], trunk["rtt_ms"]
     said = "said nothing" if status == 408 else f"answered {status} after {rtt_ms} ms"
     typer.echo(clean(f"{trunk['trunk']} {said}: {trunk['state'].replace('_', '-')} {_registration(trunk)}".rstrip()))
+
+
+def _place(trunk: dict[str, Any]) -> str:
+    """Transport, host and port, as far as they are said: the rest is for DNS to say."""
+    host = f"[{trunk['host']}]" if ":" in trunk["host"] else trunk["host"]
+    where = host if trunk["port"] is None else f"{host}:{trunk['port']}"
+    return " ".join(filter(None, (trunk["transport"], where)))
 
 
 def _registration(trunk: dict[str, Any]) -> str:

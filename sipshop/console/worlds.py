@@ -242,8 +242,8 @@ class TrunkView(BaseModel):
     carrier: str
     deck: str
     host: str
-    port: int
-    transport: str
+    port: int | None = Field(description="null: DNS says, as the host is a name")
+    transport: str | None = Field(description="udp, tcp or tls; null: DNS says, as the host is a name")
     emergency: bool
     disabled: bool
     max_calls: int | None = Field(description="null: no cap")
@@ -274,7 +274,7 @@ class TrunkView(BaseModel):
             deck=trunk.deck,
             host=trunk.host,
             port=trunk.port,
-            transport=trunk.transport,
+            transport=trunk.transport or None,
             emergency=trunk.emergency,
             disabled=trunk.disabled,
             max_calls=trunk.max_calls,

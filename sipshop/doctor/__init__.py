@@ -28,6 +28,7 @@ def examine_all(settings: Settings, resolvers: Path = _RESOLVERS, *, patience_s:
         *server.database(settings),
         *machine.disk(Path(settings.database.path)),
         *machine.certificate(settings),
+        *machine.sip_certificate(settings),
         *machine.token(Path(settings.http.token_file)),
         *machine.clock(),
         *machine.file_limit(settings),

@@ -10,7 +10,7 @@ import resource
 import shutil
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from typing import Final
 from sipshop.doctor.finding import Finding, doubtful, good, wrong
 from sipshop.settings import DAY_S, Address, Settings, address_text
 from sipshop.switch import utc_ms
+from sipshop.tls import make_sip_tls
 from sipshop.web import BadCertificate, expires_at_s, make_tls
 
 _LITTLE_BYTES: Final = 1_000_000_000  # of a disk
@@ -32,8 +33,7 @@ _CLOCK_ERROR: Final = 5  # TIME_ERROR: the kernel's clock is not synchronised
 def ports(settings: Settings, *, is_running: bool) -> Iterator[Finding]:
     """Whether each can be had, or is the running server's."""
     wanted: list[tuple[str, Address, socket.SocketKind]] = [
-        ("SIP, UDP", settings.sip.listen, socket.SOCK_DGRAM),
-        ("SIP, TCP", settings.sip.listen, socket.SOCK_STREAM),
+        *_sip_ports(settings),
         ("HTTP", settings.http.listen, socket.SOCK_STREAM),
     ]
     if settings.metrics.listen is not None:
@@ -64,6 +64,16 @@ def ports(settings: Settings, *, is_running: bool) -> Iterator[Finding]:
             yield wrong(what, f"{where} is not allowed to you", "take a port above 1023, or CAP_NET_BIND_SERVICE")
         else:
             yield wrong(what, f"{where}: {os.strerror(error)}", "give it another address")
+
+
+def _sip_ports(settings: Settings) -> Iterator[tuple[str, Address, socket.SocketKind]]:
+    """Every listener of SIP; those after the first say where they are."""
+    for address in settings.sip.listeners:
+        where = "" if address == settings.sip.listen else f" at {address_text(address)}"
+        yield f"SIP, UDP{where}", address, socket.SOCK_DGRAM
+        yield f"SIP, TCP{where}", address, socket.SOCK_STREAM
+    for address in settings.sip.tls.listen:
+        yield f"SIP, TLS at {address_text(address)}", address, socket.SOCK_STREAM
 
 
 def _refusal_to_bind(address: Address, kind: socket.SocketKind) -> int | None:
@@ -131,18 +141,32 @@ def certificate(settings: Settings) -> Iterator[Finding]:
                 "give http.certificate and http.key, or listen on 127.0.0.1 behind a proxy that speaks HTTPS",
             )
         return
+    yield _certified("certificate", file, lambda: make_tls(settings.http), "set http.certificate and http.key")
+
+
+def sip_certificate(settings: Settings) -> Iterator[Finding]:
+    """The same for SIP over TLS."""
+    file = settings.sip.tls.certificate
+    if file is not None:
+        yield _certified(
+            "certificate of SIP",
+            file,
+            lambda: make_sip_tls(settings.sip.tls),
+            "set sip.tls.certificate and sip.tls.key",
+        )
+
+
+def _certified(what: str, file: str, use: Callable[[], object], remedy: str) -> Finding:
     try:
-        make_tls(settings.http)
+        use()
         left_s = expires_at_s(Path(file)) - utc_ms() // 1000
     except BadCertificate as error:
-        yield wrong("certificate", str(error), "set http.certificate and http.key")
-        return
+        return wrong(what, str(error), remedy)
     if left_s <= 0:
-        yield wrong("certificate", f"{file} has expired", "renew it, then `sipshop reload`")
-    elif left_s < _CERTIFICATE_S:
-        yield doubtful("certificate", f"{file} expires in {left_s // DAY_S} days", "renew it, then `sipshop reload`")
-    else:
-        yield good("certificate", f"{file} is good for {left_s // DAY_S} days")
+        return wrong(what, f"{file} has expired", "renew it, then `sipshop reload`")
+    if left_s < _CERTIFICATE_S:
+        return doubtful(what, f"{file} expires in {left_s // DAY_S} days", "renew it, then `sipshop reload`")
+    return good(what, f"{file} is good for {left_s // DAY_S} days")
 
 
 def token(path: Path) -> Iterator[Finding]:

@@ -114,7 +114,7 @@ def offer(local: Address, version: int) -> bytes:
     return _describe(local, version, _audio(local[1], "RTP/AVP", CODECS, ["101"], "sendrecv"))
 
 
-def only(description: bytes, codecs: Sequence[str]) -> bytes:
+def only(description: bytes, codecs: Sequence[str], *, may_be_silent: bool = False) -> bytes:
     """An offer of sound by these codecs alone, in this order; names as in rtpmap, in any case.
 
     Payload types keep their numbers and their parameters, so that what is answered to this offer answers the one that
@@ -122,13 +122,13 @@ def only(description: bytes, codecs: Sequence[str]) -> bytes:
     is left is declined by port 0, as its place must be kept (RFC 3264 section 8); all other lines stay byte for byte.
 
     Raises:
-        NoCommonMedia: there was sound, and none of it is left.
+        NoCommonMedia: there was sound, and none of it is left, unless it `may_be_silent`.
     """
     sections = re.split(rb"(?m)^(?=m=)", description)
     wanted = {codec.upper(): place for place, codec in enumerate(codecs)}
     done = [_only(section, wanted) if section.startswith(b"m=audio ") else section for section in sections]
     heard = [section for section in done if section.startswith(b"m=audio ")]
-    if heard and all(section.split()[1].partition(b"/")[0] == b"0" for section in heard):
+    if heard and not may_be_silent and all(section.split()[1].partition(b"/")[0] == b"0" for section in heard):
         raise NoCommonMedia(f"no audio with any of {', '.join(codecs)}")
     return b"".join(done)
 

@@ -23,6 +23,8 @@ from sipshop.sip.words import Word
 
 #: How long the answer may take to become durable before the call is given up (seconds).
 COMMIT_LIMIT_S: Final = 2.0
+#: How long the search for a trunk's addresses may take, whatever `sip.dns.wait_ms` is (seconds).
+SEARCH_LIMIT_S: Final = 12.0
 #: The cause of an attempt at a trunk that is at its cap: no circuit is available (ITU-T Q.850).
 NO_CIRCUIT_Q850: Final = 34
 
@@ -48,12 +50,16 @@ class Input(Word):
     DENIED = auto()
     BLOCKED_OVER = auto()  # this trunk takes no more calls, and there is another
     BLOCKED = auto()
+    SEARCHING = auto()  # its addresses are looked up
+    SENT = auto()  # to one of its addresses
     TRYING = auto()  # the trunk is there
     PROGRESSED = auto()
     ANSWERED = auto()
     ANSWERED_EMERGENCY = auto()  # nothing is waited for
     FAILED_OVER = auto()  # this trunk failed, and there is another
     FAILED = auto()
+    FAILED_HERE = auto()  # this address of the target, which has another one
+    SILENT_HERE = auto()
     SILENT_OVER = auto()  # no response to the INVITE in time, and there is another trunk
     SILENT = auto()
     RANG_OUT = auto()
@@ -80,6 +86,7 @@ class Action(Word):
     """What a call does about it; each becomes commands in `Call._do`."""
 
     DIAL = auto()
+    DIAL_ON = auto()  # the same target, at its next address
     PROGRESS = auto()
     ACKNOWLEDGE_PROGRESS = auto()
     COMMIT = auto()
@@ -112,6 +119,8 @@ def _while_calling(state: State) -> Table:
         (state, On.PROGRESSED): (S.RINGING, (Do.PROGRESS,)),
         (state, On.ANSWERED): (S.ANSWERING, (Do.COMMIT,)),
         (state, On.ANSWERED_EMERGENCY): (S.TALKING, (Do.ANSWER,)),
+        (state, On.FAILED_HERE): (S.DIALLING, (Do.DIAL_ON,)),
+        (state, On.SILENT_HERE): (S.DIALLING, (Do.GIVE_UP, Do.DIAL_ON)),
         (state, On.FAILED_OVER): (S.DIALLING, (Do.DIAL,)),
         (state, On.FAILED): (S.ENDED, (Do.REJECT, Do.SETTLE)),
         (state, On.SILENT_OVER): (S.DIALLING, (Do.GIVE_UP, Do.DIAL)),
@@ -147,6 +156,8 @@ CALL: Final[Table] = {
     (S.AUTHORISING, On.CUT): (S.ENDED, (Do.REJECT, Do.SETTLE)),
     (S.DIALLING, On.BLOCKED_OVER): (S.DIALLING, (Do.DIAL,)),
     (S.DIALLING, On.BLOCKED): (S.ENDED, (Do.REJECT, Do.SETTLE)),
+    (S.DIALLING, On.SEARCHING): (S.DIALLING, ()),
+    (S.DIALLING, On.SENT): (S.DIALLING, ()),
     **_while_calling(S.DIALLING),
     (S.DIALLING, On.ASKED): (S.DIALLING, (Do.REFUSE_ASK,)),  # there is nobody to ask
     **_while_calling(S.RINGING),
@@ -222,10 +233,23 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """The trunk that was to be dialled cannot take this call; nothing was sent."""
+    """The trunk that was to be dialled cannot take this call; nothing was sent. `why` is for its attempt."""
 
     q850: int = NO_CIRCUIT_Q850
     detail: str = "no carrier has a free line"
+    why: str = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Searching:
+    """The addresses of the trunk that is to be dialled are looked up; nothing was sent yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An INVITE went to an address of the target; so many others are left to try if nothing comes of it."""
+
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +320,15 @@ class Dial:
 
 
 @dataclass(frozen=True, slots=True)
+class DialOn:
+    """Call the trunk of this attempt at its next address."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Cancel leg B and listen to it no more."""
+    """Cancel leg B and listen to it no more, or look no longer for where to call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,6 +441,8 @@ Heard = (
     Granted
     | Extended
     | Blocked
+    | Searching
+    | Sent
     | Denied
     | Written
     | Committed
@@ -424,6 +457,7 @@ Heard = (
 Command = (
     Authorise
     | Dial
+    | DialOn
     | GiveUp
     | Progress
     | AcknowledgeProgress
@@ -442,13 +476,18 @@ Command = (
 
 @dataclass(slots=True)
 class Attempt:
-    """One target that was tried: its final status, and milliseconds from our INVITE to its first ringing or answer."""
+    """One target that was tried: its final status, and milliseconds from our first try to its first ringing or answer.
+
+    The last INVITE went to it at `sent_at_s`, to whichever of its addresses. `why` is what kept us from an answer.
+    """
 
     target: Target
     dialled_at_s: float
+    sent_at_s: float
     status: int | None = None
     q850: int | None = None
     pdd_ms: int | None = None
+    why: str = ""
 
 
 @dataclass(slots=True)
@@ -465,6 +504,7 @@ class Call:
     _alarm: tuple[float, Input] | None = None
     _early: Content | None = None
     _late_offer: bool = False
+    _others: int = 0  # addresses of the target that are left
 
     @property
     def deadline(self) -> float | None:
@@ -515,7 +555,9 @@ class Call:
         self._alarm = None
         if rung is Input.NOT_COMMITTED:
             return self.hear(NotCommitted(f"no commit within {COMMIT_LIMIT_S:g} s"), now)
-        if rung is Input.SILENT and self._another_target:
+        if rung is Input.SILENT and self._others:
+            rung = Input.SILENT_HERE
+        elif rung is Input.SILENT and self._another_target:
             rung = Input.SILENT_OVER
         return self._step(rung, None, Side.CALLER, now)
 
@@ -535,9 +577,14 @@ class Call:
                 attempt.status = 200
                 if attempt.pdd_ms is None:
                     attempt.pdd_ms = round((now - attempt.dialled_at_s) * 1000)
-            case Blocked(q850=q850) if not self.ended:
-                attempt.q850 = q850
+            case Sent(others=others) if not self.ended:
+                self._others, attempt.sent_at_s = others, now
+                attempt.status = attempt.q850 = None
+                attempt.why = ""
+            case Blocked(q850=q850, why=why) if not self.ended:
+                attempt.q850, attempt.why = q850, why
             case leg.Failed() if not self.ended:
+                attempt.why = happened.why
                 attempt.status = happened.status
                 attempt.q850 = q850_of(happened.reason, happened.status)
 
@@ -548,6 +595,8 @@ class Call:
                 return On.PROGRESSED if status > 100 else On.TRYING
             case leg.Answered():
                 return On.ANSWERED_EMERGENCY if self.emergency else On.ANSWERED
+            case leg.Failed(status=status, responded=responded) if self._others and fails_here(status, responded):
+                return On.FAILED_HERE
             case leg.Failed(status=status):
                 agreed = self.target.fail_over if self.target is not None else AS_USUAL
                 over = self._another_target and (self.emergency or fails_over(status, agreed))
@@ -573,7 +622,11 @@ class Call:
             return [self._end(action, fate, until_s) for action in actions]
         if happened in {On.TRYING, On.PROGRESSED}:
             last = self.attempts[-1]
-            self._alarm = (last.dialled_at_s + last.target.answer_timeout_s, On.RANG_OUT)
+            self._alarm = (last.sent_at_s + last.target.answer_timeout_s, On.RANG_OUT)
+        elif happened is On.SEARCHING:
+            self._alarm = (now + SEARCH_LIMIT_S, On.SILENT)
+        elif happened is On.SENT:
+            self._alarm = (now + self.attempts[-1].target.first_response_timeout_s, On.SILENT)
         return [command for action in actions for command in self._do(action, event, side, now)]
 
     def _fate(self, before: State, happened: Input, event: Heard | None) -> Fate:
@@ -608,6 +661,9 @@ class Call:
                 return [GiveUp()]
             case Action.DIAL, _:
                 return [self._dial(event, now)]
+            case Action.DIAL_ON, _:
+                self._early = None
+                return [DialOn(len(self.attempts))]
             case Action.PROGRESS, leg.Progressed(status=status, content=content, is_reliable=is_reliable):
                 self._early = content or self._early
                 return [Progress(status, content, is_reliable)]
@@ -655,7 +711,8 @@ class Call:
             self.granted_ms = event.talk_ms
         self._early = None  # what a failed trunk played is not what the next one will
         target = self.targets[len(self.attempts)]
-        self.attempts.append(Attempt(target, now))
+        self.attempts.append(Attempt(target, now, now))
+        self._others = 0
         self._alarm = (now + target.first_response_timeout_s, On.SILENT)
         return Dial(target, len(self.attempts))
 
@@ -688,6 +745,8 @@ _PLAIN: Final[Mapping[type, Input]] = {
     Extended: On.EXTENDED,
     Denied: On.DENIED,
     Written: On.WRITTEN,
+    Searching: On.SEARCHING,
+    Sent: On.SENT,
     Committed: On.COMMITTED,
     NotCommitted: On.NOT_COMMITTED,
     Cut: On.CUT,
@@ -705,6 +764,11 @@ _PLAIN: Final[Mapping[type, Input]] = {
 def fails_over(status: int, agreed: FailOver = AS_USUAL) -> bool:
     """Whether a final response says that this trunk failed, not that the callee cannot be had."""
     return verdict(status, agreed) is Verdict.NEXT
+
+
+def fails_here(status: int, responded: bool) -> bool:
+    """Whether the next address of the same carrier is to be tried (RFC 3263 section 4.3): silence, or 503."""
+    return not responded or status == 503
 
 
 #: Q.850 causes of SIP statuses (RFC 3398 section 8.2.6.1), for responses that carry no Reason of their own.

@@ -31,7 +31,8 @@ from sipshop.proxy.trunk import (
 class Trunk:
     """The way to a carrier.
 
-    `host` is an IP literal; `transport` is "udp" or "tcp". `answer_timeout_s` is how long it may ring,
+    `host` is an IP literal, or a name: then DNS says what `port` None and `transport` "" leave open (RFC 3263), else it
+    is "udp", "tcp" or "tls". `answer_timeout_s` is how long it may ring,
     `first_response_timeout_s` how long it may be silent before the next trunk is tried. `carrier` sells to the provider
     by `deck`. `max_calls` bounds its calls at once, `cps` those that are begun in a second, `max_call_s` how long each
     may talk; None is no bound. One that is `disabled` takes no calls, and a route that names it goes on without it.
@@ -46,7 +47,7 @@ class Trunk:
     carrier: str
     deck: str
     host: str
-    port: int
+    port: int | None
     transport: str
     emergency: bool
     answer_timeout_s: int

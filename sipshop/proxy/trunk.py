@@ -7,7 +7,6 @@ Values and what follows from them alone; the machines that live on them are `sip
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -41,11 +40,11 @@ class Login:
 class Registering:
     """How we register with a carrier: `expires_s` is what we ask for, 0 is not at all.
 
-    `registrars` are (host, port), tried in order; none means the trunk's own host.
+    `registrars` are (host, port), tried in order; none means the trunk's own host, and a port None what DNS says.
     """
 
     expires_s: int = 0
-    registrars: tuple[tuple[str, int], ...] = ()
+    registrars: tuple[tuple[str, int | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +281,7 @@ def verdict(status: int, agreed: FailOver = AS_USUAL) -> Verdict:
 class Sources(Generic[T]):
     """Which carrier sends from an address: the one whose host and port it is, or one of whose networks it is in.
 
-    His own names a port because others may live at that host: an edge proxy, or the phones of a test. A name proves
-    nothing: what it leads to changes.
+    His own names a port because others may live at that host: an edge proxy, or the phones of a test.
     """
 
     __slots__ = ("_hosts", "_networks")
@@ -292,9 +290,9 @@ class Sources(Generic[T]):
         self._hosts: dict[Address, list[T]] = {}
         self._networks: list[tuple[IPv4Network | IPv6Network, T]] = []
 
-    def add(self, carrier: T, host: str, port: int, networks: Iterable[str]) -> None:
-        """Know a carrier by his host, where that is an address, and his networks; who was added first goes first."""
-        with suppress(ValueError):
+    def add(self, carrier: T, addresses: Iterable[Address], networks: Iterable[str]) -> None:
+        """Know a carrier by his addresses and his networks; who was added first goes first."""
+        for host, port in addresses:
             self._hosts.setdefault((ip_address(host).compressed, port), []).append(carrier)
         self._networks += [(ip_network(network), carrier) for network in networks]
 

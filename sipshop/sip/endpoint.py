@@ -136,9 +136,9 @@ class Endpoint:
         self.agent.hear(data, flow, now)
         self._finish(now)
 
-    def _on_lost(self, flow: Flow) -> None:
+    def _on_lost(self, flow: Flow, why: str) -> None:
         with self.turn() as now:
-            self.agent.hear_lost(flow, now)
+            self.agent.hear_lost(flow, now, why)
 
     def _on_dropped(self, reason: str) -> None:
         with self.turn():

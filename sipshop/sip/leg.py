@@ -83,13 +83,15 @@ class Answered:
 class Failed:
     """The callee's side refused, or never responded: then `status` is 408, or 503 for a broken transport.
 
-    `reason` is the Reason header as it came (RFC 3326), `retry_after_s` what the peer asked for.
+    `reason` is the Reason header as it came (RFC 3326), `retry_after_s` what the peer asked for. Where there was no
+    response, `why` is "timeout", or in a word what became of the connection.
     """
 
     status: int
     reason: str | None
     retry_after_s: int | None
     responded: bool
+    why: str = ""
 
 
 @dataclass(slots=True)
@@ -1044,7 +1046,7 @@ class OutgoingLeg(Leg):
         self._acks: dict[str, tuple[Request, Flow]] = {}  # by To-tag: what is sent again for a repeated 2xx
         self._answer_content: Content | None = None
         self._late_offer = False
-        self._unreachable = False
+        self._why = ""  # there was no response
 
     def begin(self, now: float) -> None:
         """Send the INVITE."""
@@ -1094,7 +1096,7 @@ class OutgoingLeg(Leg):
     def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
         """The INVITE was never answered, or could not be sent."""
         self._transaction = None
-        self._unreachable = why == "transport"
+        self._why = why
         self._hear(Input.NO_RESPONSE, now)
 
     def repeat_ack(self, response: Response) -> None:
@@ -1300,7 +1302,8 @@ class OutgoingLeg(Leg):
                 wait_s = int(retry) if retry.isascii() and retry.isdigit() else None
                 self.agent.tell(self, Failed(message.status, message.get("reason"), wait_s, responded=True))
             case Input.NO_RESPONSE:
-                self.agent.tell(self, Failed(503 if self._unreachable else 408, None, None, responded=False))
+                status = 408 if self._why == "timeout" else 503
+                self.agent.tell(self, Failed(status, None, None, responded=False, why=self._why))
             case _:
                 super()._tell(happened, message, now)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -109,10 +110,15 @@ class Resolver:
 
     def _step(self, search: _Search, now: float) -> bool:
         """Go on with a search as far as what is known leads; whether that is to its end."""
+        is_old = False
 
         def known(question: Question) -> Records | None:
+            nonlocal is_old
             here = self._here(question)
-            return self.answers.fresh(question, now) if here is None else here
+            if here is not None:
+                return here
+            is_old = is_old or self.answers.is_old(question)
+            return self.answers.fresh(question, now)
 
         found = search.plan(known, self._pick)
         if found.questions:
@@ -120,7 +126,7 @@ class Resolver:
             for question in found.questions:
                 self._ask(question)
             return False
-        self._end(search, found, now)
+        self._end(search, replace(found, is_old=is_old), now)
         return True
 
     def _give_up(self, search: _Search) -> None:
@@ -133,12 +139,12 @@ class Resolver:
             found = search.plan(known, self._pick)
             if not found.targets:
                 found = Plan(why=f"DNS has not told within {self._wait_s:g} s where {search.wanted.host} is")
-            self._end(search, found, now)
+            self._end(search, replace(found, is_old=True), now)
 
     def _end(self, search: _Search, found: Plan, now: float) -> None:
         search.stop()
         self._searches.discard(search)
-        search.then(Plan(targets=self.shunned.last(found.targets, now), why=found.why), now)
+        search.then(replace(found, targets=self.shunned.last(found.targets, now)), now)
 
     def _here(self, question: Question) -> Records | None:
         """What /etc/hosts says; a name that it knows has there all that is to be known, as for any other program."""

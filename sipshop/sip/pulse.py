@@ -15,9 +15,8 @@ from sipshop.sip.session_timer import Terms
 from sipshop.sip.timers import Timer, Timers
 from sipshop.sip.words import Word
 
-#: How long after the confirmation a peer is probed for the first time, and how long each probe waits for an answer as
-#: long as he has answered none (seconds). Short: what is said until he is taken for gone is paid by nobody.
-FIRST_PROBE_S: Final = 5
+#: How long a probe waits for an answer as long as the peer has answered none (seconds). Short: what is said until he
+#: is taken for gone is paid by nobody.
 UNPROVEN_S: Final = 10
 
 
@@ -56,7 +55,6 @@ class Action(Word):
     SEND_PROBE = auto()
     SEND_REFRESH = auto()
     WAIT = auto()  # for the next probe
-    WAIT_FOR_FIRST = auto()
     WAIT_BRIEFLY = auto()
     WAIT_FOR_REFRESH = auto()
     WAIT_TO_RETRY = auto()
@@ -72,7 +70,7 @@ _PROVED: Final = (S.PROBING, (Do.STOP, Do.WAIT))
 
 #: A sign of life that is no answer to a probe keeps a call for a while; only an answer proves that he answers.
 PROBES: Final[Table] = {
-    (S.RESTING, On.PROBE): (S.UNPROVEN, (Do.WAIT_FOR_FIRST,)),
+    (S.RESTING, On.PROBE): (S.UNPROVEN, (Do.WAIT,)),
     (S.UNPROVEN, On.DUE): (S.TRIED, (Do.SEND_PROBE, Do.WAIT_BRIEFLY)),
     (S.UNPROVEN, On.ANSWERED): _PROVED,
     (S.UNPROVEN, On.STOP): (S.RESTING, (Do.STOP,)),
@@ -179,16 +177,12 @@ class Probes(_Watch):
     def _wait(self, now: float) -> None:
         self._due = self._timers.start_lazily(now + self._probe_s, self._hear_due)
 
-    def _wait_for_first(self, now: float) -> None:
-        self._due = self._timers.start_lazily(now + min(FIRST_PROBE_S, self._probe_s), self._hear_due)
-
     def _wait_briefly(self, now: float) -> None:
         self._due = self._timers.start_lazily(now + min(UNPROVEN_S, self._probe_s), self._hear_due)
 
     _deeds: ClassVar[Mapping[Action, Callable[[Any, float], None]]] = {
         Do.SEND_PROBE: _Watch._send,
         Do.WAIT: _wait,
-        Do.WAIT_FOR_FIRST: _wait_for_first,
         Do.WAIT_BRIEFLY: _wait_briefly,
         Do.STOP: _Watch._stop,
         Do.TELL_GONE: _Watch._tell_gone,

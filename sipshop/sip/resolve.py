@@ -112,12 +112,14 @@ class Target:
 class Plan:
     """Either `questions` that have to be answered first, or `targets` in the order in which they are to be tried.
 
-    Neither: there is no way, and `why` says in a few words what was missing.
+    Neither: there is no way, and `why` says in a few words what was missing. `is_old`: DNS has not said so now, but did
+    once or never.
     """
 
     questions: tuple[Question, ...] = ()
     targets: tuple[Target, ...] = ()
     why: str = ""
+    is_old: bool = False
 
 
 def plan(
@@ -137,7 +139,7 @@ def plan(
     if wanted.transport is not None and wanted.transport not in usable:
         return Plan(why=f"we do not speak {wanted.transport}")
     default = "TLS" if wanted.is_secure else "UDP"
-    if _is_ip(wanted.host):
+    if is_ip(wanted.host):
         transport = wanted.transport or default
         return Plan(targets=(Target(transport, (wanted.host, wanted.port or _PORTS[transport]), wanted.host),))
     if wanted.port is not None:
@@ -209,7 +211,7 @@ def _with_addresses(name: str, hosts: Sequence[tuple[str, str, int]], known: Kno
     targets: dict[Target, None] = {}
     missing: dict[Question, None] = {}
     for transport, host, port in hosts[:MOST_RECORDS]:
-        if _is_ip(host):
+        if is_ip(host):
             targets[Target(transport, (host, port), name)] = None
             continue
         for kind in kinds:
@@ -225,7 +227,8 @@ def _with_addresses(name: str, hosts: Sequence[tuple[str, str, int]], known: Kno
     return Plan(targets=tuple(targets), why="" if targets else f"{name} has no address")
 
 
-def _is_ip(text: str) -> bool:
+def is_ip(text: str) -> bool:
+    """Whether a host is an address and no name."""
     try:
         ip_address(text)
     except ValueError:
@@ -241,6 +244,7 @@ class _Answer:
     records: Records
     fresh_until_s: float
     stale_until_s: float
+    is_old: bool = False
 
 
 class Answers:
@@ -261,6 +265,11 @@ class Answers:
         answer = self._kept.get(question)
         return answer.records if answer is not None and now < answer.fresh_until_s else None
 
+    def is_old(self, question: Question) -> bool:
+        """Whether what is known of a question is not what DNS says now: when it was asked last, it did not answer."""
+        answer = self._kept.get(question)
+        return answer is None or answer.is_old
+
     def any(self, question: Question, now: float) -> Records | None:
         """What is known of a question, an answer that has expired too; None where there was never one."""
         answer = self._kept.get(question)
@@ -275,9 +284,9 @@ class Answers:
         """DNS has not answered, or could not: what was known is taken for a while longer, or that there is nothing."""
         answer = self._kept.get(question)
         if answer is not None and now < answer.stale_until_s:
-            answer.fresh_until_s = now + RETRY_S
+            answer.fresh_until_s, answer.is_old = now + RETRY_S, True
         else:
-            self._keep(question, _Answer((), now + SHORTEST_TTL_S, 0.0))
+            self._keep(question, _Answer((), now + SHORTEST_TTL_S, 0.0, is_old=True))
 
     def _keep(self, question: Question, answer: _Answer) -> None:
         self._kept.pop(question, None)

@@ -249,7 +249,7 @@ class ClientUser(Protocol):
         """A response that the transaction does not absorb."""
 
     def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
-        """The request failed: `why` is "timeout" or "transport"."""
+        """The request failed: `why` is "timeout", or in a word what became of the connection."""
 
 
 class Unheard:
@@ -299,7 +299,7 @@ class _Transaction:
             self.layer.forget(self)
         return True
 
-    def lose(self, now: float) -> None:
+    def lose(self, now: float, _why: str) -> None:
         """Hear that the connection is gone."""
         self.hear(Input.TRANSPORT_FAILED, now)
 
@@ -380,7 +380,7 @@ class ClientTransaction(_Transaction):
     `udp` is the flow that a large one takes if TCP leads nowhere, as long as that is not known.
     """
 
-    __slots__ = ("udp", "user")
+    __slots__ = ("_lost", "udp", "user")
 
     def __init__(
         self, layer: Transactions, key: tuple[str, ...], request: Request, flow: Flow, user: ClientUser
@@ -388,6 +388,7 @@ class ClientTransaction(_Transaction):
         super().__init__(layer, key, request, flow, _ASKS[request.method == "INVITE"])
         self.user = user
         self.udp: Flow | None = None
+        self._lost = "transport"  # why the connection is
 
     def begin(self, now: float) -> None:
         """Send the request and start its timers."""
@@ -404,8 +405,9 @@ class ClientTransaction(_Transaction):
         """Stop waiting for the final response to a cancelled INVITE (section 9.1)."""
         self.hear(Input.ABANDONED, now)
 
-    def lose(self, now: float) -> None:
+    def lose(self, now: float, why: str) -> None:
         """Hear that the connection is gone: there may be another way."""
+        self._lost = why
         self.hear(Input.TRANSPORT_FAILED if self.udp is None else Input.TCP_FAILED, now)
 
     def hear_by_tcp(self, now: float) -> None:
@@ -429,7 +431,7 @@ class ClientTransaction(_Transaction):
         self.user.on_no_response(self, "timeout", now)
 
     def _tell_failed(self, _message: None, now: float) -> None:
-        self.user.on_no_response(self, "transport", now)
+        self.user.on_no_response(self, self._lost, now)
 
     _deeds: ClassVar[Mapping[Action, Callable[[Any, Any, float], None]]] = {
         Do.RESEND: _Transaction._resend,
@@ -523,8 +525,8 @@ class Transactions:
         transaction.begin(now)
         return transaction
 
-    def hear_lost(self, flow: Flow, now: float) -> None:
-        """A connection failed: whatever waits on it is told.
+    def hear_lost(self, flow: Flow, now: float, why: str = "transport") -> None:
+        """A connection failed: whatever waits on it is told, and why.
 
         A request that opened the connection knows no number of it, only the peer.
         """
@@ -532,7 +534,7 @@ class Transactions:
         waiting: list[_Transaction] = [*self.clients.values(), *self.servers.values()]
         for transaction in waiting:
             if transaction.flow in {flow, unnumbered}:
-                transaction.lose(now)
+                transaction.lose(now, why)
 
     def without_state(self, ack: Request, flow: Flow) -> tuple[bytes, Flow]:
         """The bytes of an ACK and the flow that it takes: a large one TCP, where the peer is known to take that."""

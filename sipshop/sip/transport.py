@@ -38,6 +38,8 @@ _PROBES: Final = 4
 _UNACKNOWLEDGED_MS: Final = 30_000
 #: The span in which connections from one source are counted.
 _RATE_SPAN_S: Final = 1.0
+#: Why a connection is lost that its peer has ended.
+_CLOSED: Final = "tcp_closed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +78,11 @@ class Transports:
 
     After `listen` it sends, after `serve` it hears too: who starts may say goodbye to an earlier run's peers before
     any request meets him half made. `on_message` is called with every datagram and framed message; `on_lost` with the
-    flow of a connection that failed or closed, never from inside `send`; `on_dropped` with the reason when something
-    is thrown away: `keepalive`, `starting` (before `serve`), `udp_error`, `udp_unsent`, `tcp_refused` (limits),
-    `tcp_idle`, `tcp_unsent`, `tcp_no_length`, `tcp_too_large`, `tcp_connect`; of a handshake that failed
-    `tls_protocol`, `tls_certificate`, `tls_name`, `tls_timeout`, `tls_lost`.
+    flow of a connection that failed or closed, and why, never from inside `send`: a reason of those below, or
+    `tcp_closed`. `on_dropped` is called with the reason when something is thrown away: `keepalive`, `starting` (before
+    `serve`), `udp_error`, `udp_unsent`, `tcp_refused` (limits), `tcp_idle`, `tcp_unsent`, `tcp_no_length`,
+    `tcp_too_large`, `tcp_connect`; of a handshake that failed `tls_protocol`, `tls_certificate`, `tls_name`,
+    `tls_timeout`, `tls_lost`.
     """
 
     def __init__(
@@ -87,7 +90,7 @@ class Transports:
         loop: asyncio.AbstractEventLoop,
         *,
         on_message: Callable[[bytes, Flow], None],
-        on_lost: Callable[[Flow], None],
+        on_lost: Callable[[Flow, str], None],
         on_dropped: Callable[[str], None],
         limits: Limits | None = None,
         tls: Tls | None = None,
@@ -284,7 +287,7 @@ class Transports:
         """Give a connection up: it was never there, or it is thrown away with what it has not sent."""
         if self._forget(connection):
             self.on_dropped(reason)
-            self.on_lost(connection.flow)
+            self.on_lost(connection.flow, reason)
         connection.abort()
 
     def _arm_sweeper(self) -> None:
@@ -388,7 +391,7 @@ class _Connection(asyncio.Protocol):
             self._hear(data)
         if self._veil is not None and self._veil.is_over:
             if self._owner._forget(self):  # what is sent from now on needs another connection
-                self._owner.on_lost(self.flow)
+                self._owner.on_lost(self.flow, _CLOSED)
             self.close()
 
     def _unveiled(self, veil: Veil, data: bytes) -> bytes:
@@ -427,7 +430,7 @@ class _Connection(asyncio.Protocol):
         if self._handshake is not None:
             self._end("tls_lost")
         elif self._owner._forget(self):
-            self._owner.on_lost(self.flow)
+            self._owner.on_lost(self.flow, _CLOSED)
 
     def write(self, data: bytes) -> None:
         """Send, or keep until the connection stands; one whose peer does not read is given up."""
@@ -470,7 +473,7 @@ class _Connection(asyncio.Protocol):
         self._stop_handshake()
         if self._owner._forget(self):
             self._owner.on_dropped(reason)
-            self._owner.on_lost(self.flow)
+            self._owner.on_lost(self.flow, reason)
         if self._transport is not None:
             self._transport.close()
 

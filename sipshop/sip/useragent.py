@@ -176,9 +176,9 @@ class UserAgent:
         else:
             self._hear_response(message, flow, now)
 
-    def hear_lost(self, flow: Flow, now: float) -> None:
-        """A connection is gone, or could not be made."""
-        self.transactions.hear_lost(flow, now)
+    def hear_lost(self, flow: Flow, now: float, why: str = "transport") -> None:
+        """A connection is gone, or could not be made; `why` in a word."""
+        self.transactions.hear_lost(flow, now, why)
         self.out.append(Disconnected(flow))
 
     # what the owner of the calls does

@@ -353,13 +353,13 @@ def cost(row: Row) -> Cost:
 
 
 def _attempts_text(attempts: tuple[Attempt, ...]) -> str:
-    return to_json([[attempt.trunk, attempt.status, attempt.q850, attempt.pdd_ms] for attempt in attempts])
+    return to_json([[attempt.trunk, attempt.status, attempt.q850, attempt.pdd_ms, attempt.why] for attempt in attempts])
 
 
 def _attempts(text: str) -> tuple[Attempt, ...]:
     return tuple(
-        Attempt(trunk=trunk, status=status, q850=q850, pdd_ms=pdd_ms)
-        for trunk, status, q850, pdd_ms in json.loads(text)
+        Attempt(trunk=trunk, status=status, q850=q850, pdd_ms=pdd_ms, why="".join(why))
+        for trunk, status, q850, pdd_ms, *why in json.loads(text)  # version 0.1.0 did not say why
     )
 
 
@@ -688,6 +688,7 @@ def trunk_values(trunk: Trunk) -> Values:
     """Return the row of a trunk."""
     columns = {name: value for name, value in asdict(trunk).items() if name not in TERMS}
     return columns | {
+        "port": trunk.port or 0,
         "emergency": int(trunk.emergency),
         "disabled": int(trunk.disabled),
         "terms": terms_text(trunk),
@@ -700,7 +701,7 @@ def trunk(row: Row) -> Trunk:
         tenant=row["tenant"],
         name=row["name"],
         host=row["host"],
-        port=row["port"],
+        port=row["port"] or None,
         transport=row["transport"],
         emergency=bool(row["emergency"]),
         answer_timeout_s=row["answer_timeout_s"],

@@ -18,6 +18,7 @@ from sipshop.proxy.routing import Choice, Routing, Trunk, ordered
 from sipshop.proxy.trunk import Sources
 from sipshop.sip.digest import Algorithm
 from sipshop.sip.flow import Address
+from sipshop.sip.resolve import is_ip
 from sipshop.world import World
 
 #: Carriers of one priority are compared by what a call of this length costs.
@@ -48,6 +49,7 @@ class Directory:
 
     def __init__(self, worlds: Iterable[World], *, default_realm: str) -> None:
         self.default_realm: Final = default_realm
+        self._named: dict[tuple[str, str], frozenset[Address]] = {}  # of a trunk: where its name leads
         self._take({world.tenant: world for world in worlds})
 
     def _take(self, worlds: dict[str, World]) -> None:
@@ -62,20 +64,17 @@ class Directory:
         self._by_realm: dict[tuple[str, str], Booth] = {}
         self._digest_users: set[str] = set()
         self._by_ip: dict[str, list[Booth]] = {}
-        self._sources: Sources[Trunk] = Sources()
         self._rung: dict[tuple[str, str], tuple[Booth, ...]] = {}
         self._judged: dict[Hashable, bool] = {}
         self._below: dict[tuple[str, str], tuple[frozenset[str], frozenset[str]]] = {}
         for world in worlds.values():
             self._add(world)
+        self._know_sources()
 
     def _add(self, world: World) -> None:
         tenant = world.tenant
         self.parties[tenant] = PartyTree(world.parties)
         self.routings[tenant] = Routing(world.trunks, world.routes)
-        for trunk in world.trunks:
-            if not trunk.disabled:
-                self._sources.add(trunk, trunk.host, trunk.port, trunk.sources)
         self.decks.update({(tenant, deck.name): deck for deck in world.decks})
         for shop in world.shops:
             self.shops[tenant, shop.name] = shop
@@ -92,6 +91,26 @@ class Directory:
             else:
                 self._by_realm[self.shop_of(booth).realm, booth.name] = booth
                 self._digest_users.add(booth.name)
+
+    def _know_sources(self) -> None:
+        self._sources: Sources[Trunk] = Sources()
+        for world in self._worlds.values():
+            for trunk in world.trunks:
+                if not trunk.disabled:
+                    self._sources.add(trunk, self._addresses(trunk), trunk.sources)
+
+    def _addresses(self, trunk: Trunk) -> Iterable[Address]:
+        """The addresses of a trunk's host; those of a name are what was learned of it."""
+        if trunk.port is not None and is_ip(trunk.host):
+            return [(trunk.host, trunk.port)]
+        return self._named.get((trunk.tenant, trunk.name), ())
+
+    def learn(self, trunk: Trunk, addresses: frozenset[Address]) -> None:
+        """Know a trunk by these addresses, to which its name leads now, and no more by those before them."""
+        self._named.pop((trunk.tenant, trunk.name), None)
+        if addresses:
+            self._named[trunk.tenant, trunk.name] = addresses
+        self._know_sources()
 
     @property
     def worlds(self) -> Iterable[World]:
@@ -242,7 +261,8 @@ class Directory:
         """The addresses that booths and trunks are known by."""
         trunks = [trunk for world in self._worlds.values() for trunk in world.trunks]
         sources = (network.partition("/")[0] for trunk in trunks for network in trunk.sources if _is_one_host(network))
-        return frozenset([*self._by_ip, *(trunk.host for trunk in trunks), *sources])
+        hosts = (host for trunk in trunks for host, _ in self._addresses(trunk))
+        return frozenset([*self._by_ip, *hosts, *sources])
 
     def trunks_of_source(self, source: Address) -> Sequence[Trunk]:
         """The trunks whose carriers send from this address, in the order of the worlds."""

@@ -14,7 +14,7 @@ from sipshop.billing.rating import cost
 from sipshop.facts import TrunkTried
 from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.call import Attempt as Dialled
-from sipshop.proxy.call import Call, Fate, fails_over
+from sipshop.proxy.call import Call, Fate, Side, fails_over
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.leg import HungUp, IncomingLeg, Leg, Lost, OutgoingLeg
 from sipshop.sip.timers import Timer
@@ -22,6 +22,7 @@ from sipshop.sip.transaction import ServerTransaction
 from sipshop.store import LiveCall
 from sipshop.switch.directory import Passage
 from sipshop.switch.refusals import REFUSALS, Refusal
+from sipshop.switch.ways import Way
 
 if TYPE_CHECKING:
     from sipshop.switch.transfers import Transferee
@@ -64,7 +65,8 @@ class Live:
 
     `setup_at_ms` is UTC, `setup_at_s` the same instant on the clock of the event loop; `added_s` is our own part of
     the time that the caller waited. `dialled` is the attempt that leg B is. `payers` hold money for it; `line` is the
-    trunk on which it counts; `is_stored` says that its `new` row is on its way to the store.
+    trunk on which it counts; `is_stored` says that its `new` row is on its way to the store. `search` is what waits for
+    the addresses of a trunk, `way` the one that leg B was sent to, and `ways` are those that are left.
 
     Of a transfer `partner` is the other call, and `joined` that one's leg B once it has taken the place of leg A;
     `over` tells how a leg has ended it.
@@ -89,6 +91,9 @@ class Live:
     partner: Live | None = field(default=None, compare=False, repr=False)
     joined: Leg | None = None
     over: HungUp | Lost | None = None
+    search: object | None = None
+    way: Way | None = None
+    ways: tuple[Way, ...] = ()
 
     @property
     def priced_at_ms(self) -> int:
@@ -105,6 +110,13 @@ class Live:
         """The trunk that it goes by: the one that was tried last, or the one that a call from outside came by."""
         target = self.call.target
         return target if isinstance(target, Trunk) else self.offer.carrier
+
+    def carrier_at(self, side: Side) -> Trunk | None:
+        """The carrier behind a leg, None where that is a phone's."""
+        if side is Side.CALLER:
+            return self.offer.carrier
+        target = self.call.target
+        return target if isinstance(target, Trunk) else None
 
     @property
     def booth_leg(self) -> Leg | None:
@@ -136,7 +148,13 @@ class Live:
     def attempts(self) -> tuple[Attempt, ...]:
         """The trunks that were tried, as the CDR tells them."""
         return tuple(
-            Attempt(trunk=attempt.target.name, status=attempt.status, q850=attempt.q850, pdd_ms=attempt.pdd_ms)
+            Attempt(
+                trunk=attempt.target.name,
+                status=attempt.status,
+                q850=attempt.q850,
+                pdd_ms=attempt.pdd_ms,
+                why=attempt.why,
+            )
             for attempt in self.call.attempts
             if isinstance(attempt.target, Trunk)
         )
@@ -197,6 +215,8 @@ def _outcome(attempt: Attempt, *, is_cut_short: bool) -> str:
             return "answered"
         case Attempt(status=int() as status):
             return "failed" if fails_over(status) else "refused"
+        case Attempt(why="dns"):
+            return "silent"
         case Attempt(q850=int()):
             return "full"
         case Attempt(pdd_ms=None) if not is_cut_short:

@@ -38,9 +38,11 @@ from sipshop.proxy.routing import Trunk, by_health
 from sipshop.proxy.trunk import Caller, identity, is_withheld
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.endpoint import Endpoint
-from sipshop.sip.flow import Address, Flow
+from sipshop.sip.flow import Address, Flow, written
 from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, Lost, OutgoingLeg, Progressed, Referred
 from sipshop.sip.message import NameAddr, Request, Uri, printable
+from sipshop.sip.offer import State as OfferState
+from sipshop.sip.resolve import Plan
 from sipshop.sip.shield import Rules
 from sipshop.sip.timers import GIVE_UP_S
 from sipshop.sip.transaction import ServerTransaction, Unheard
@@ -79,6 +81,7 @@ from sipshop.switch.status import Health
 from sipshop.switch.trace import Tracer
 from sipshop.switch.transfers import REFUSED, Transferee, number_of, part
 from sipshop.switch.trunks import Trunks
+from sipshop.switch.ways import MOST_WAYS, Way, Ways
 from sipshop.world import World
 
 log: Final = logging.getLogger("sipshop.switch")
@@ -87,6 +90,8 @@ log: Final = logging.getLogger("sipshop.switch")
 HEARTBEAT_S: Final = 5.0
 #: How often the lag of the event loop is measured.
 BEAT_S: Final = 0.5
+#: The cause of an attempt at a trunk whose name leads nowhere: no route to destination (ITU-T Q.850).
+NO_ROUTE_Q850: Final = 3
 #: The cause of an attempt at a trunk to which none of the phone's codecs may be offered: bearer capability not
 #: implemented (ITU-T Q.850).
 NO_MEDIA_Q850: Final = 65
@@ -182,7 +187,8 @@ class Switch:
         self.trunks = Trunks(
             agent=agent,
             tell=self._tell,
-            local=self._local_for,
+            ways=Ways(lambda: self._endpoint_now),
+            learn=self._learn,
             fetch=fetch_secret,
         )
         self.accounts = Accounts(store.accounts(), store.unpaid_sessions())
@@ -618,15 +624,21 @@ class Switch:
         trunk = live.dialled.target
         if not isinstance(trunk, Trunk):
             return
+        assert live.way is not None, "it was dialled at an address"
         match event:
             case Progressed(status=status) if status > 100 and not live.rang:
+                self.trunks.answered(live.way)
                 self.trunks.hear(trunk, healths.Answered(status), now)
             case Answered():
+                self.trunks.answered(live.way)
                 self.trunks.hear(trunk, healths.Answered(200), now)
-            case Failed(responded=True, status=status, retry_after_s=retry_after_s):
-                self.trunks.hear(trunk, healths.Answered(status, retry_after_s), now)
-            case Failed():
-                self.trunks.hear(trunk, healths.Silent(), now)
+            case Failed(responded=responded, status=status, retry_after_s=retry_after_s, why=why):
+                if calls.fails_here(status, responded=responded):
+                    self.trunks.lost(trunk, live.way, why or str(status), now, retry_after_s)
+                    if live.ways:
+                        return  # what he is like his other addresses will tell
+                heard = healths.Answered(status, retry_after_s) if responded else healths.Silent()
+                self.trunks.hear(trunk, heard, now)
 
     # What calls want done.
 
@@ -651,13 +663,11 @@ class Switch:
         match command:
             case calls.Authorise():
                 self._run(live, live.call.hear(self._meter.authorise(live), now), now)
-            case calls.Dial(target=target, attempt=attempt):
-                self._try(live, target, attempt, now)
-            case calls.GiveUp():
-                self._give_up(live, now)
+            case calls.Dial() | calls.DialOn() | calls.GiveUp():
+                self._call_out(live, command, now)
             case calls.Progress(status=status, content=content, is_reliable=is_reliable):
                 self._progress(live)
-                live.leg_a.progress(status, content, now, reliably=is_reliable)
+                live.leg_a.progress(status, self._told(live, Side.CALLER, content), now, reliably=is_reliable)
             case calls.AcknowledgeProgress(content=content):
                 assert live.leg_b is not None, "what rang was dialled"
                 live.leg_b.acknowledge_progress(content, now)
@@ -667,7 +677,7 @@ class Switch:
                 row = row_of(live, self._options.process, answered=True)
                 self._store.submit(AnsweredRow(live.offer.shop.tenant, live.call_id, row), done)
             case calls.Answer(content=content):
-                live.leg_a.answer(content, now)
+                live.leg_a.answer(self._told(live, Side.CALLER, content), now)
                 self._answered(live, now)
             case calls.Acknowledge(content=content):
                 assert live.leg_b is not None, "a call that was answered has leg B"
@@ -685,15 +695,35 @@ class Switch:
             case _:
                 self._pass(live, command, now)
 
+    def _call_out(self, live: Live, command: calls.Dial | calls.DialOn | calls.GiveUp, now: float) -> None:
+        """Leg B, before anybody has answered it."""
+        match command:
+            case calls.Dial(target=target, attempt=attempt):
+                self._try(live, target, attempt, now)
+            case calls.DialOn(attempt=attempt):
+                self._dial_on(live, attempt, now)
+            case calls.GiveUp():
+                self._give_up(live, now)
+
     def _give_up(self, live: Live, now: float) -> None:
         """Leave a carrier: because he said nothing in his time, or because nobody wants to know any more."""
+        if live.search is not None:
+            live.search = None  # nothing was sent, and nothing will be
+            target = live.call.attempts[-1].target
+            assert isinstance(target, Trunk), "a phone is where it registered"
+            self.trunks.hear(target, healths.Withdrawn(), now)
+            return
         leg, attempt = live.leg_b, live.dialled
         assert leg is not None, "what is given up was dialled"
         assert attempt is not None, "what is given up was dialled"
         self._calls.let_go(leg)
-        is_silent = not leg.responded and now >= attempt.dialled_at_s + attempt.target.first_response_timeout_s
+        is_silent = not leg.responded and now >= attempt.sent_at_s + attempt.target.first_response_timeout_s
         if isinstance(attempt.target, Trunk):
-            self.trunks.hear(attempt.target, healths.Silent() if is_silent else healths.Withdrawn(), now)
+            assert live.way is not None, "it was dialled at an address"
+            if is_silent:
+                self.trunks.lost(attempt.target, live.way, "timeout", now)
+            if not (is_silent and live.ways):
+                self.trunks.hear(attempt.target, healths.Silent() if is_silent else healths.Withdrawn(), now)
         leg.give_up(now)
 
     def _pass(self, live: Live, command: Command, now: float) -> None:
@@ -702,7 +732,7 @@ class Switch:
             case calls.PassAsk(to=to, ask=ask):
                 self._relay(live, to, ask, now)
             case calls.PassReply(to=to, ask=ask, status=status, content=content):
-                self._leg(live, to).reply(ask, status, content, now)
+                self._leg(live, to).reply(ask, status, self._told(live, to, content), now)
             case calls.PassWithdrawal(to=to, ask=ask):
                 self._leg(live, to).withdraw(ask, now)
             case calls.PassAskAcknowledgement(to=to, ask=ask, content=content):
@@ -712,14 +742,24 @@ class Switch:
 
     def _relay(self, live: Live, to: Side, ask: Ask, now: float) -> None:
         """Pass a request inside the call; a carrier is offered no more in it than at the beginning."""
-        trunk = live.call.target
-        if to is Side.CALLEE and isinstance(trunk, Trunk):
+        trunk = live.carrier_at(to)
+        if trunk is not None:
             try:
                 ask.content = _offered(ask.content, trunk)
             except NoCommonMedia:
-                self._leg(live, Side.CALLER).reply(ask, 488, None, now)
+                self._leg(live, to.other).reply(ask, 488, None, now)
                 return
         self._leg(live, to).relay(ask, now)
+
+    def _told(self, live: Live, to: Side, content: Content | None) -> Content | None:
+        """What a response says of the session: where it makes the offer, a carrier gets his codecs of it.
+
+        One that has none of them offers him no stream: the phone's response is sent, and cannot be refused any more.
+        """
+        trunk = live.carrier_at(to)
+        if trunk is None or self._leg(live, to).exchange.state is not OfferState.OUR_TURN:
+            return content
+        return _offered(content, trunk, may_be_silent=True)
 
     def _leg(self, live: Live, side: Side) -> Leg:
         if side is Side.CALLER:
@@ -730,35 +770,68 @@ class Switch:
         return live.leg_b
 
     def _try(self, live: Live, target: Target, attempt: int, now: float) -> None:
+        live.leg_a.put_off_asks(now)  # the one that was tried before was to answer them
+        live.ways = ()
         if isinstance(target, Trunk):
             self._dial(live, target, attempt, now)
         else:
             self._ring(live, target, attempt, now)
 
     def _dial(self, live: Live, trunk: Trunk, attempt: int, now: float) -> None:
-        """Send the INVITE of leg B; its Call-ID and tag are ours to recognise even after a restart."""
+        """Find the carrier, and send him the INVITE of leg B: in this turn where it is known where he is."""
         if not self._meter.take_line(live, trunk, now):
             self._run(live, live.call.hear(calls.Blocked(), now), now)
             return
         try:
-            content = _offered(live.leg_a.offer, trunk)
+            _offered(live.leg_a.offer, trunk)
         except NoCommonMedia as error:
-            self._run(live, live.call.hear(calls.Blocked(q850=NO_MEDIA_Q850, detail=str(error)), now), now)
+            blocked = calls.Blocked(q850=NO_MEDIA_Q850, detail=str(error), why="codecs")
+            self._run(live, live.call.hear(blocked, now), now)
             return
         self.trunks.hear(trunk, healths.Tried(), now)
+        search = live.search = object()
+        self.trunks.find(trunk, now, partial(self._found, live, attempt, search))
+        if live.search is search:
+            self._run(live, live.call.hear(calls.Searching(), now), now)
+
+    def _found(self, live: Live, attempt: int, search: object, plan: Plan, now: float) -> None:
+        """It is known where a carrier is, or that nobody knows; a call that has not waited for it is not sent."""
+        if live.search is not search:
+            return
+        live.search = None
+        if plan.targets:
+            live.ways = plan.targets[:MOST_WAYS]
+            self._dial_on(live, attempt, now)
+            return
+        trunk = live.call.attempts[attempt - 1].target
+        assert isinstance(trunk, Trunk), "a phone is not looked up"
+        self.trunks.hear(trunk, healths.Silent(), now)
+        blocked = calls.Blocked(q850=NO_ROUTE_Q850, detail=plan.why, why="dns")
+        self._run(live, live.call.hear(blocked, now), now)
+
+    def _dial_on(self, live: Live, attempt: int, now: float) -> None:
+        """Send the INVITE to the next address; its Call-ID and tag are ours to recognise even after a restart."""
+        trunk = live.call.attempts[attempt - 1].target
+        assert isinstance(trunk, Trunk), "a phone has one address"
+        live.way, *others = live.ways
+        live.ways = tuple(others)
+        call_id = self._seal(f"{live.call_id}/{attempt}/{written(live.way.address)}/{live.way.transport}")
+        self._dialled(live, self._invite(live, trunk, live.way, call_id, now), attempt, now)
+        self._run(live, live.call.hear(calls.Sent(len(others)), now), now)
+
+    def _invite(self, live: Live, trunk: Trunk, way: Way, call_id: str, now: float) -> OutgoingLeg:
         offer, request = live.offer, live.offer.transaction.request
         target = _target(trunk, offer.dialled if offer.e164 is None else trunk.numbers.called(offer.e164))
         shown = identity(trunk.caller_id, _caller(offer), trunk.numbers, trunk.domain or self._advertised_host)
-        call_id = self._seal(f"{live.call_id}/{attempt}")
-        leg = self._agent.dial(
-            self.trunks.flow_to(trunk),
+        return self._agent.dial(
+            self.trunks.flow(way),
             target=target,
             from_=shown.from_,
             to=f"<{target}>",
             call_id=call_id,
             tag=self._seal(call_id),
             max_forwards=int(request.get("max-forwards") or 70) - 1,
-            content=content,
+            content=_offered(live.leg_a.offer, trunk),
             now=now,
             redirects=self._options.redirects,
             # an offer that comes while it rings needs a caller who answers while it rings
@@ -767,7 +840,6 @@ class Switch:
             credentials=self.trunks.credentials(trunk),
             watched=offer.kind is not CallKind.EMERGENCY,
         )
-        self._dialled(live, leg, attempt, now)
 
     def _ring(self, live: Live, phone: Extension, attempt: int, now: float) -> None:
         """Send the INVITE to a phone of the booth, by the way that it registered on: nothing of it is the carrier's."""
@@ -792,7 +864,6 @@ class Switch:
 
     def _dialled(self, live: Live, leg: OutgoingLeg, attempt: int, now: float) -> None:
         """Leg B was sent its INVITE."""
-        live.leg_a.put_off_asks(now)  # the one that was tried before was to answer them
         live.leg_b, live.leg_b_call_id, live.dialled = leg, leg.call_id, live.call.attempts[attempt - 1]
         self._calls.listen(leg, live)
         if not live.is_stored:
@@ -895,6 +966,11 @@ class Switch:
             self._registrations.swapped(now)
         self._tell_world(world)
 
+    def _learn(self, trunk: Trunk, addresses: frozenset[Address]) -> None:
+        """A carrier calls from other addresses than before: his name leads there now."""
+        self._directory.learn(trunk, addresses)
+        self.gate.know_the_world()
+
     # What an earlier process left behind.
 
     def _recover(self, now: float) -> None:
@@ -953,9 +1029,6 @@ class Switch:
         assert self._endpoint is not None, "the switch has begun"
         return self._endpoint
 
-    def _local_for(self, transport: str, host: str) -> Address:
-        return self._endpoint_now.local_for(transport, host)
-
     def _turn(self) -> AbstractContextManager[float]:
         return self._endpoint_now.turn()
 
@@ -978,7 +1051,7 @@ def _said(live: Live, fate: calls.Fate) -> calls.Fate:
 
 def _target(trunk: Trunk, user: str) -> str:
     """The Request-URI of a call; with a domain of his the carrier's address is no business of it."""
-    params: dict[str, str | None] = {} if trunk.transport == "udp" else {"transport": trunk.transport}
+    params: dict[str, str | None] = {} if trunk.transport in {"", "udp"} else {"transport": trunk.transport}
     return str(Uri("sip", user, trunk.realm_host, None if trunk.domain else trunk.port, params))
 
 
@@ -991,11 +1064,11 @@ def _caller(offer: Offer) -> Caller:
     )
 
 
-def _offered(content: Content | None, trunk: Trunk) -> Content | None:
+def _offered(content: Content | None, trunk: Trunk, *, may_be_silent: bool = False) -> Content | None:
     """An offer as a carrier gets it; raises `NoCommonMedia` where nothing is left of its sound."""
     if content is None or not trunk.codecs or not content.type.lower().startswith("application/sdp"):
         return content
-    return Content(content.type, only(content.data, trunk.codecs))
+    return Content(content.type, only(content.data, trunk.codecs, may_be_silent=may_be_silent))
 
 
 def _location(options: Options) -> Location:

@@ -1,7 +1,8 @@
 """Carriers as they are at this moment: registrations and probes kept alive, and how each one does (IO).
 
 It sends what the machines of `sipshop.proxy.registration` and `sipshop.proxy.health` say and tells them what came. A
-world that is swapped begins what is new in it and takes back the registrations of what is gone.
+world that is swapped begins what is new in it and takes back the registrations of what is gone. What goes out to a name
+tries its addresses one after the other, and no machine hears of a failure but of the last one.
 """
 
 from __future__ import annotations
@@ -9,21 +10,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal
 
 from sipshop.facts import Fact, TrunkChanged, TrunkProbed
 from sipshop.proxy import health as healths
 from sipshop.proxy import registration as registrations
+from sipshop.proxy.call import fails_here
 from sipshop.proxy.health import Health, Standing
 from sipshop.proxy.registration import Registration, contact_uri, granted_s
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.digest import Credentials
-from sipshop.sip.flow import Address, Flow
+from sipshop.sip.flow import Address, Flow, written
 from sipshop.sip.message import Response, Uri, is_number, printable
+from sipshop.sip.resolve import Plan, is_ip
 from sipshop.sip.timers import Timer
 from sipshop.sip.transaction import ClientTransaction
 from sipshop.sip.useragent import UserAgent
+from sipshop.switch.ways import MOST_WAYS, Place, Way, Ways
 from sipshop.world import World
 
 log: Final = logging.getLogger("sipshop.trunks")
@@ -39,6 +44,11 @@ _STATES: Final[Mapping[healths.State, Literal["up", "half_open", "down"]]] = {
     healths.State.HALF_OPEN: "half_open",
     healths.State.DOWN: "down",
 }
+#: How often it is asked whether a carrier's name still leads where it did. An answer is kept for its TTL all the same.
+LOOK_S: Final = 60.0
+#: How long a name's last true answer lets its addresses in as the carrier while DNS says nothing: who may be called by
+#: yesterday's answer may not call by it.
+BELIEVED_S: Final = 3600.0
 #: How long a stop waits for registrars to answer that we are gone.
 LEAVE_S: Final = 2.0
 
@@ -62,8 +72,9 @@ class Condition:
 class Trunks:
     """The carriers of all tenants.
 
-    `local(transport, host)` is the address from which we send there. `fetch(reference)` gives the secret that
-    `env:NAME` or `file:PATH` leads to, and raises `ValueError` where there is none.
+    `learn(trunk, addresses)` is told from where a carrier calls that is known by a name, whenever that changes.
+    `fetch(reference)` gives the secret that `env:NAME` or `file:PATH` leads to, and raises `ValueError` where there is
+    none.
     """
 
     def __init__(
@@ -71,12 +82,14 @@ class Trunks:
         *,
         agent: UserAgent,
         tell: Callable[[Fact], None],
-        local: Callable[[str, str], Address],
+        ways: Ways,
+        learn: Callable[[Trunk, frozenset[Address]], None],
         fetch: Callable[[str], str],
     ) -> None:
         self._agent = agent
         self._tell = tell
-        self._local = local
+        self._ways = ways
+        self._learn = learn
         self._fetch = fetch
         self._carriers: dict[Key, _Carrier] = {}
         self._leaving: list[_Carrier] = []  # gone from their world, and their registrars are told so
@@ -139,10 +152,15 @@ class Trunks:
         carrier = self._carriers.get((trunk.tenant, trunk.name))
         return carrier.credentials if carrier is not None else None
 
-    def flow_to(self, trunk: Trunk, where: Address | None = None) -> Flow:
-        """The way to a carrier, or to one of his registrars; here a name is looked up where there is one."""
-        remote, transport = where or (trunk.host, trunk.port), trunk.transport.upper()
-        return Flow(transport, self._local(transport, remote[0]), remote)
+    def find(self, trunk: Trunk, now: float, then: Callable[[Plan, float], None]) -> None:
+        """Find the addresses of a carrier for a call: `then(plan, now)` is told in this turn or in a later one."""
+        carrier = self._carriers.get((trunk.tenant, trunk.name))
+        place = Place.of(trunk, trunk.host, trunk.port) if carrier is None or carrier.trunk != trunk else carrier.place
+        self._ways.find(place, now, then)
+
+    def flow(self, way: Way) -> Flow:
+        """The flow to an address that was found."""
+        return self._ways.flow(way)
 
     def hear(self, trunk: Trunk, happened: healths.Heard, now: float) -> None:
         """What a call has found out about a carrier."""
@@ -192,12 +210,14 @@ class Trunks:
     def _join(self, trunk: Trunk, now: float, health: Health | None = None) -> None:
         carrier = _Carrier(
             trunk=trunk,
+            place=Place.of(trunk, trunk.host, trunk.port),
             health=health or Health(trunk.probing, self._agent.pick, now),
             registration=_registration_of(trunk, self._agent.pick, now),
             credentials=self._credentials_of(trunk),
             call_id=self._agent.token() + self._agent.token(),
         )
         self._carriers[trunk.tenant, trunk.name] = carrier
+        self._look(carrier, now)
         self._register(carrier, now)
         self._settle(carrier, now)
 
@@ -220,6 +240,7 @@ class Trunks:
             carrier.timer.stop()
             carrier.timer = None
         carrier.is_left = True
+        self._know(carrier, frozenset())
         if carrier.registration is None:
             return
         self._send(carrier, carrier.registration.end(now), now)
@@ -245,6 +266,8 @@ class Trunks:
 
     def _tick(self, carrier: _Carrier, now: float) -> None:
         carrier.timer = None
+        if carrier.look_at_s is not None and now >= carrier.look_at_s:
+            self._look(carrier, now)
         self._probe(carrier, carrier.health.tick(now), now)
         if carrier.registration is not None:
             self._send(carrier, carrier.registration.tick(now), now)
@@ -281,52 +304,101 @@ class Trunks:
         if deadline is not None and carrier.timer is None:
             carrier.timer = self._agent.timers.start(max(deadline, now), lambda at_s: self._tick(carrier, at_s))
 
+    # Where a carrier calls from that is known by a name.
+
+    def _look(self, carrier: _Carrier, now: float) -> None:
+        """Ask where a name leads, as often as it may change; what is known is not asked for again before its time."""
+        if is_ip(carrier.trunk.host):
+            return
+        carrier.look_at_s = now + LOOK_S
+        self._ways.find(carrier.place, now, partial(self._found, carrier))
+
+    def _found(self, carrier: _Carrier, plan: Plan, now: float) -> None:
+        """Believe what DNS says now; what it said once lets somebody in for `BELIEVED_S` longer, and no more."""
+        if carrier.is_left:
+            return
+        if not plan.is_old:
+            carrier.believed_until_s = now + BELIEVED_S
+            self._know(carrier, frozenset(target.address for target in plan.targets))
+        elif now >= carrier.believed_until_s:
+            self._know(carrier, frozenset())
+
+    def _know(self, carrier: _Carrier, addresses: frozenset[Address]) -> None:
+        if addresses != carrier.addresses:
+            carrier.addresses = addresses
+            self._learn(carrier.trunk, addresses)
+
     # What is sent.
 
     def _probe(self, carrier: _Carrier, probes: list[healths.Probe], now: float) -> None:
         for _ in probes:
-            trunk = carrier.trunk
-            target = str(Uri("sip", None, trunk.realm_host, None if trunk.domain else trunk.port))
-            asked = _Asked(self, carrier, now)
-            asked.wait()
-            self._agent.request(
-                "OPTIONS",
-                self.flow_to(trunk),
-                target=target,
-                from_=f"<sip:{self._host}>",
-                to=f"<{target}>",
-                call_id=self._agent.token(),
-                tag=self._agent.token(),
-                cseq=1,
-                user=asked,
-                now=now,
-                headers=[("contact", self._agent.contact(self.flow_to(trunk))), ("accept", "application/sdp")],
-            )
+            self._ways.find(carrier.place, now, partial(self._probe_by, carrier))
+
+    def _probe_by(self, carrier: _Carrier, plan: Plan, now: float) -> None:
+        if plan.targets:
+            _Asked(self, carrier, plan.targets[:MOST_WAYS], now).ask()
+        else:
+            _tell_lost(carrier.trunk, plan.why)
+            self.probed(carrier, healths.Silent(), now)
+
+    def send_probe(self, carrier: _Carrier, way: Way, asked: _Asked, now: float) -> None:
+        """Ask a carrier at one of his addresses whether he is there."""
+        trunk, flow = carrier.trunk, self._ways.flow(way)
+        target = str(Uri("sip", None, trunk.realm_host, None if trunk.domain else trunk.port))
+        self._agent.request(
+            "OPTIONS",
+            flow,
+            target=target,
+            from_=f"<sip:{self._host}>",
+            to=f"<{target}>",
+            call_id=self._agent.token(),
+            tag=self._agent.token(),
+            cseq=1,
+            user=asked,
+            now=now,
+            headers=[("contact", self._agent.contact(flow)), ("accept", "application/sdp")],
+        )
 
     def _send(self, carrier: _Carrier, sends: list[registrations.Send], now: float) -> None:
         for send in sends:
             trunk = carrier.trunk
             registrars = trunk.registering.registrars
-            where = registrars[send.registrar] if registrars else (trunk.host, trunk.port)
-            flow = self.flow_to(trunk, where)
-            host = trunk.domain or (f"[{where[0]}]" if ":" in where[0] else where[0])
-            aor = f"<{Uri('sip', trunk.login.username, host)}>"
-            contact = self._contact(trunk, flow)
-            carrier.cseq += 1
-            self._agent.request(
-                "REGISTER",
-                flow,
-                target=f"sip:{host}",
-                from_=aor,
-                to=aor,
-                call_id=carrier.call_id,
-                tag=self._agent.token(),
-                cseq=carrier.cseq,
-                user=_Registering(self, carrier, send, contact),
-                now=now,
-                headers=[("contact", f"{contact};expires={send.expires_s}"), ("expires", str(send.expires_s))],
-                credentials=carrier.credentials,
-            )
+            host, port = registrars[send.registrar] if registrars else (trunk.host, trunk.port)
+            carrier.sending = send.number
+            place = Place.of(trunk, host, port)
+            host = trunk.domain or (f"[{host}]" if ":" in host else host)
+            self._ways.find(place, now, partial(self._register_by, carrier, send, host))
+
+    def _register_by(self, carrier: _Carrier, send: registrations.Send, host: str, plan: Plan, now: float) -> None:
+        if carrier.sending != send.number:
+            return  # another one was to be sent meanwhile: this one must not come after it
+        if plan.targets:
+            self.send_register(carrier, _Wish(send, host, plan.targets[:MOST_WAYS]), now)
+        else:
+            _tell_lost(carrier.trunk, plan.why)
+            self.registered(carrier, registrations.Unanswered(send.number), now)
+
+    def send_register(self, carrier: _Carrier, wish: _Wish, now: float) -> None:
+        """Send a REGISTER to the first of its addresses, and to the others where that one fails."""
+        trunk, send, host = carrier.trunk, wish.send, wish.host
+        flow = self._ways.flow(wish.ways[0])
+        aor = f"<{Uri('sip', trunk.login.username, host)}>"
+        contact = self._contact(trunk, flow)
+        carrier.cseq += 1
+        self._agent.request(
+            "REGISTER",
+            flow,
+            target=f"sip:{host}",
+            from_=aor,
+            to=aor,
+            call_id=carrier.call_id,
+            tag=self._agent.token(),
+            cseq=carrier.cseq,
+            user=_Registering(self, carrier, wish, contact),
+            now=now,
+            headers=[("contact", f"{contact};expires={send.expires_s}"), ("expires", str(send.expires_s))],
+            credentials=carrier.credentials,
+        )
 
     def _contact(self, trunk: Trunk, flow: Flow) -> str:
         """Where the carrier's calls find us: our address on this flow, with the account as the user."""
@@ -339,6 +411,15 @@ class Trunks:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     # What comes back.
+
+    def answered(self, way: Way) -> None:
+        """An address of a carrier has answered."""
+        self._ways.answered(way)
+
+    def lost(self, trunk: Trunk, way: Way, why: str, now: float, retry_after_s: int | None = None) -> None:
+        """An address of a carrier has failed; the others come first for a while."""
+        self._ways.failed(way, now, retry_after_s)
+        _tell_lost(trunk, f"{written(way.address)} {way.transport}: {why}")
 
     def probed(self, carrier: _Carrier, happened: healths.Heard, now: float) -> None:
         """A probe was answered, or was not."""
@@ -365,9 +446,10 @@ class Trunks:
 
 @dataclass(slots=True, eq=False)
 class _Carrier:
-    """A trunk in use; `told` is what was last told of it."""
+    """A trunk in use; `place` is where calls and probes go, `told` what was last told of it."""
 
     trunk: Trunk
+    place: Place
     health: Health
     registration: Registration | None
     credentials: Credentials | None
@@ -377,12 +459,18 @@ class _Carrier:
     told: tuple[str, str | None] | None = None
     heard: asyncio.Future[None] | None = None  # what somebody waits for who has asked
     is_left: bool = False
+    sending: int = 0  # the number of the REGISTER that is on its way, or waits for an address
+    addresses: frozenset[Address] = frozenset()  # of a name: from where he calls
+    believed_until_s: float = 0.0
+    look_at_s: float | None = None
 
     def deadline(self, now: float) -> float | None:
         """When one of its machines wants to be called next; a registration that has just run out is told at once."""
         return min(self._deadlines(now), default=None)
 
     def _deadlines(self, now: float) -> Iterator[float]:
+        if self.look_at_s is not None:
+            yield self.look_at_s
         if self.health.deadline is not None:
             yield self.health.deadline
         registration = self.registration
@@ -403,6 +491,11 @@ class _Carrier:
             registration_status=registration.last_status if registration is not None else None,
             rtt_s=self.health.rtt_s,
         )
+
+
+def _tell_lost(trunk: Trunk, why: str) -> None:
+    about = {"tenant": trunk.tenant, "trunk": trunk.name}
+    log.info("the carrier cannot be reached: %s", printable(why), extra=about)
 
 
 def _word(registration: Registration | None, now: float) -> Registered | None:
@@ -436,34 +529,53 @@ def _seconds(response: Response, name: str) -> int | None:
 
 
 class _Asked:
-    """An OPTIONS of ours: answered, or missed when its time is over."""
+    """An OPTIONS of ours: answered, or missed when its time is over at the last of these addresses."""
 
-    def __init__(self, trunks: Trunks, carrier: _Carrier, sent_at_s: float) -> None:
+    def __init__(self, trunks: Trunks, carrier: _Carrier, ways: tuple[Way, ...], now: float) -> None:
         self._trunks = trunks
         self._carrier = carrier
-        self._sent_at_s = sent_at_s
+        self._way, *self._others = ways
+        self._sent_at_s = now
         self._timer: Timer | None = None
 
-    def wait(self) -> None:
-        """Wait for an answer, and not for as long as the transaction does."""
+    def ask(self) -> None:
+        """Send it, and wait for an answer, but not for as long as the transaction does."""
         patience_s = self._carrier.health.probing.patience_s
         self._timer = self._trunks.after(patience_s, self._miss, self._sent_at_s)
+        self._trunks.send_probe(self._carrier, self._way, self, self._sent_at_s)
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        """What the carrier says; that he says anything is what counts."""
+        """What the carrier says; that he says anything is what counts, but 503 sends us to his next address."""
         if response.status < 200 or not self._stop():
             return
         rtt_s, retry_after_s = now - self._sent_at_s, _seconds(response, "retry-after")
+        if fails_here(response.status, responded=True):
+            self._trunks.lost(self._carrier.trunk, self._way, str(response.status), now, retry_after_s)
+            if self._others:
+                self._ask_next(now)
+                return
+        else:
+            self._trunks.answered(self._way)
         self._trunks.probed(self._carrier, healths.Answered(response.status, retry_after_s, rtt_s), now)
 
     def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
         """He cannot be reached."""
         if self._stop():
-            self._trunks.probed(self._carrier, healths.Silent(), now)
+            self._fail(why, now)
 
     def _miss(self, now: float) -> None:
         self._timer = None
-        self._trunks.probed(self._carrier, healths.Silent(), now)
+        self._fail("timeout", now)
+
+    def _fail(self, why: str, now: float) -> None:
+        self._trunks.lost(self._carrier.trunk, self._way, why, now)
+        if self._others:
+            self._ask_next(now)
+        else:
+            self._trunks.probed(self._carrier, healths.Silent(), now)
+
+    def _ask_next(self, now: float) -> None:
+        _Asked(self._trunks, self._carrier, tuple(self._others), now).ask()
 
     def _stop(self) -> bool:
         """Whether its time was not over yet."""
@@ -474,13 +586,24 @@ class _Asked:
         return True
 
 
-class _Registering:
-    """A REGISTER of ours, through its challenges to its end."""
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A REGISTER that is to be sent to a registrar, `host` in its URIs, at one of these addresses."""
 
-    def __init__(self, trunks: Trunks, carrier: _Carrier, send: registrations.Send, contact: str) -> None:
+    send: registrations.Send
+    host: str
+    ways: tuple[Way, ...]
+
+
+class _Registering:
+    """A REGISTER of ours at the first of its addresses, through its challenges to its end."""
+
+    def __init__(self, trunks: Trunks, carrier: _Carrier, wish: _Wish, contact: str) -> None:
         self._trunks = trunks
         self._carrier = carrier
-        self._send = send
+        self._wish = wish
+        self._send = wish.send
+        self._way, *self._others = wish.ways
         self._contact = contact
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
@@ -489,13 +612,15 @@ class _Registering:
         if status < 200:
             return
         self._carrier.cseq = max(self._carrier.cseq, response.cseq[0])
+        retry_after_s = _seconds(response, "retry-after")
+        if fails_here(status, responded=True) and self._fail(str(status), now, retry_after_s):
+            return
         if status < 300:
+            self._trunks.answered(self._way)
             seconds = granted_s(response, contact_uri(self._contact), self._send.expires_s)
             happened: registrations.Heard = registrations.Accepted(number, seconds)
         else:
-            happened = registrations.Rejected(
-                number, status, _seconds(response, "min-expires"), _seconds(response, "retry-after")
-            )
+            happened = registrations.Rejected(number, status, _seconds(response, "min-expires"), retry_after_s)
             about = {"tenant": self._carrier.trunk.tenant, "trunk": self._carrier.trunk.name}
             log.warning("the registrar says %d %s", status, printable(response.reason), extra=about)
         self._trunks.registered(self._carrier, happened, now)
@@ -503,4 +628,13 @@ class _Registering:
     def on_no_response(self, transaction: ClientTransaction, why: str, now: float) -> None:
         """He cannot be reached, or says nothing."""
         self._carrier.cseq = max(self._carrier.cseq, transaction.request.cseq[0])
-        self._trunks.registered(self._carrier, registrations.Unanswered(self._send.number), now)
+        if not self._fail(why, now):
+            self._trunks.registered(self._carrier, registrations.Unanswered(self._send.number), now)
+
+    def _fail(self, why: str, now: float, retry_after_s: int | None = None) -> bool:
+        """This address has failed; whether another one is tried, if the REGISTER is still wanted."""
+        self._trunks.lost(self._carrier.trunk, self._way, why, now, retry_after_s)
+        if not self._others or self._carrier.sending != self._send.number:
+            return False
+        self._trunks.send_register(self._carrier, replace(self._wish, ways=tuple(self._others)), now)
+        return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields, replace
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
@@ -30,6 +31,7 @@ from sipshop.proxy.trunk import (
     Rewrite,
     Show,
 )
+from sipshop.sip.resolve import is_ip
 from sipshop.world.model import MASK
 
 #: What a registration asks for where nothing else is written.
@@ -37,6 +39,8 @@ REGISTER_S: Final = 600
 #: Where a password is kept: only variables that are meant for us, and files by their whole path.
 _REFERENCE: Final = re.compile(r"env:SIPSHOP_[A-Z0-9_]{1,64}|file:/[^\x00-\x1f\x7f]{1,255}")
 _HOSTNAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})*")
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+_LONGEST_NAME: Final = 253
 #: What a user part may hold without an escape, and no more of it: RFC 3261 section 25.1.
 _USER: Final = re.compile(r"[A-Za-z0-9+_.!~*'()&=$,;?/-]{1,64}")
 _TECH_PREFIX: Final = re.compile(r"[0-9*#]{1,16}")
@@ -60,7 +64,7 @@ def with_agreement(trunk: Trunk, section: Section, known: Trunk | None) -> Trunk
         trunk,
         domain=section.text("domain", "", check=_host),
         login=login,
-        registering=_registering(section, login),
+        registering=_registering(section, login, trunk.transport),
         probing=_probing(section),
         sources=section.texts("sources", (), check=_network),
         numbers=numbers,
@@ -92,10 +96,11 @@ def _login(section: Section, known: Trunk | None) -> Login:
     return Login(username, kept if password == MASK else password, realm)
 
 
-def _registering(section: Section, login: Login) -> Registering:
+def _registering(section: Section, login: Login, transport: str) -> Registering:
     is_wanted = section.flag("register", default=False)
     expires_s = section.integer("register_s", REGISTER_S, low=30, high=86_400)
-    registrars = tuple(map(_place, section.texts("registrars", (), check=_registrar)))
+    written = filter(None, section.texts("registrars", (), check=_registrar))
+    registrars = tuple((host, port or _usual_port(host, transport)) for host, port in map(_place, written))
     if not is_wanted:
         for key in ("register_s", "registrars"):
             if section.has(key):
@@ -192,9 +197,7 @@ def agreement(trunk: Trunk) -> dict[str, Any]:
         "realm": login.realm,
         "register": registering.expires_s > 0,
         "register_s": registering.expires_s,
-        "registrars": [
-            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in registering.registrars
-        ],
+        "registrars": [_placed(host, port) for host, port in registering.registrars],
         "options_s": probing.every_s,
         "misses": probing.misses if probing.misses != NOT_PROBED.misses else None,
         "rest_s": probing.rest_s if probing.rest_s != NOT_PROBED.rest_s else None,
@@ -256,24 +259,52 @@ def _network(text: str) -> str:
         raise ValueError(f"{shown(text)} is not an address or a network: {error}") from error
 
 
+def address_or_name(text: str) -> str:
+    """An IP address, or a name that DNS may know, in lower case and without the dot at its end."""
+    with suppress(ValueError):
+        return ip_address(text).compressed
+    name = text.lower().removesuffix(".")
+    labels = name.split(".")
+    if len(name) > _LONGEST_NAME or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError(f"{shown(text)} is neither an IPv4 or IPv6 address nor a name such as sip.example.com")
+    if labels[-1].isdigit():
+        raise ValueError(f"{shown(text)} is not an address, and no name ends with a number")
+    return name
+
+
 def _registrar(text: str) -> str:
     host, port = _place(text)
-    try:
-        ip_address(host)
-    except ValueError as error:
-        raise ValueError(f"{shown(text)} is not an IPv4 or IPv6 address, with or without a port") from error
-    if not 0 < port < 65536:
+    address_or_name(host)
+    if port is not None and not 0 < port < 65536:
         raise ValueError(f"{shown(text)} has a port that is not between 1 and 65535")
     return text
 
 
-def _place(text: str) -> tuple[str, int]:
-    """Host and port of a text such as 192.0.2.1:5070 or [2001:db8::1]:5070; port 0 where it cannot be one."""
+def _place(text: str) -> tuple[str, int | None]:
+    """Host and port of a text such as 192.0.2.1:5070, [2001:db8::1] or sip.example.com."""
     found = re.fullmatch(r"\[([^\]]*)\](?::([0-9]{1,5}))?|([^:]*)(?::([0-9]{1,5}))?", text)
     if found is None:
-        return text, 5060
+        return _canonical(text), None
     port = found[2] or found[4]
-    return found[1] or found[3] or "", int(port) if port else 5060
+    return _canonical(found[1] or found[3] or ""), int(port) if port else None
+
+
+def _usual_port(host: str, transport: str) -> int | None:
+    """The port of an address where none is said; a name's is for DNS to say."""
+    return (5061 if transport == "tls" else 5060) if is_ip(host) else None
+
+
+def _canonical(host: str) -> str:
+    try:
+        return address_or_name(host)
+    except ValueError:
+        return host  # which is told by whoever checks it
+
+
+def _placed(host: str, port: int | None) -> str:
+    """What `_place` reads."""
+    host = f"[{host}]" if ":" in host else host
+    return host if port is None else f"{host}:{port}"
 
 
 def _user(text: str) -> str:

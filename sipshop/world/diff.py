@@ -429,6 +429,8 @@ def _choice(value: object) -> str:
             return _shown("", value)
         case (trunk, priority, weight):
             return f"{trunk} (priority {priority}, weight {weight})"
+        case (host, None):
+            return str(host)
         case (host, port):
             return f"{host} port {port}"
         case _:

@@ -22,7 +22,8 @@ from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm, ha1
-from sipshop.world.agreements import telephone_number, with_agreement
+from sipshop.sip.resolve import is_ip
+from sipshop.world.agreements import address_or_name, telephone_number, with_agreement
 from sipshop.world.decks import DeckReader
 from sipshop.world.decks import check_name as _name
 from sipshop.world.model import MASK, Opening, Operator, Role, World, WorldErrors
@@ -349,6 +350,21 @@ def _loss_guard(section: Section) -> LossGuard:
 class _Transport(StrEnum):
     UDP = "udp"
     TCP = "tcp"
+    TLS = "tls"
+
+
+_PORTS: Final = {_Transport.UDP: 5060, _Transport.TCP: 5060, _Transport.TLS: 5061}
+
+
+def _where(section: Section) -> tuple[str, int | None, str]:
+    """Host, port and transport of a trunk; what a name leaves open is for DNS to say (RFC 3263)."""
+    host = section.text("host", check=address_or_name)
+    port = section.integer("port", 0, low=1, high=65535) or None
+    transport = section.choice("transport", _Transport, _Transport.UDP)
+    if is_ip(host):
+        return host, port or _PORTS[transport], transport.value
+    is_open = port is None and not section.has("transport")
+    return host, port, "" if is_open else transport.value
 
 
 def _trunks(top: Section, tenant: str, decks: _Decks, known: _Known) -> tuple[tuple[Trunk, ...], _Names]:
@@ -357,14 +373,15 @@ def _trunks(top: Section, tenant: str, decks: _Decks, known: _Known) -> tuple[tu
     for section in top.sections("trunks"):
         name = section.text("name", check=_account_name)
         names.give(section, "name", name)
+        host, port, transport = _where(section)
         trunk = Trunk(
             tenant=tenant,
             name=name,
             carrier=section.text("carrier", name, check=_account_name),
             deck=decks.refer(section),
-            host=section.text("host", check=_ip_literal),
-            port=section.integer("port", 5060, low=1, high=65535),
-            transport=section.choice("transport", _Transport, _Transport.UDP).value,
+            host=host,
+            port=port,
+            transport=transport,
             emergency=section.flag("emergency", default=False),
             answer_timeout_s=section.integer("answer_timeout_s", 60, low=1, high=600),
             first_response_timeout_s=section.integer("first_response_timeout_s", 4, low=1, high=32),

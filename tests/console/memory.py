@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar, cast
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 import httpx
 import uvicorn
@@ -73,6 +73,7 @@ from sipshop.switch.accounts import Accounts
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import Meter
 from sipshop.switch.trunks import Trunks
+from sipshop.switch.ways import Ways
 from sipshop.world import History, Operator, Plan, World, parse_world
 
 TENANT = "acme"
@@ -148,6 +149,10 @@ operators:
 """
 
 
+def _no_network() -> NoReturn:
+    raise AssertionError("nobody is reached from here")
+
+
 class MemoryWorlds(Worlds):
     """The real room over a database that is a variable."""
 
@@ -173,7 +178,7 @@ class MemoryWorlds(Worlds):
         calls, store, timers = LiveCalls(directory), cast("Store", self), Timers()  # the boundary to the disk
         agent = UserAgent(timers=timers, token=lambda: "t", pick=lambda _below: 0, advertise=("192.0.2.1", 5060))
         carriers = Trunks(
-            agent=agent, tell=lambda _fact: None, local=lambda _transport, _host: ("192.0.2.1", 5060), fetch=str
+            agent=agent, tell=lambda _fact: None, ways=Ways(_no_network), learn=lambda _trunk, _found: None, fetch=str
         )
         carriers.begin([self.stored], 0.0)
         super().__init__(

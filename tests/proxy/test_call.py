@@ -14,6 +14,7 @@ from sipshop.proxy.admission import Cause
 from sipshop.proxy.call import (
     CALL,
     COMMIT_LIMIT_S,
+    SEARCH_LIMIT_S,
     Acknowledge,
     Answer,
     Authorise,
@@ -25,6 +26,7 @@ from sipshop.proxy.call import (
     Cut,
     Denied,
     Dial,
+    DialOn,
     Extended,
     Fate,
     GiveUp,
@@ -40,6 +42,8 @@ from sipshop.proxy.call import (
     PassWithdrawal,
     Progress,
     Reject,
+    Searching,
+    Sent,
     Settle,
     Side,
     State,
@@ -98,6 +102,10 @@ TABLE = """
     AUTHORISING  CUT                  ENDED      Reject Settle
     DIALLING     BLOCKED_OVER         DIALLING   Dial
     DIALLING     BLOCKED              ENDED      Reject Settle
+    DIALLING     SEARCHING            DIALLING
+    DIALLING     SENT                 DIALLING
+    DIALLING     FAILED_HERE          DIALLING   DialOn
+    DIALLING     SILENT_HERE          DIALLING   GiveUp DialOn
     DIALLING     TRYING               DIALLING
     DIALLING     PROGRESSED           RINGING    Progress
     DIALLING     ANSWERED             ANSWERING  Commit
@@ -120,6 +128,8 @@ TABLE = """
     RINGING      PROGRESSED           RINGING    Progress
     RINGING      ANSWERED             ANSWERING  Commit
     RINGING      ANSWERED_EMERGENCY   TALKING    Answer Acknowledge
+    RINGING      FAILED_HERE          DIALLING   DialOn
+    RINGING      SILENT_HERE          DIALLING   GiveUp DialOn
     RINGING      FAILED_OVER          DIALLING   Dial
     RINGING      FAILED               ENDED      Reject Settle
     RINGING      SILENT_OVER          DIALLING   GiveUp Dial
@@ -176,6 +186,9 @@ EVENTS: dict[Input, tuple[Heard | None, Side]] = {
     Input.EXTENDED: (Extended(90_000), Side.CALLER),
     Input.BLOCKED_OVER: (Blocked(), Side.CALLER),
     Input.BLOCKED: (Blocked(), Side.CALLER),
+    Input.SEARCHING: (Searching(), Side.CALLER),
+    Input.SENT: (Sent(), Side.CALLER),
+    Input.FAILED_HERE: (Failed(408, None, None, responded=False, why="timeout"), Side.CALLEE),
     Input.DENIED: (Denied(Cause.NO_RATE, "no rate"), Side.CALLER),
     Input.TRYING: (Progressed(100, None), Side.CALLEE),
     Input.PROGRESSED: (Progressed(183, EARLY), Side.CALLEE),
@@ -200,7 +213,7 @@ EVENTS: dict[Input, tuple[Heard | None, Side]] = {
     Input.TRANSFER_FAILED: (TransferFailed(), Side.CALLER),
     Input.TRANSFERRED: (Transferred(), Side.CALLER),
 }
-CLOCK = (Input.SILENT, Input.SILENT_OVER, Input.RANG_OUT, Input.CUT_OFF)
+CLOCK = (Input.SILENT, Input.SILENT_OVER, Input.SILENT_HERE, Input.RANG_OUT, Input.CUT_OFF)
 WAYS: dict[State, tuple[Input, ...]] = {
     State.AUTHORISING: (),
     State.DIALLING: (Input.GRANTED,),
@@ -257,6 +270,8 @@ def test_every_input_in_every_state(state: State, happened: Input) -> None:
 def test_every_event_is_sorted_to_its_input(state: State, happened: Input) -> None:
     call = a_call(*WAYS[state], targets=(ONE,) if happened is Input.BLOCKED else (ONE, TWO))
     call.emergency = happened is Input.ANSWERED_EMERGENCY
+    if happened is Input.FAILED_HERE:
+        call.hear(Sent(others=1), 0.0)
     event, side = EVENTS[happened]
     assert event is not None
     commands = call.hear(event, 1.0, side)
@@ -363,6 +378,24 @@ def test_a_silent_trunk_is_given_up_for_the_next_and_the_last_one_for_good() -> 
     commands = call.tick(8.0)
     assert named(commands) == "GiveUp Reject Settle"
     assert fate_of(commands).cause is Cause.TRUNKS_FAILED
+
+
+def test_each_address_of_a_trunk_has_its_own_time_and_the_trunk_one_attempt() -> None:
+    call = a_call(Input.GRANTED)
+    call.hear(Searching(), 0.0)
+    assert call.deadline == SEARCH_LIMIT_S
+    call.hear(Sent(others=1), 3.0)
+    assert call.tick(7.0) == [GiveUp(), DialOn(1)]
+    call.hear(Sent(others=0), 7.0)
+    assert call.hear(refused(503), 8.0, Side.CALLEE) == [Dial(TWO, 2)]
+    assert [(attempt.target, attempt.status) for attempt in call.attempts] == [(ONE, 503), (TWO, None)]
+
+
+@pytest.mark.parametrize("status", [486, 500, 408])
+def test_what_a_carrier_says_himself_but_503_is_true_of_all_his_addresses(status: int) -> None:
+    call = a_call(Input.GRANTED)
+    call.hear(Sent(others=1), 0.0)
+    assert DialOn(1) not in call.hear(refused(status), 1.0, Side.CALLEE)
 
 
 def test_ringing_out_ends_the_call_though_there_is_another_trunk() -> None:

@@ -238,10 +238,9 @@ def test_every_refusal_means_something(status: int) -> None:
 
 
 SOURCES: Sources[str] = Sources()
-SOURCES.add("east", "192.0.2.20", 5060, ["198.51.100.0/28", "2001:db8::/64"])
-SOURCES.add("west", "2001:0db8:1:0::20", 5062, ["198.51.100.0/24"])
-SOURCES.add("eastern", "192.0.2.20", 5060, [])
-SOURCES.add("named", "sip.example.com", 5060, [])
+SOURCES.add("east", [("192.0.2.20", 5060)], ["198.51.100.0/28", "2001:db8::/64"])
+SOURCES.add("west", [("2001:0db8:1:0::20", 5062), ("192.0.2.30", 5060)], ["198.51.100.0/24"])
+SOURCES.add("eastern", [("192.0.2.20", 5060)], [])
 
 
 @pytest.mark.parametrize(

@@ -313,7 +313,7 @@ def test_silence_is_told_as_408() -> None:
     bench = Bench()
     bench.dial()
     bench.run(32.0)
-    assert bench.events == [Failed(408, None, None, responded=False)]
+    assert bench.events == [Failed(408, None, None, responded=False, why="timeout")]
     assert tables_are_empty(bench)
 
 
@@ -333,7 +333,7 @@ def test_a_trunk_that_cannot_be_reached_is_told_as_503() -> None:
     )
     bench.agent.hear_lost(Flow("TCP", HERE, PEER, 5), 0.0)
     bench.effects()
-    assert bench.events == [Failed(503, None, None, responded=False)]
+    assert bench.events == [Failed(503, None, None, responded=False, why="transport")]
     assert tables_are_empty(bench)
 
 

@@ -41,15 +41,20 @@ class Side:
     def __init__(self, limits: Limits | None = None, tls: Tls | None = None) -> None:
         self.messages: asyncio.Queue[tuple[bytes, Flow]] = asyncio.Queue()
         self.lost: asyncio.Queue[Flow] = asyncio.Queue()
+        self.why = ""  # the last one was
         self.dropped: asyncio.Queue[str] = asyncio.Queue()
         self.transports = Transports(
             asyncio.get_running_loop(),
             on_message=lambda data, flow: self.messages.put_nowait((data, flow)),
-            on_lost=self.lost.put_nowait,
+            on_lost=self._lose,
             on_dropped=self.dropped.put_nowait,
             limits=limits,
             tls=tls,
         )
+
+    def _lose(self, flow: Flow, why: str) -> None:
+        self.lost.put_nowait(flow)
+        self.why = why
 
     async def __aenter__(self) -> Self:
         await self.transports.listen(HOST, 0)

@@ -9,6 +9,8 @@ import sqlite3
 import weakref
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -20,7 +22,11 @@ from sipshop.sip.digest import answer
 from sipshop.sip.endpoint import Endpoint, Tap
 from sipshop.sip.flow import Address
 from sipshop.sip.leg import Content, IncomingLeg, OutgoingLeg, State
+from sipshop.sip.lookup import WAIT_S, Then
 from sipshop.sip.message import Request
+from sipshop.sip.resolve import SHUN_S, Answers, Question, Records, Shunned, Srv, Wanted, plan
+from sipshop.sip.resolve import Plan as FoundPlan
+from sipshop.sip.resolve import Target as Way
 from sipshop.sip.useragent import Manners, Output
 from sipshop.store import (
     AccountState,
@@ -211,6 +217,55 @@ class MemoryStore:
         return found
 
 
+class Names:
+    """DNS in virtual time: the resolver's double, which keeps, orders and shuns as that does and asks a zone.
+
+    What is not known yet is told after `delay_s`, or, while DNS is `dead`, after `WAIT_S`.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.zone: dict[tuple[str, str], tuple[Srv | str, ...]] = {}
+        self.answers = Answers()
+        self.shunned = Shunned()
+        self.ttl_s = 60.0
+        self.delay_s = 0.1
+        self.dead = False
+        self.asked = 0
+
+    def find(self, wanted: Wanted, now: float, then: Then) -> None:
+        questions: list[Question] = []
+
+        def fresh(question: Question) -> Records | None:
+            questions.append(question)
+            return self.answers.fresh(question, now)
+
+        found = plan(wanted, fresh, lambda _below: 0, families=(4,))
+        if not found.questions:
+            is_old = any(map(self.answers.is_old, questions))
+            then(replace(found, targets=self.shunned.last(found.targets, now), is_old=is_old), now)
+        else:
+            tell = partial(self._give_up if self.dead else self._answer, found.questions, wanted, then)
+            self.network.at(now + (WAIT_S if self.dead else self.delay_s), tell)
+
+    def _answer(self, questions: Iterable[Question], wanted: Wanted, then: Then) -> None:
+        now = self.network.now
+        self.asked += 1
+        for question in questions:
+            self.answers.answered(question, self.zone.get((question.name, question.kind), ()), self.ttl_s, now)
+        self.find(wanted, now, then)
+
+    def _give_up(self, questions: Iterable[Question], wanted: Wanted, then: Then) -> None:
+        now = self.network.now
+        for question in questions:
+            self.answers.failed(question, now)
+        found = plan(wanted, lambda question: self.answers.any(question, now) or (), lambda _below: 0, families=(4,))
+        then(replace(found, is_old=True), now)
+
+    def shun(self, way: Way, now: float, for_s: float | None = None) -> None:
+        self.shunned.add(way, now, SHUN_S if for_s is None else for_s)
+
+
 class SwitchPeer(Peer):
     """The switch at its address, and the endpoint's double: it has its `turn` and its addresses, and no socket."""
 
@@ -227,6 +282,7 @@ class SwitchPeer(Peer):
     ) -> None:
         super().__init__(network, SWITCH, ours=self._is_ours, manners=manners)
         self.facts: list[Fact] = []
+        self.resolver = Names(network)
         numbers = itertools.count()
         self.switch = Switch(
             directory=Directory(worlds, default_realm="sipshop"),
@@ -251,6 +307,13 @@ class SwitchPeer(Peer):
 
     def local_for(self, _transport: str, _remote_host: str) -> Address:
         return self.address
+
+    def find(self, wanted: Wanted, now: float, then: Then) -> None:
+        def told(found: FoundPlan, at_s: float) -> None:
+            then(found, at_s)
+            self.work(at_s)
+
+        self.resolver.find(wanted, now, told)
 
     @contextmanager
     def turn(self) -> Iterator[float]:

@@ -12,7 +12,7 @@ from sipshop.billing.cdr import Direction
 from sipshop.proxy.admission import Inbound
 from sipshop.proxy.inbound import MOST_A_SECOND, RINGS_S, SILENT_S
 from sipshop.sip.flow import Address
-from sipshop.sip.leg import Cancelled, Failed, IncomingLeg, OutgoingLeg
+from sipshop.sip.leg import Cancelled, Content, Failed, IncomingLeg, OutgoingLeg
 from sipshop.sip.message import Request
 from sipshop.world import World, parse_world
 from tests.sip.peers import ANSWER, HOLD, Phone
@@ -21,6 +21,7 @@ from tests.switch.house import CARRIER_ONE, CARRIER_TWO, GATE, SWITCH, TENANT, W
 GATES: Final = "+493055501"
 BOOTH1S: Final = "+493055502"
 SHOPS: Final = "+493055500"
+SEVERAL: Final = Content("application/sdp", b"v=0\r\nm=audio 4000 RTP/AVP 0 8\r\n")
 STRANGER: Final = ("192.0.2.99", 5060)
 
 
@@ -36,8 +37,10 @@ def rung_world(inbound: str = "open") -> World:
 class Outside(House):
     """The house; booth `gate` has a phone that registers, and a customer who waits to be called."""
 
-    def __init__(self, inbound: str = "open", *, transport: str = "UDP", register: bool = True) -> None:
-        super().__init__(world=rung_world(inbound))
+    def __init__(
+        self, inbound: str = "open", *, transport: str = "UDP", register: bool = True, world: World | None = None
+    ) -> None:
+        super().__init__(world=world or rung_world(inbound))
         self.phone: BoothPhone = BoothPhone(self.network, GATE, user="gate")
         self.phone.transport = transport
         self.unlock()
@@ -447,3 +450,21 @@ def test_a_phone_that_registers_from_elsewhere_takes_its_call_along() -> None:
     at_once(house.switch.desk.lock(TENANT, "gate", "ana", cut=True))
     house.advance()
     assert (GATE[0], 31_000) in sent_to(house, "BYE")
+
+
+def test_a_carrier_that_calls_without_an_offer_is_offered_his_codecs_alone() -> None:
+    world = rung_world()
+    house = Outside(world=replace(world, trunks=tuple(replace(trunk, codecs=("PCMA",)) for trunk in world.trunks)))
+    leg = house.carrier.call(SWITCH, GATES, content=None)
+    house.advance()
+    house.phone.answer(house.phone.incoming, SEVERAL)
+    house.advance()
+    offered = [each.message.body for each in house.network.log if each.destination == CARRIER_ONE and each.message.body]
+    assert offered
+    assert all(b"RTP/AVP 8\r\n" in body for body in offered)
+    house.phone.reinvite(house.phone.incoming, SEVERAL)
+    house.advance()
+    sent = [each.message for each in house.network.log if each.destination == CARRIER_ONE]
+    [again] = [each for each in sent if isinstance(each, Request) and each.method == "INVITE"]
+    assert b"RTP/AVP 8\r\n" in again.body
+    house.carrier.hang_up(leg)

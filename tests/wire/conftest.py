@@ -1,12 +1,15 @@
 """What the wire tests share: one shop with its carriers for the tests that leave no trace on each other."""
 
-from collections.abc import Iterator
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .harness import Server, World, free_port
+from .harness import PATIENCE_S, Server, World, free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     )
     with Server(folder, world.yaml(), carrier_port=carrier) as server:
         yield Shop(server.ready(), folder, no_circuit, silent, phone)
+
+
+@pytest.fixture
+def do() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """Run something on an event loop of its own, beside the test."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE_S)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.run_until_complete(asyncio.sleep(0))  # what was closed is gone a turn later
+    loop.close()

@@ -19,14 +19,24 @@ from typer.testing import CliRunner
 
 from sipshop import cli
 from sipshop.doctor import Finding, Verdict, carriers, examine_all
-from sipshop.settings import DatabaseSettings, HttpSettings, MetricsSettings, Settings, SipSettings
+from sipshop.settings import (
+    DatabaseSettings,
+    DnsSettings,
+    HttpSettings,
+    MetricsSettings,
+    Settings,
+    SipSettings,
+    TlsSettings,
+)
 from sipshop.sip.message import Request, parse
 from sipshop.store import Store
 from sipshop.store.schema import SCHEMA_VERSION
+from tests.sip.dns_server import DnsServer
 from tests.store.examples import filled
 from tests.store.test_migrations import made_by
 
 from .harness import HOST, ROOT, World, free_port
+from .test_names import Do, dns
 
 pytestmark = pytest.mark.wire
 
@@ -253,29 +263,50 @@ def named(healthy: Settings) -> Settings:
     return healthy
 
 
-def test_a_name_that_does_not_resolve_is_wrong_and_so_is_having_no_name_server(
-    named: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unknown(*_words: object, **_options: object) -> list[tuple[object, ...]]:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+def asking(settings: Settings, server: DnsServer) -> Settings:
+    """The same settings with this name server."""
+    return replace(settings, sip=replace(settings.sip, dns=DnsSettings(servers=(server.address,))))
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    found = findings(named)
-    assert found["name carrier.example"].found == "does not resolve: Name or service not known"
-    assert found["DNS"].verdict is Verdict.WRONG
+
+def test_a_name_that_leads_nowhere_is_wrong_and_so_is_having_no_name_server(named: Settings, do: Do) -> None:
+    with dns(do, DnsServer({})) as server:
+        found = findings(asking(named, server))
+    assert found["name carrier.example"].found == "leads nowhere: carrier.example has no address"
+    assert found["DNS"].verdict is Verdict.GOOD
     assert [what for what in found if what.startswith("trunk ")] == [], "it cannot be asked"
+    assert findings(named)["DNS"].verdict is Verdict.WRONG
     Path("resolv.conf").unlink()
     assert findings(named)["DNS"].found == "resolv.conf cannot be read: No such file or directory"
 
 
-def test_a_name_that_resolves_is_asked_at_its_address(named: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    look_up = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda _name, *words, **options: look_up(HOST, *words, **options))
-    found = findings(named)
-    assert found["name carrier.example"].found.startswith(f"{HOST}, after ")
-    trunks = [finding.found for what, finding in found.items() if what.startswith("trunk ")]
-    assert trunks != []
-    assert all(says.startswith("carrier.example:") for says in trunks)
+def test_a_name_is_looked_up_as_the_server_does_and_each_address_is_asked(healthy: Settings, do: Do) -> None:
+    with carrier(socket.SOCK_DGRAM, well) as port:
+        silent = free_port()
+        records = f"1 0 {silent} host.carrier.example.", f"2 0 {port} host.carrier.example."
+        zone = {("_sip._udp.carrier.example", "SRV"): records, ("host.carrier.example", "A"): (HOST,)}
+        world = written("transport: udp")
+        Path(world).write_text(Path(world).read_text().replace(f"host: {HOST}", "host: carrier.example"))
+        with dns(do, DnsServer(zone)) as server:
+            found = findings(asking(replace(healthy, worlds=(world,)), server))
+    assert found["name carrier.example"].found.startswith(f"{HOST}:{silent} UDP, {HOST}:{port} UDP, after ")
+    assert found[f"trunk away at {HOST}:{silent} UDP"].verdict is not Verdict.GOOD
+    assert found[f"trunk away at {HOST}:{port} UDP"].verdict is Verdict.GOOD
+
+
+@pytest.mark.parametrize(
+    ("certificate", "verdict"), [("carrier", Verdict.GOOD), ("desk", Verdict.WRONG)], ids=["good", "another's key"]
+)
+def test_every_listener_and_the_certificate_of_sip(healthy: Settings, certificate: str, verdict: Verdict) -> None:
+    tls = TlsSettings(
+        listen=((HOST, free_port()),),
+        certificate=str(CERTIFICATES / f"{certificate}.pem"),
+        key=str(CERTIFICATES / "carrier.key"),
+    )
+    also = ("127.0.0.2", free_port())
+    found = findings(replace(healthy, sip=replace(healthy.sip, tls=tls, listen_also=(also,))))
+    assert found["certificate of SIP"].verdict is verdict
+    ports = [f"UDP at {also[0]}:{also[1]}", f"TCP at {also[0]}:{also[1]}", f"TLS at {HOST}:{tls.listen[0][1]}"]
+    assert all(found[f"port of SIP, {port}"].verdict is Verdict.GOOD for port in ports)
 
 
 # The database and the clock

@@ -85,7 +85,7 @@ EVERYTHING = """\
     realm: example
     register: true
     register_s: 1800
-    registrars: [192.0.2.20, "192.0.2.21:5070", "[2001:db8::1]:5080"]
+    registrars: [192.0.2.20, "192.0.2.21:5070", "[2001:db8::1]:5080", SIP.example.com., "sip.example.com:5070"]
     options_s: 20
     misses: 2
     rest_s: 15
@@ -108,7 +108,9 @@ EVERYTHING = """\
 def test_everything_that_can_be_agreed_on() -> None:
     found = trunk(EVERYTHING)
     assert found.login == Login("4930555", "hunter2", "example")
-    assert found.registering == Registering(1800, (("192.0.2.20", 5060), ("192.0.2.21", 5070), ("2001:db8::1", 5080)))
+    addresses = ("192.0.2.20", 5060), ("192.0.2.21", 5070), ("2001:db8::1", 5080)
+    names = ("sip.example.com", None), ("sip.example.com", 5070)
+    assert found.registering == Registering(1800, (*addresses, *names))
     assert found.probing == Probing(every_s=20, misses=2, rest_s=15, patience_s=3)
     assert found.sources == ("198.51.100.0/28", "203.0.113.7/32")
     assert found.numbers == NumberFormat(
@@ -146,7 +148,7 @@ def test_shops_and_booths_have_numbers() -> None:
         ),
         pytest.param("    register: true\n", "register: needs a username", id="nobody registers"),
         pytest.param("    register_s: 60\n", "register_s: is only for `register: true`", id="when not to register"),
-        pytest.param(LOGIN + "    register: true\n    registrars: [sip.example.com]\n", "registrars[0]:", id="a name"),
+        pytest.param(LOGIN + "    register: true\n    registrars: ['sip:example.com']\n", "registrars[0]:", id="a URI"),
         pytest.param(LOGIN + '    register: true\n    registrars: ["192.0.2.1:0"]\n', "registrars[0]:", id="port 0"),
         pytest.param("    sources: [198.51.100.1/28]\n", "sources[0]: '198.51.100.1/28' is not", id="host bits"),
         pytest.param("    numbers: {format: national}\n", "numbers.country_code: is missing", id="which country"),

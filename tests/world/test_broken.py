@@ -90,10 +90,10 @@ BROKEN = [
     ("a limit without end", '"10.00"', '"10.00", unlimited: true', "3: owners[0].credit_limit: is not asked for with"),
     ("another opening", '"5.00"', '"6.00"', "3: owners[0].opening: 5.00 was posted already"),
     (
-        "a name for an address",
+        "a URI for a host",
         "host: 192.0.2.1",
-        "host: sip.example",
-        "14: trunks[0].host: 'sip.example' is not an",
+        "host: 'sip:sip.example'",
+        "14: trunks[0].host: 'sip:sip.example' is neither an",
     ),
     ("a port beyond", "host: 192.0.2.1", "host: 192.0.2.1, port: 65536", "14: trunks[0].port: must be a whole number"),
     (
