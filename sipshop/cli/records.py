@@ -183,11 +183,12 @@ def told(lines: Iterable[str], tell: Callable[[int, int | None], None]) -> Itera
 
 
 def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
-    """The trunks that a call tried, in order."""
-    table = make_table("Tried", "Why", right=("SIP", "Q.850", "Rang after ms"))
+    """The trunks that a call tried, in order, and what kept us from an answer where something has."""
+    reasons = ("Why",) if any(attempt.get("why") for attempt in attempts) else ()
+    table = make_table("Tried", *reasons, right=("SIP", "Q.850", "Rang after ms"))
     for attempt in attempts:
-        columns = (attempt[name] for name in ("trunk", "why", "status", "q850", "pdd_ms"))
-        add_row(table, *columns)
+        why = [attempt.get("why")] if reasons else []
+        add_row(table, attempt["trunk"], *why, *(attempt[name] for name in ("status", "q850", "pdd_ms")))
     print_table(table)
 
 

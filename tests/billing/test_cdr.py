@@ -97,8 +97,8 @@ def test_the_columns_of_an_answered_call() -> None:
         "hung_up_by": "caller",
         "trunk": "demo",
         "attempts": [
-            {"trunk": "first", "status": 503, "q850": None, "pdd_ms": None},
-            {"trunk": "demo", "status": 200, "q850": 16, "pdd_ms": 1200},
+            {"trunk": "first", "status": 503, "q850": None, "pdd_ms": None, "why": None},
+            {"trunk": "demo", "status": 200, "q850": 16, "pdd_ms": 1200, "why": None},
         ],
         "leg_a_call_id": "a@phone",
         "leg_b_call_id": "b@us",
