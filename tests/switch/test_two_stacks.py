@@ -105,8 +105,8 @@ class TwoStacks(RuleBasedStateMachine):
     def disk(self, delay_s: float) -> None:
         self.house.memory.delay_s = delay_s
 
-    # A process takes with it the BYEs that nobody has answered yet, or that wait for an ACK: their calls are settled, and
-    # not in the journal.
+    # A process takes with it the BYEs that nobody has answered yet, or that wait for an ACK: their calls are settled,
+    # and not in the journal.
     @precondition(lambda self: all(method != "BYE" for _, method in self._asking) and not self._owes_a_bye)
     @rule()
     def the_process_dies(self) -> None:
@@ -292,7 +292,7 @@ def test_two_stacks_forget_and_agree_whatever_happens(pytestconfig: pytest.Confi
     run_state_machine_as_test(
         TwoStacks,
         settings=settings(
-            max_examples=200_000 if pytestconfig.getoption("soak") else 2_000,
+            max_examples=200_000 if pytestconfig.getoption("soak") else 1_000,
             stateful_step_count=15,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
