@@ -13,7 +13,8 @@ import pytest
 
 from .harness import Server, Sipp, World, free_port, password, until
 
-pytestmark = pytest.mark.wire
+#: It takes a minute, most of it waiting for timers: the suite has no room for it, `make soak` has.
+pytestmark = [pytest.mark.wire, pytest.mark.skipif("not config.getoption('soak')", reason="make soak runs it")]
 
 #: Tables whose entries last by design: a nonce is good for other calls, a binding until it expires.
 LASTING: Final = frozenset({"nonces", "bindings"})
