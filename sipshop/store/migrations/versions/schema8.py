@@ -7,7 +7,7 @@ from alembic import op
 revision = "8"
 down_revision = "7"
 
-_STATEMENTS = ()
+_STATEMENTS: tuple[str, ...] = ()
 
 
 def upgrade() -> None:
