@@ -292,7 +292,7 @@ def test_two_stacks_forget_and_agree_whatever_happens(pytestconfig: pytest.Confi
     run_state_machine_as_test(
         TwoStacks,
         settings=settings(
-            max_examples=200_000 if pytestconfig.getoption("soak") else 300,
+            max_examples=200_000 if pytestconfig.getoption("soak") else 2_000,
             stateful_step_count=15,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
