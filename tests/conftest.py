@@ -1,10 +1,12 @@
-"""What holds for every test: how many examples hypothesis tries, and which test shows what.
+"""What holds for every test: how many examples hypothesis tries, which test shows what, in which process each runs.
 
 Hypothesis counts examples, not milliseconds, for a busy machine is no fault of ours.
 """
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tools.write_conformance import EVIDENCE, Evidence
 
@@ -19,3 +21,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[EVIDENCE] = evidence = Evidence()
     config.pluginmanager.register(evidence)
+
+
+class Lanes(LoadScopeScheduling):
+    """All tests with real sockets in one process, one after the other; the others in whichever has time.
+
+    The leak test waits for a minute and needs nobody meanwhile: it waits beside the others.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        is_alone = nodeid.startswith("tests/wire/") and "/test_leaks.py" not in nodeid
+        return "wire" if is_alone else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return Lanes(config, log)

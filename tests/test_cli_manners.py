@@ -258,6 +258,10 @@ def test_nothing_but_a_terminal_sees_how_far_something_is(
 # Completion
 
 
+#: The command line under the name that it is installed by.
+AS_INSTALLED = (sys.executable, "-c", "import sys; sys.argv[0] = 'sipshop'; from sipshop.cli import main; main()")
+
+
 def completed(words: str, shell: str = "bash") -> str:
     """What a shell is told of the last word."""
     environment = {
@@ -267,8 +271,7 @@ def completed(words: str, shell: str = "bash") -> str:
         "COMP_CWORD": str(words.count(" ")),
         "_TYPER_COMPLETE_ARGS": words,
     }
-    program = [sys.executable, "-c", "import sys; sys.argv[0] = 'sipshop'; from sipshop.cli import main; main()"]
-    return subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(AS_INSTALLED, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_shell_completes_commands_and_options() -> None:
@@ -279,5 +282,7 @@ def test_a_shell_completes_commands_and_options() -> None:
 
 
 def test_what_a_shell_has_to_learn_is_printed() -> None:
-    script = run("--show-completion", "bash").stdout
+    # It is the shell that asks who is told, whoever runs the tests: a bash that stays until it has its answer.
+    asked = ("bash", "-c", '"$@" --show-completion; exit $?', "bash", *AS_INSTALLED)
+    script = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     assert "complete -o default -F _sipshop_completion sipshop" in script

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,6 @@ BOOTHS = {
     "by_address": "auth: ip, ip: 127.0.0.2",
     "crowd": "calls: 20",
 }
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """All that waits for sockets and foreign programs runs one after the other, beside what only computes."""
-    for item in items:
-        if item.get_closest_marker("wire"):
-            item.add_marker(pytest.mark.xdist_group("wire"))
 
 
 @pytest.fixture(scope="session")
