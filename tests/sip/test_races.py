@@ -169,3 +169,15 @@ def test_a_request_that_crosses_a_bye_is_refused_and_nothing_more(pair: Pair, me
     pair.network.advance(5.0)
     assert recorder.statuses == [481]
     assert pair.caller.story(leg) == "Progressed Answered HungUp"
+
+
+@pytest.mark.rfc("5407", "3.3.3")
+def test_a_refer_that_crosses_a_bye_is_refused_and_refers_nobody(pair: Pair) -> None:
+    leg, incoming = pair.talking()
+    pair.callee.hang_up(incoming)
+    recorder = pair.caller.send_inside(leg, "REFER", headers=[("refer-to", "<sip:carol@192.0.2.9>")])
+    pair.network.advance(5.0)
+    assert recorder.statuses == [481]
+    assert pair.callee.story(incoming) == "Acknowledged"
+    assert pair.caller.story(leg) == "Progressed Answered HungUp"
+    assert not any("NOTIFY" in line for line in pair.ladder)
