@@ -31,7 +31,7 @@ from sipshop.sip.pulse import Probes, Session
 from sipshop.sip.referral import Referral, Replaces, refer_to
 from sipshop.sip.reliable import Reliable, rseq_of
 from sipshop.sip.session_timer import Terms
-from sipshop.sip.timers import GIVE_UP_S, T1_S, T2_S, Timer
+from sipshop.sip.timers import GIVE_UP_S, LAZY_S, T1_S, T2_S, Timer
 from sipshop.sip.transaction import ClientTransaction, ServerTransaction, Unheard
 from sipshop.sip.words import Word
 
@@ -256,6 +256,8 @@ _OWING: Final = frozenset({S.BYE_HELD, S.UNWANTED, S.CLOSING})
 #: Early dialogs of one INVITE that are kept, and refusals of its session interval that are met.
 _MOST_FORKS: Final = 16
 _MOST_BRIEF: Final = 2
+#: A caller who waits hears of us each minute, or a proxy between us may give the call up (RFC 3261 section 13.3.1.1).
+_ASSURE_S: Final = 60 - LAZY_S
 Table = Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]]
 #: The methods that do what a table says: a match over actions would ask each of them for its name first.
 Deeds = Mapping[Action, Callable[[Any, Input, Message | None, float], None]]
@@ -892,6 +894,7 @@ class IncomingLeg(Leg):
         transaction.on_cancel = lambda cancel, at_s: self._hear(Input.GOT_CANCEL, at_s, cancel)
         transaction.respond(request.reply(100), now)
         self._response: Response | None = None
+        self._assurance = agent.timers.start_lazily(now + _ASSURE_S, self._assure)
 
     def progress(self, status: int, content: Content | None, now: float, *, reliably: bool = False) -> None:
         """Send a provisional response; `reliably` where the caller takes that, and always where he demands it."""
@@ -904,6 +907,15 @@ class IncomingLeg(Leg):
             agent = self.agent
             self._reliable = Reliable(agent.timers, agent.pick, self._transaction.respond, self._on_no_prack)
         self._hear(Input.PROGRESS_BY_PRACK if by_prack else Input.PROGRESS, now)
+
+    def _assure(self, now: float) -> None:
+        """Say once more how it goes; by a response of its own where the caller acknowledges each."""
+        self._assurance = self.agent.timers.start_lazily(now + _ASSURE_S, self._assure)
+        if self._response is None or self._reliable is not None:
+            status = 183 if self._response is None else self._response.status
+            self.progress(status, None, now, reliably=self._reliable is not None)
+        else:
+            self._hear(Input.PROGRESS, now)
 
     def answer(self, content: Content | None, now: float) -> None:
         """Send the 2xx, or as soon as the caller has acknowledged the description that is on its way to him."""
@@ -982,6 +994,7 @@ class IncomingLeg(Leg):
         self._reliable.send(self._response, now)
 
     def _send_final(self, _happened: Input, _message: Message | None, now: float) -> None:
+        self._assurance.stop()
         if self._reliable is not None:
             self._reliable.finish(now)
             self._reliable = None  # it knows us: a circle would wait for the garbage collector
