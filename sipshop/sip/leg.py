@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from sipshop.sip import session_timer
 from sipshop.sip.dialog import Dialog, flow_to
 from sipshop.sip.digest import DigestClient
+from sipshop.sip.farewell import Then
 from sipshop.sip.flow import Flow
 from sipshop.sip.inside import Bye, Prack, Probe, Refresh, Reinvite, Relay, cancel_of, content_headers
 from sipshop.sip.message import MalformedMessage, Message, Request, Response, Uri, parse_address
@@ -30,7 +31,7 @@ from sipshop.sip.pulse import Probes, Session
 from sipshop.sip.referral import Referral, Replaces, refer_to
 from sipshop.sip.reliable import Reliable, rseq_of
 from sipshop.sip.session_timer import Terms
-from sipshop.sip.timers import GIVE_UP_S, T1_S, T2_S, Timer
+from sipshop.sip.timers import GIVE_UP_S, LAZY_S, T1_S, T2_S, Timer
 from sipshop.sip.transaction import ClientTransaction, ServerTransaction, Unheard
 from sipshop.sip.words import Word
 
@@ -197,6 +198,7 @@ class State(Word):
     CANCELLING = auto()  # outgoing: CANCEL sent, final response awaited
     ANSWERED = auto()  # 2xx sent or received, ACK awaited or owed
     BYE_HELD = auto()  # incoming: to be hung up as soon as its 2xx is acknowledged
+    UNWANTED = auto()  # outgoing: to be acknowledged and hung up, as soon as it is kept that this is owed
     CONFIRMED = auto()
     CLOSING = auto()  # BYE sent
     CLOSED = auto()
@@ -224,6 +226,7 @@ class Input(Word):
     NO_PRACK = auto()
     NO_FINAL = auto()
     PEER_GONE = auto()
+    KEPT = auto()  # that our BYE is owed
     BYE_DONE = auto()
 
 
@@ -238,6 +241,7 @@ class Action(Word):
     SEND_CANCEL = auto()
     SEND_ACK = auto()
     SEND_BYE = auto()
+    KEEP = auto()  # that a BYE is owed
     ABANDON = auto()
     STOP_REPEATING = auto()
     TELL = auto()  # the event that the input stands for
@@ -247,9 +251,13 @@ S, On, Do = State, Input, Action
 #: Asked for in each step; before Python 3.12 to reach a member costs as much as a call.
 _CLOSED: Final = S.CLOSED
 _CONFIRMED: Final = S.CONFIRMED
+#: A BYE of ours is under way, or will be.
+_OWING: Final = frozenset({S.BYE_HELD, S.UNWANTED, S.CLOSING})
 #: Early dialogs of one INVITE that are kept, and refusals of its session interval that are met.
 _MOST_FORKS: Final = 16
 _MOST_BRIEF: Final = 2
+#: A caller who waits hears of us each minute, or a proxy between us may give the call up (RFC 3261 section 13.3.1.1).
+_ASSURE_S: Final = 60 - LAZY_S
 Table = Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]]
 #: The methods that do what a table says: a match over actions would ask each of them for its name first.
 Deeds = Mapping[Action, Callable[[Any, Input, Message | None, float], None]]
@@ -295,15 +303,17 @@ OUTGOING: Final[Table] = {
     (S.PROCEEDING, On.GOT_FAILURE): (S.CLOSED, (Do.TELL,)),
     (S.PROCEEDING, On.GIVE_UP): (S.CANCELLING, (Do.SEND_CANCEL,)),
     (S.CANCEL_HELD, On.GOT_1XX): (S.CANCELLING, (Do.SEND_CANCEL,)),
-    (S.CANCEL_HELD, On.GOT_2XX): (S.CLOSING, (Do.SEND_ACK, Do.SEND_BYE)),
+    (S.CANCEL_HELD, On.GOT_2XX): (S.UNWANTED, (Do.KEEP,)),
     (S.CANCEL_HELD, On.GOT_FAILURE): (S.CLOSED, ()),
     (S.CANCEL_HELD, On.NO_RESPONSE): (S.CLOSED, ()),
-    (S.CANCELLING, On.GOT_2XX): (S.CLOSING, (Do.STOP_REPEATING, Do.SEND_ACK, Do.SEND_BYE)),
+    (S.CANCELLING, On.GOT_2XX): (S.UNWANTED, (Do.STOP_REPEATING, Do.KEEP)),
     (S.CANCELLING, On.GOT_FAILURE): (S.CLOSED, (Do.STOP_REPEATING,)),
     (S.CANCELLING, On.NO_FINAL): (S.CLOSED, (Do.ABANDON,)),
     (S.ANSWERED, On.ACKNOWLEDGE): (S.CONFIRMED, (Do.SEND_ACK,)),
-    (S.ANSWERED, On.HANG_UP): (S.CLOSING, (Do.SEND_ACK, Do.SEND_BYE)),
+    (S.ANSWERED, On.HANG_UP): (S.UNWANTED, (Do.KEEP,)),
     (S.ANSWERED, On.GOT_BYE): (S.CLOSED, (Do.SEND_ACK, Do.TELL)),
+    (S.UNWANTED, On.KEPT): (S.CLOSING, (Do.SEND_ACK, Do.SEND_BYE)),
+    (S.UNWANTED, On.GOT_BYE): (S.CLOSED, (Do.SEND_ACK,)),
     **_ENDING,
 }
 
@@ -362,6 +372,7 @@ class Leg:
         self._session: Session | None = None
         self._probes: Probes | None = None
         self._bye_reason: str | None = None
+        self._at_end: list[Then] = []
 
     # verbs
 
@@ -434,6 +445,15 @@ class Leg:
         referral = Referral(self, self.dialog, ask.transaction.request.cseq[0])
         referral.begin(now)
         return referral
+
+    @property
+    def owes_bye(self) -> bool:
+        """Whether a BYE of ours is under way, or held back."""
+        return self.state in _OWING
+
+    def at_end(self, do: Then) -> None:
+        """Do something when the leg is over: its BYE was answered, or needs none, or the peer had its time."""
+        self._at_end.append(do)
 
     def put_off_asks(self, now: float) -> None:
         """Refuse what the peer has asked and nobody will answer any more: it may ask again."""
@@ -519,6 +539,8 @@ class Leg:
         if self._inviting is not None:
             self._inviting.wait_no_longer(now)
         self.agent.forget(self)
+        for do in self._at_end:
+            do(now)
 
     def _tell(self, happened: Input, message: Message | None, _now: float) -> None:
         match happened:
@@ -872,6 +894,7 @@ class IncomingLeg(Leg):
         transaction.on_cancel = lambda cancel, at_s: self._hear(Input.GOT_CANCEL, at_s, cancel)
         transaction.respond(request.reply(100), now)
         self._response: Response | None = None
+        self._assurance = agent.timers.start_lazily(now + _ASSURE_S, self._assure)
 
     def progress(self, status: int, content: Content | None, now: float, *, reliably: bool = False) -> None:
         """Send a provisional response; `reliably` where the caller takes that, and always where he demands it."""
@@ -884,6 +907,15 @@ class IncomingLeg(Leg):
             agent = self.agent
             self._reliable = Reliable(agent.timers, agent.pick, self._transaction.respond, self._on_no_prack)
         self._hear(Input.PROGRESS_BY_PRACK if by_prack else Input.PROGRESS, now)
+
+    def _assure(self, now: float) -> None:
+        """Say once more how it goes; by a response of its own where the caller acknowledges each."""
+        self._assurance = self.agent.timers.start_lazily(now + _ASSURE_S, self._assure)
+        if self._response is None or self._reliable is not None:
+            status = 183 if self._response is None else self._response.status
+            self.progress(status, None, now, reliably=self._reliable is not None)
+        else:
+            self._hear(Input.PROGRESS, now)
 
     def answer(self, content: Content | None, now: float) -> None:
         """Send the 2xx, or as soon as the caller has acknowledged the description that is on its way to him."""
@@ -962,6 +994,7 @@ class IncomingLeg(Leg):
         self._reliable.send(self._response, now)
 
     def _send_final(self, _happened: Input, _message: Message | None, now: float) -> None:
+        self._assurance.stop()
         if self._reliable is not None:
             self._reliable.finish(now)
             self._reliable = None  # it knows us: a circle would wait for the garbage collector
@@ -1044,6 +1077,7 @@ class OutgoingLeg(Leg):
         self._fork: Fork | None = None  # the one that spoke last
         self._owed_prack: tuple[Fork, str] | None = None
         self._acks: dict[str, tuple[Request, Flow]] = {}  # by To-tag: what is sent again for a repeated 2xx
+        self._left: set[str] = set()  # To-tags of those whose answers came after another's
         self._answer_content: Content | None = None
         self._late_offer = False
         self._why = ""  # there was no response
@@ -1230,7 +1264,7 @@ class OutgoingLeg(Leg):
         tag = response.to.tag or ""
         if tag in self._acks:
             self.repeat_ack(response)
-        elif self.dialog is not None and self.dialog.remote_tag == tag:
+        elif tag in self._left or (self.dialog is not None and self.dialog.remote_tag == tag):
             return  # its ACK is still to come
         elif self.dialog is not None:
             # a fork's second answer: a dialog of its own that nobody wants (section 13.2.2.4)
@@ -1267,8 +1301,15 @@ class OutgoingLeg(Leg):
         return Dialog.of_client(invite, response, self.flow, symmetric=self._symmetric)
 
     def _end_fork(self, dialog: Dialog, tag: str, now: float) -> None:
-        self._acks[tag] = self.agent.send_ack(dialog, None, self.invite)
-        self.agent.send_inside(dialog, "BYE", Unheard(), now)
+        def acknowledge() -> None:
+            self._acks[tag] = self.agent.send_ack(dialog, None, self.invite)
+
+        self._left.add(tag)
+        self.agent.leave(dialog, now, acknowledge)
+
+    def _keep(self, _happened: Input, _message: Message | None, now: float) -> None:
+        assert self.dialog is not None, "a 2xx made the dialog"
+        self.at_end(self.agent.keep(self.dialog, lambda then: self._hear(Input.KEPT, then), now))
 
     def _send_ack(self, happened: Input, _message: Message | None, _now: float) -> None:
         dialog = self.dialog
@@ -1311,6 +1352,7 @@ class OutgoingLeg(Leg):
         Do.SEND_AGAIN: _send_again,
         Do.SEND_ACK: _send_ack,
         Do.SEND_CANCEL: _send_cancel,
+        Do.KEEP: _keep,
         Do.SEND_BYE: Leg._send_bye,
         Do.ABANDON: _abandon,
         Do.STOP_REPEATING: Leg._stop_repeating,

@@ -90,6 +90,7 @@ _PRETTY: Final = {
     "cseq": "CSeq",
     "www-authenticate": "WWW-Authenticate",
     "mime-version": "MIME-Version",
+    "min-se": "Min-SE",
     "rack": "RAck",
     "rseq": "RSeq",
     "sip-etag": "SIP-ETag",
@@ -738,7 +739,7 @@ _SPELT: Final = _Spelt(
             for name in (
                 *_COMPACT.values(),
                 *_LISTS,
-                *("authorization", "expires", "max-forwards", "min-expires", "min-se", "p-asserted-identity"),
+                *("authorization", "expires", "max-forwards", "min-expires", "p-asserted-identity"),
                 *("proxy-authenticate", "proxy-authorization", "rack", "reason", "retry-after", "server", "user-agent"),
             )
         },

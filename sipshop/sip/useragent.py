@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Final
 
 from sipshop.sip import session_timer, validate
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import Credentials, DigestClient
+from sipshop.sip.farewell import Farewell, Keep, keep_nothing
 from sipshop.sip.flow import Address, Addresses, Flow
 from sipshop.sip.leg import Content, Event, IncomingLeg, Leg, OutgoingLeg
 from sipshop.sip.message import MalformedMessage, Request, Response, parse, split_commas
@@ -29,7 +31,6 @@ from sipshop.sip.transaction import (
     ClientUser,
     ServerTransaction,
     Transactions,
-    Unheard,
     credentials_of,
 )
 
@@ -127,7 +128,7 @@ class UserAgent:
     `token` gives a new random token each time; `pick(n)` a random number below n; `advertise` is our address as peers
     see it, where `addresses` has no better one for a flow; `ours(call_id, tag)` says whether a dialog that we do not
     hold was made by us in an earlier life. `shield` is asked before any state is made, and told what cost us work;
-    without one all are heard.
+    without one all are heard. `keep` keeps the BYE of an answer that nobody wants, before that is acknowledged.
     """
 
     allow = ALLOW
@@ -148,6 +149,7 @@ class UserAgent:
         self.manners = manners or Manners()
         self._extensions = EXTENSIONS | {"timer"} if self.manners.session_s else EXTENSIONS
         self.shield = shield
+        self.keep: Keep = keep_nothing
         self.timers = timers
         self.token = token
         self.pick = pick
@@ -328,6 +330,16 @@ class UserAgent:
         """Send BYE in a dialog that an earlier process held, well above its last sequence number."""
         dialog.local_cseq += 10_000
         self.send_inside(dialog, "BYE", user, now, headers=[("reason", reason)])
+
+    def leave(self, dialog: Dialog, now: float, acknowledge: Callable[[], object], reason: str | None = None) -> None:
+        """Acknowledge a 2xx that no leg wants, and send BYE, as soon as it is kept that this is owed."""
+        farewell = Farewell()
+
+        def kept(then: float) -> None:
+            acknowledge()
+            self.send_inside(dialog, "BYE", farewell, then, headers=[("reason", reason)] if reason else [])
+
+        farewell.over = self.keep(dialog, kept, now)
 
     # what legs use
 
@@ -542,8 +554,8 @@ class UserAgent:
         request = Request("INVITE", str(response.to.uri), [*response.headers])
         request.set("cseq", f"{number} INVITE")
         dialog = Dialog.of_client(request, response, flow)
-        self.send_ack(dialog, None, request)
-        self.end_dialog(dialog, 'SIP;cause=503;text="Restarted"', Unheard(), now)
+        dialog.local_cseq += 10_000  # as above: nobody knows what was sent in it
+        self.leave(dialog, now, partial(self.send_ack, dialog, None, request), 'SIP;cause=503;text="Restarted"')
         return True
 
     def _find(self, request: Request) -> Leg | None:

@@ -20,6 +20,7 @@ from sipshop.store.errors import (
     Unwritable,
     WorldChanged,
 )
+from sipshop.store.farewells import FarewellOwed, FarewellsOver, Owed
 from sipshop.store.journal import Done, Write
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Moved, Token
 from sipshop.store.store import Disk, Store, stored_trunks
@@ -58,6 +59,8 @@ __all__ = [
     "Conflict",
     "Disk",
     "Done",
+    "FarewellOwed",
+    "FarewellsOver",
     "Heartbeat",
     "InTheWay",
     "Kept",
@@ -68,6 +71,7 @@ __all__ = [
     "NotEmpty",
     "NothingToPay",
     "OlderSchema",
+    "Owed",
     "PartySuspended",
     "SessionLocked",
     "SessionOpened",

@@ -4,7 +4,7 @@ Money is INTEGER micro-units, a price INTEGER nano-units a minute, an instant IN
 in UTC; a flag is 0 or 1. What only travels through the store (dialogs, tariffs, attempts) is JSON in TEXT.
 
 `tenant` is the first column of every primary key, so that no statement can find a row without naming whose it is;
-only those that belong to the installation (`meta`, `processes`, Alembic's own) have none.
+only those that belong to the installation (`meta`, `processes`, `farewells`, Alembic's own) have none.
 """
 
 from __future__ import annotations
@@ -85,6 +85,16 @@ alembic_version: Final = _table("alembic_version", _text("version_num"), _key("v
 
 # One row a process that ran: its last heartbeat, on its own monotonic clock and in UTC.
 processes: Final = _table("processes", _text("process"), _int("mono_ms"), _int("utc_ms"), _key("process"))
+
+# One row a dialog of a call that is over, or was never wanted, whose BYE has no answer yet.
+farewells: Final = _table(
+    "farewells",
+    _text("call_id"),
+    _text("local_tag"),
+    _text("remote_tag"),
+    _text("dialog"),
+    _key("call_id", "local_tag", "remote_tag"),
+)
 
 # The world: who sells to whom, where, by which prices and through whom. `position` keeps the order of the world's file.
 

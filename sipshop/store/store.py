@@ -28,11 +28,12 @@ from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
 from sipshop.proxy.routing import Trunk
-from sipshop.store import bindings, queries, rows
+from sipshop.store import bindings, farewells, queries, rows
 from sipshop.store.audit import Violation, audit_file
 from sipshop.store.bindings import Kept, kept
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
 from sipshop.store.errors import OlderSchema, StoreError, UnknownBooth, UnknownPlace, Unusable, Unwritable
+from sipshop.store.farewells import Owed
 from sipshop.store.journal import Done, Journal, Write
 from sipshop.store.migrations import upgrade
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Row, Token
@@ -241,6 +242,10 @@ class Store:
         """
         found = self._read(queries.DEAD_CALLS, {"process": process})
         return [(rows.live_call(row), row["mono_ms"]) for row in found]
+
+    def farewells(self) -> list[Owed]:
+        """Return the BYEs that earlier processes owed."""
+        return [farewells.owed(row) for row in self._read(farewells.ALL)]
 
     def bindings(self) -> list[Kept]:
         """Return where the phones of every tenant's booths are reached, those included that have expired."""

@@ -44,6 +44,7 @@ from sipshop.billing.money import Money, format_micros
 from sipshop.billing.parties import Party, PartyTree
 from sipshop.store import queries, rows
 from sipshop.store.errors import NothingToPay, UnknownBooth, UnknownOperator, UnknownToken
+from sipshop.store.farewells import Owed
 from sipshop.store.rows import AccountState, LiveCall, Moved, Row, Token
 from sipshop.store.schema import (
     Statement,
@@ -283,10 +284,14 @@ class CallGranted:
 
 @dataclass(frozen=True, slots=True)
 class CallSettled:
-    """A call is over: its CDR, what every level pays, and the transfers of it take the place of its row."""
+    """A call is over: its CDR, what every level pays, and the transfers of it take the place of its row.
+
+    So do the BYEs that are `owed` to its legs.
+    """
 
     waited_for: ClassVar[bool] = False
     cdr: Cdr
+    owed: tuple[Owed, ...] = ()
 
     def apply(self, connection: sqlite3.Connection) -> int | None:
         """Write the CDR and move its money, once, and return its booth session's bill version (None: no session).
@@ -296,6 +301,8 @@ class CallSettled:
         cdr = self.cdr
         is_new = _SETTLE.run(connection, rows.cdr_values(cdr)).rowcount == 1
         _FORGET.run(connection, {"key_tenant": cdr.tenant, "key_call_id": cdr.call_id})
+        for owed in self.owed:
+            owed.write(connection)
         if not (is_new and cdr.charges):
             return self._version(connection)
         version = self._raised_version(connection)

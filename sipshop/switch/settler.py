@@ -11,7 +11,7 @@ from typing import Final
 
 from sipshop.billing.cdr import Cdr
 from sipshop.sip.timers import Timer, Timers
-from sipshop.store import CallSettled, Store
+from sipshop.store import CallSettled, Owed, Store
 
 log: Final = logging.getLogger("sipshop.switch")
 
@@ -35,7 +35,7 @@ class Settler:
         self._timers = timers
         self._turn = turn
         self._unsettled: dict[BoothKey, set[str]] = {}
-        self._unwritten: list[tuple[Cdr, Callable[[], None]]] = []
+        self._unwritten: list[tuple[CallSettled, Callable[[], None]]] = []
         self._retry: Timer | None = None
         self._empty: asyncio.Event | None = None
 
@@ -57,9 +57,9 @@ class Settler:
         """A call of a booth session has begun, or was found: its CDR is to come."""
         self._unsettled.setdefault(booth, set()).add(call_id)
 
-    def write(self, cdr: Cdr, written: Callable[[], None] = lambda: None) -> None:
-        """Have a CDR written; `written` is called when it is on disk, however long that takes."""
-        self._store.submit(CallSettled(cdr), partial(self._answered, cdr, written))
+    def write(self, cdr: Cdr, owed: tuple[Owed, ...] = (), written: Callable[[], None] = lambda: None) -> None:
+        """Have a CDR written with the BYEs that are owed; `written` is called when it is on disk, however late."""
+        self._submit(CallSettled(cdr, owed), written)
 
     async def drain(self, limit_s: float) -> int:
         """Wait until every CDR is on disk, but no longer than that; how many calls have none then."""
@@ -72,10 +72,14 @@ class Settler:
             pass  # the caller learns by the count
         return self.unsettled
 
-    def _answered(self, cdr: Cdr, written: Callable[[], None], result: object) -> None:
+    def _submit(self, settled: CallSettled, written: Callable[[], None]) -> None:
+        self._store.submit(settled, partial(self._answered, settled, written))
+
+    def _answered(self, settled: CallSettled, written: Callable[[], None], result: object) -> None:
         if isinstance(result, Exception):
-            self._keep(cdr, written, result)
+            self._keep(settled, written, result)
             return
+        cdr = settled.cdr
         key = cdr.tenant, cdr.booth
         waiting = self._unsettled.get(key)
         if waiting is not None:
@@ -85,11 +89,12 @@ class Settler:
         written()
         self._tell_empty()
 
-    def _keep(self, cdr: Cdr, written: Callable[[], None], why: Exception) -> None:
+    def _keep(self, settled: CallSettled, written: Callable[[], None], why: Exception) -> None:
+        cdr = settled.cdr
         if cdr.answered_at_ms is None and len(self._unwritten) >= MOST_UNWRITTEN:
             log.error("the CDR of an unanswered call is given up: %s", why, extra={"call": cdr.call_id})
             return
-        self._unwritten.append((cdr, written))
+        self._unwritten.append((settled, written))
         if self._retry is None:
             log.error("CDRs cannot be written and wait, this one first: %s", why, extra={"call": cdr.call_id})
             with self._turn() as now:
@@ -99,8 +104,8 @@ class Settler:
         del now
         self._retry = None
         waiting, self._unwritten = self._unwritten, []
-        for cdr, written in waiting:
-            self.write(cdr, written)
+        for settled, written in waiting:
+            self._submit(settled, written)
 
     def _tell_empty(self) -> None:
         if self._empty is not None and not self._unsettled and not self._unwritten:

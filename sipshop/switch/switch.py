@@ -45,7 +45,7 @@ from sipshop.sip.offer import State as OfferState
 from sipshop.sip.resolve import Plan
 from sipshop.sip.shield import Rules
 from sipshop.sip.timers import GIVE_UP_S
-from sipshop.sip.transaction import ServerTransaction, Unheard
+from sipshop.sip.transaction import ServerTransaction
 from sipshop.sip.useragent import Disconnected, Dropped, Happened, Invited, Output, Requested, UserAgent
 from sipshop.sip.useragent import Refused as Rejected
 from sipshop.store import (
@@ -61,6 +61,7 @@ from sipshop.switch.accounts import Accounts
 from sipshop.switch.clock import utc_ms
 from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
+from sipshop.switch.farewells import Farewells
 from sipshop.switch.gate import Gate
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import SLICE_S, Meter
@@ -193,6 +194,7 @@ class Switch:
         )
         self.accounts = Accounts(store.accounts(), store.unpaid_sessions())
         self._settler = Settler(store, agent.timers, self._turn)
+        self._farewells = Farewells(store, agent, self._turn)
         self._meter = Meter(
             accounts=self.accounts,
             store=store,
@@ -270,6 +272,7 @@ class Switch:
                 if live.offer.kind is not CallKind.EMERGENCY:
                     self._run(live, live.call.hear(calls.Cut("the switch goes down"), now), now)
         left = await self._settler.drain(limit_s)
+        self._farewells.sweep()
         await self.trunks.gone()
         if left:
             log.error("%d calls have no CDR yet: the next start settles them", left)
@@ -304,6 +307,7 @@ class Switch:
             "owned_legs": self._calls.legs,
             "unsettled_calls": self._settler.unsettled,
             "unwritten_cdrs": self._settler.unwritten,
+            "owed_byes": len(self._farewells),
             "holds": self.accounts.holds,
             "bindings": self._registrations.size,
             "nonces": self.gate.nonces,
@@ -940,7 +944,7 @@ class Switch:
     def _settle(self, live: Live, cdr: Cdr) -> None:
         """A call is over: forget it and write its CDR."""
         self._calls.remove(live)
-        self._settler.write(cdr)
+        self._settler.write(cdr, self._farewells.of((live.leg_a, live.leg_b)))
         for fact in trunks_tried(cdr):
             self._tell(fact)
         self._tell(
@@ -975,6 +979,7 @@ class Switch:
 
     def _recover(self, now: float) -> None:
         """End the calls of a process that died: BYE on both legs, and a CDR up to its last sign of life."""
+        self._farewells.recover(now)
         left = self._store.dead_calls(self._options.process)
         if left:
             log.warning("%d calls of an earlier run are ended and settled", len(left))
@@ -982,15 +987,13 @@ class Switch:
         now_ms = self._utc_ms()
         for row, last_heartbeat_ms in left:
             self._interrupted.add(row.leg_a_call_id)
-            for stored in (row.dialog_a, row.dialog_b):
-                if stored is not None:
-                    dialog = Dialog.from_json(stored)
-                    self._agent.end_dialog(dialog, 'SIP;cause=503;text="Restarted"', Unheard(), now)
+            dialogs = [Dialog.from_json(stored) for stored in (row.dialog_a, row.dialog_b) if stored is not None]
+            owed = tuple(self._farewells.end(dialog, now) for dialog in dialogs)
             cdr = cdr_of_dead(row, last_heartbeat_ms, now_ms)
             if row.session_id is not None:
                 self._settler.expect((row.tenant, row.booth), row.call_id)
                 self.accounts.settle(row.tenant, row.call_id, row.session_id, charged_accounts(cdr), cdr.talk_ms)
-            self._settler.write(cdr, self._recovered)
+            self._settler.write(cdr, owed, self._recovered)
         if left:
             # an INVITE that is still repeated must not place the call a second time
             self._agent.timers.start(now + GIVE_UP_S, lambda _now: self._interrupted.clear())
@@ -1011,6 +1014,7 @@ class Switch:
 
     def _heartbeat(self, now: float) -> None:
         self.gate.tidy(now)
+        self._farewells.sweep()
         self._store.submit(Heartbeat(self._options.process, self._mono_ms(now), self._utc_ms()))
         self._agent.timers.start(now + HEARTBEAT_S, self._heartbeat)
 

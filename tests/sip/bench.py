@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import Credentials
+from sipshop.sip.farewell import Then
 from sipshop.sip.flow import Flow
 from sipshop.sip.leg import Answered, Content, Event, IncomingLeg, Input, Leg, OutgoingLeg
 from sipshop.sip.message import Request, Response, parse
@@ -34,6 +36,9 @@ class Bench:
     cseq: int = 1
     acknowledges: bool = True  # at once, where the INVITE had the offer
     manners: Manners = field(default_factory=Manners)
+    keeps: bool = True  # at once, what is owed; else when it is told to
+    owed: list[Then] = field(default_factory=list)  # what waits until it is kept that a BYE is owed
+    over: int = 0  # how many of them are owed no more
 
     def __post_init__(self) -> None:
         tokens = iter(range(1_000_000))
@@ -44,6 +49,17 @@ class Bench:
             advertise=HERE,
             manners=self.manners,
         )
+        self.agent.keep = self._keep
+
+    def _keep(self, _dialog: Dialog, then: Then, now: float) -> Then:
+        if self.keeps:
+            then(now)
+        else:
+            self.owed.append(then)
+        return self._note_over
+
+    def _note_over(self, _now: float) -> None:
+        self.over += 1
 
     def effects(self) -> str:
         found: list[str] = []
@@ -188,6 +204,8 @@ class Bench:
                 leg.acknowledge(ANSWER, self.now)
             case Input.HANG_UP, _:
                 leg.hang_up(None, self.now)
+            case Input.KEPT, _ if self.owed:
+                self.owed.pop()(self.now)
             case _:
                 self._send_what_causes(leg, happened)
 

@@ -33,6 +33,44 @@ def forgets(bench: Bench, leg: OutgoingLeg) -> None:
     assert not any(bench.agent.tables().values())
 
 
+# A caller who waits.
+
+
+@pytest.mark.rfc("3261", "13.3.1.1")
+def test_a_caller_who_waits_hears_each_minute_how_it_goes() -> None:
+    bench = Bench()
+    leg = bench.offer()
+    bench.run(100.0)
+    leg.progress(180, ANSWER, bench.now)
+    bench.effects()
+    bench.run(200.0)
+    leg.progress(180, None, bench.now)
+    bench.effects()
+    bench.run(250.0)
+    assert bench.sent_at("183 INVITE") == [59.5], "nobody has said anything yet"
+    assert bench.sent_at("180 INVITE") == [100.0, 119.0, 178.5, 200.0, 238.0]
+    bodies = [message.body for _, message in bench.sent if summary(message) == "180 INVITE"]
+    assert bodies == [ANSWER.data, ANSWER.data, ANSWER.data, b"", b""]
+    leg.reject(480, None, [], bench.now)
+    bench.effects()
+    bench.run(bench.now + FORGETTING_S)
+    assert len(bench.sent_at("180 INVITE")) == 5
+    assert not any(bench.agent.tables().values())
+
+
+@pytest.mark.rfc("3261", "13.3.1.1")
+def test_a_caller_who_was_answered_hears_no_more_how_it_went() -> None:
+    bench = Bench()
+    leg = bench.offer()
+    leg.progress(180, None, bench.now)
+    leg.answer(ANSWER, bench.now)
+    bench.ask(leg, "BYE")
+    bench.effects()
+    bench.run(100.0)
+    assert bench.sent_at("180 INVITE") == [0.0]
+    assert not any(bench.agent.tables().values())
+
+
 # Tags.
 
 

@@ -66,15 +66,17 @@ CALLER = """
     PROCEEDING   GOT_FAILURE  CLOSED       sends ACK, tells Failed
     PROCEEDING   GIVE_UP      CANCELLING   sends CANCEL
     CANCEL_HELD  GOT_1XX      CANCELLING   sends CANCEL
-    CANCEL_HELD  GOT_2XX      CLOSING      sends ACK, sends BYE
+    CANCEL_HELD  GOT_2XX      UNWANTED
     CANCEL_HELD  GOT_FAILURE  CLOSED       sends ACK
     CANCEL_HELD  NO_RESPONSE  CLOSED
-    CANCELLING   GOT_2XX      CLOSING      sends ACK, sends BYE
+    CANCELLING   GOT_2XX      UNWANTED
     CANCELLING   GOT_FAILURE  CLOSED       sends ACK
     CANCELLING   NO_FINAL     CLOSED
     ANSWERED     ACKNOWLEDGE  CONFIRMED    sends ACK
-    ANSWERED     HANG_UP      CLOSING      sends ACK, sends BYE
+    ANSWERED     HANG_UP      UNWANTED
     ANSWERED     GOT_BYE      CLOSED       sends ACK, tells HungUp
+    UNWANTED     KEPT         CLOSING      sends ACK, sends BYE
+    UNWANTED     GOT_BYE      CLOSED       sends ACK
     CONFIRMED    GOT_BYE      CLOSED       tells HungUp
     CONFIRMED    HANG_UP      CLOSING      sends BYE
     CONFIRMED    NO_ACK       CLOSING      sends BYE, tells Lost
@@ -95,8 +97,9 @@ WAYS_OF_CALLER: dict[State, tuple[Input, ...]] = {
     State.CANCEL_HELD: (Input.GIVE_UP,),
     State.CANCELLING: (Input.GOT_1XX, Input.GIVE_UP),
     State.ANSWERED: (Input.GOT_2XX,),
+    State.UNWANTED: (Input.GOT_2XX, Input.HANG_UP),
     State.CONFIRMED: (Input.GOT_2XX, Input.ACKNOWLEDGE),
-    State.CLOSING: (Input.GOT_2XX, Input.HANG_UP),
+    State.CLOSING: (Input.GOT_2XX, Input.HANG_UP, Input.KEPT),
     State.CLOSED: (Input.GOT_FAILURE,),
 }
 
@@ -154,13 +157,47 @@ def test_the_callees_half_by_every_input_in_every_state(state: State, happened: 
     [pytest.param(s, i, id=f"{s.name} {i.name}") for s, i in product(WAYS_OF_CALLER, Input)],
 )
 def test_the_callers_half_by_every_input_in_every_state(state: State, happened: Input) -> None:
-    bench = Bench(acknowledges=False)
+    bench = Bench(acknowledges=False, keeps=False)
     leg = bench.dial()
     for step in WAYS_OF_CALLER[state]:
         bench.cause(leg, step)
     assert leg.state is state
     bench.effects()
     check(bench, leg, happened, arrows(CALLER).get((state, happened)))
+
+
+def test_an_answer_that_nobody_wants_is_acknowledged_when_its_bye_is_kept() -> None:
+    bench = Bench(keeps=False)
+    leg = bench.dial()
+    for step in (Input.GOT_1XX, Input.GIVE_UP, Input.GOT_2XX, Input.GOT_2XX):
+        bench.cause(leg, step)
+    assert "ACK" not in bench.effects()
+    bench.owed.pop()(bench.now)
+    assert (bench.effects(), bench.owed, bench.over) == ("sends ACK, sends BYE", [], 0)
+    bench.run(31.0)
+    assert bench.over == 0
+    bench.run(33.0)  # nobody has answered the BYE
+    assert (bench.over, leg.state) == (1, State.CLOSED)
+
+
+def test_the_answer_of_a_second_fork_is_acknowledged_once_when_its_bye_is_kept() -> None:
+    bench = Bench(keeps=False)
+    leg = bench.dial()
+    bench.respond(leg, 200)
+    bench.effects()
+    for _ in range(2):  # it comes again meanwhile
+        bench.respond(leg, 200, tag="c")
+    assert bench.effects() == ""
+    (kept,) = bench.owed
+    kept(bench.now)
+    assert bench.effects() == "sends ACK, sends BYE"
+    bench.respond(leg, 200, tag="c")
+    assert bench.effects() == "sends ACK"
+    bye = bench.last("BYE")
+    assert isinstance(bye, Request)
+    for _ in range(2):
+        bench.hear(bye.reply(200).encode())
+    assert (bench.over, leg.state) == (1, State.CONFIRMED)
 
 
 def tables_are_empty(bench: Bench) -> bool:

@@ -107,6 +107,7 @@ def test_what_a_caller_is_answered(headers: str, said: str | None, terms: Terms 
 def test_what_a_carrier_says(header: str | None, terms: Terms | None) -> None:
     bench = Bench(manners=TIMED)
     leg = bench.dial()
+    assert b"\r\nMin-SE: 90\r\n" in leg.invite.encode(), "as RFC 4028 spells it"
     assert (leg.invite.get("session-expires"), leg.invite.get("min-se")) == ("1800", "90")
     assert leg.invite.all("supported") == ["100rel", "timer"]
     bench.respond(leg, 200, content=ANSWER, headers=(("session-expires", header),) if header is not None else ())

@@ -68,8 +68,28 @@ def test_a_reliable_response_is_repeated_ever_more_slowly_until_its_prack() -> N
     assert bench.sent_at("183 INVITE") == [0.0, 0.5, 1.5, 3.5]
     prack(bench, leg)
     assert bench.effects() == "sends 200"
-    bench.run(60.0)
+    bench.run(59.0)
     assert len(bench.sent_at("183 INVITE")) == 4
+
+
+@pytest.mark.rfc("3261", "13.3.1.1")
+@pytest.mark.parametrize("headers", [SUPPORTED, REQUIRED])
+def test_a_caller_who_waits_and_wants_it_reliably_hears_each_minute_how_it_goes(headers: str) -> None:
+    bench = Bench()
+    leg = ringing(bench, headers=headers)
+    prack(bench, leg)
+    for _ in range(2):
+        bench.run(bench.now + 60.0)
+        bench.effects()
+        again = bench.last("183 INVITE")
+        assert (again.get("require"), again.body) == ("100rel", b""), "the description was acknowledged"
+        prack(bench, leg)
+        assert bench.effects() == "sends 200"
+    numbers = [int(m.get("rseq") or 0) for _, m in bench.sent if isinstance(m, Response) and m.get("rseq")]
+    first = numbers[0]
+    assert sorted(set(numbers)) == [first, first + 1, first + 2]
+    leg.answer(ANSWER, bench.now)
+    assert bench.effects() == "sends 200"
 
 
 @pytest.mark.rfc("3262", "3")

@@ -12,14 +12,19 @@ import pytest
 
 from sipshop.billing.desk import SessionTerms
 from sipshop.billing.money import Money
-from sipshop.store import CallAnswered, CallRelayed, CallSettled, SessionOpened, Store, audit_file
+from sipshop.store import CallAnswered, CallRelayed, CallSettled, Owed, SessionOpened, Store, audit_file
 from sipshop.store.connect import connect_reader, connect_writer
 from tests.store.examples import BOOTH, NOON_MS, TENANT, cdr, filled, live_call, running
 
-SETTLED: Final = CallSettled(cdr())
-UNTOUCHED: Final = {"calls": 1, "cdrs": 0, "charges": 0, "transfers": 3}  # two openings and a deposit
-WHOLE: Final = {"calls": 0, "cdrs": 1, "charges": 4, "transfers": 7}
+BYE: Final = {"call_id": "b1", "local_tag": "ours", "remote_tag": "theirs"}
+UNTOUCHED: Final = {"calls": 1, "cdrs": 0, "charges": 0, "transfers": 3, "farewells": 0}  # two openings and a deposit
+WHOLE: Final = {"calls": 0, "cdrs": 1, "charges": 4, "transfers": 7, "farewells": 1}
 DIED: Final = 137
+
+
+def settled() -> CallSettled:
+    """The end of the call, whose carrier has not answered his BYE yet."""
+    return CallSettled(cdr(), (Owed(BYE),))
 
 
 def talking(path: Path) -> None:
@@ -53,7 +58,7 @@ def settle(path: Path, on_statement: Callable[[str], None]) -> None:
     with closing(connect_writer(path)) as connection:
         connection.set_trace_callback(on_statement)
         connection.execute("BEGIN IMMEDIATE")
-        SETTLED.apply(connection)
+        settled().apply(connection)
         connection.execute("COMMIT")
         connection.set_trace_callback(None)
 
@@ -79,10 +84,7 @@ def settle_and_die(path: Path, after: int) -> int:
 
 def counted(path: Path) -> dict[str, int]:
     with closing(connect_reader(path)) as connection:
-        return {
-            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("calls", "cdrs", "charges", "transfers")
-        }
+        return {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in UNTOUCHED}
 
 
 def version(path: Path) -> int:
@@ -125,7 +127,7 @@ def test_a_settlement_that_fails_half_way_leaves_its_neighbours_whole(tmp_path: 
     talking(path)
 
     async def work(store: Store) -> None:
-        store.submit(SETTLED)
+        store.submit(settled())
         store.submit(CallSettled(cdr("c2")))
         outcome: list[object] = []
         store.submit(_Refused(), outcome.append)
@@ -134,7 +136,7 @@ def test_a_settlement_that_fails_half_way_leaves_its_neighbours_whole(tmp_path: 
 
     with filled(path) as store:
         running(store, work)
-    assert counted(path) == {"calls": 0, "cdrs": 2, "charges": 8, "transfers": 11}
+    assert counted(path) == {"calls": 0, "cdrs": 2, "charges": 8, "transfers": 11, "farewells": 1}
 
 
 class _Refused:

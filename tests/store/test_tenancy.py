@@ -18,6 +18,7 @@ from sipshop.store.schema import METADATA
 TABLES_OF_NOBODY: Final = {
     "meta": "notes of the file about itself",
     "processes": "a process serves all tenants",
+    "farewells": "a dialog is the peer's and ours, whoever pays for its call",
     "alembic_version": "the schema is one for all tenants",
 }
 WRITES_OF_NOBODY: Final = {
@@ -40,6 +41,7 @@ METHODS_OF_NOBODY: Final = {
     "audit": "the books of all tenants",
     "disk": "one file for all tenants",
     "bindings": "the start, for all tenants",
+    "farewells": "the start, for all tenants",
     "dead_calls": "the start, for all tenants",
     "token": "the token tells the tenant",
     "valid_tokens": "the start, for all tenants",

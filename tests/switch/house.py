@@ -32,11 +32,13 @@ from sipshop.store import (
     AccountState,
     CallSettled,
     LiveCall,
+    Owed,
     Store,
     StoreError,
     Token,
     Unwritable,
     bindings,
+    farewells,
     queries,
     rows,
 )
@@ -183,6 +185,9 @@ class MemoryStore:
 
     def bindings(self) -> list[Kept]:
         return [bindings.kept(row) for row in self._read(bindings.ALL)]
+
+    def farewells(self) -> list[Owed]:
+        return [farewells.owed(row) for row in self._read(farewells.ALL)]
 
     def dead_calls(self, process: str) -> list[tuple[LiveCall, int | None]]:
         found = self._read(queries.DEAD_CALLS, process=process)

@@ -1,4 +1,4 @@
-"""Schema 8: nothing yet."""
+"""Schema 8: BYEs that are owed are kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from alembic import op
 revision = "8"
 down_revision = "7"
 
-_STATEMENTS: tuple[str, ...] = ()
+_STATEMENTS: tuple[str, ...] = (
+    # The BYEs that a process owed when it died.
+    """
+    CREATE TABLE farewells (
+        call_id TEXT NOT NULL,
+        local_tag TEXT NOT NULL,
+        remote_tag TEXT NOT NULL,
+        dialog TEXT NOT NULL,
+        PRIMARY KEY (call_id, local_tag, remote_tag)
+    ) STRICT
+    """,
+)
 
 
 def upgrade() -> None:

@@ -1,0 +1,155 @@
+"""BYEs that a process owes when it dies: the next one sends them, and nothing is left of any of them in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sipshop.billing.cdr import Result
+from sipshop.sip.leg import HungUp, State
+from tests.sip.peers import LATENCY_S, Datagram, fair
+from tests.switch.house import GATE, SWITCH, House
+
+RESTARTED = HungUp('SIP;cause=503;text="Restarted"')
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    """A house with an open booth, which everybody has left and forgotten in the end."""
+    house = House()
+    house.unlock()
+    yield house
+    house.network.weather = fair
+    house.forget()
+    assert house.memory.count("farewells") == 0
+
+
+def bye_is_lost(datagram: Datagram) -> tuple[float, ...]:
+    return () if str(datagram) == "BYE" and datagram.source == SWITCH else (LATENCY_S,)
+
+
+def ack_is_lost(datagram: Datagram) -> tuple[float, ...]:
+    return () if str(datagram) == "ACK" and datagram.source == GATE else (LATENCY_S,)
+
+
+def die(house: House, process: str = "run-2") -> None:
+    house.network.weather = fair
+    house.restart(process=process)
+    house.advance()
+
+
+def test_a_bye_that_is_answered_in_time_is_never_written(house: House) -> None:
+    leg, _ = house.talking()
+    house.memory.delay_s = 0.2  # as long as a settlement may wait for company
+    written: list[str] = []
+    house.memory.connection.set_trace_callback(lambda sql: written.append(sql) if "farewells" in sql else None)
+    house.phone.hang_up(leg)
+    house.advance(20.0)
+    assert (written, house.switch.tables()["owed_byes"]) == ([], 0)
+    assert house.cdr.result is Result.ANSWERED
+
+
+def test_a_bye_that_has_no_answer_when_the_call_is_settled_is_kept_until_it_has_one(house: House) -> None:
+    leg, _ = house.talking()
+    house.network.weather = bye_is_lost
+    house.phone.hang_up(leg)
+    house.advance(1.0)
+    assert house.memory.count("farewells") == 1
+    house.network.weather = fair
+    house.advance(10.0)  # it is sent again, answered, and forgotten with the next heartbeat
+    assert (house.memory.count("farewells"), house.switch.tables()["owed_byes"]) == (0, 0)
+
+
+def test_a_bye_that_is_never_answered_is_kept_for_32_s(house: House) -> None:
+    leg, _ = house.talking()
+    house.network.weather = bye_is_lost
+    house.phone.hang_up(leg)
+    house.advance(31.0)
+    assert house.memory.count("farewells") == 1
+    house.advance(8.0)
+    assert house.memory.count("farewells") == 0
+
+
+def test_a_bye_that_waits_for_an_ack_at_a_crash_is_sent_by_the_next_process(house: House) -> None:
+    leg, incoming = house.calling()
+    house.network.weather = ack_is_lost
+    house.carrier.answer(incoming)
+    house.advance()
+    house.carrier.hang_up(incoming)
+    house.advance()
+    assert leg.state is State.CONFIRMED
+    die(house)
+    assert house.phone.last(leg) == RESTARTED
+    assert len(house.memory.cdrs) == 1
+
+
+def test_a_bye_is_sent_again_by_each_process_until_one_gets_an_answer(house: House) -> None:
+    leg, incoming = house.talking()
+    house.network.weather = bye_is_lost
+    house.phone.hang_up(leg)
+    house.advance()
+    for life in ("run-2", "run-3"):
+        house.restart(process=life)
+        house.advance(1.0)
+        assert incoming.state is State.CONFIRMED
+    die(house, "run-4")
+    assert house.carrier.last(incoming) == RESTARTED
+    assert (len(house.memory.cdrs), house.cdr.recovered) == (1, False)
+
+
+def test_the_byes_of_a_call_that_a_crash_cut_short_survive_a_second_crash(house: House) -> None:
+    leg, incoming = house.talking()
+    house.network.weather = bye_is_lost
+    house.restart()
+    house.advance(1.0)
+    die(house, "run-3")
+    assert (house.phone.last(leg), house.carrier.last(incoming)) == (RESTARTED, RESTARTED)
+    assert (len(house.memory.cdrs), house.cdr.recovered) == (1, True)
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.3])
+def test_an_answer_that_crosses_a_cancel_is_ended_though_the_process_dies_of_it(house: House, delay_s: float) -> None:
+    leg, incoming = house.calling()
+    house.carrier.ring(incoming)
+    house.advance()
+    house.memory.delay_s = delay_s
+    house.network.weather = bye_is_lost
+    house.phone.give_up(leg)
+    house.carrier.answer(incoming)
+    house.advance()
+    # it was acknowledged, if that it is owed a BYE is on disk; else it repeats its answer to the next process
+    assert incoming.state is (State.ANSWERED if delay_s else State.CONFIRMED)
+    house.restart()
+    house.advance(0.5)
+    die(house, "run-3")
+    house.advance(2.0)
+    assert house.carrier.last(incoming) == RESTARTED
+    assert house.cdr.charges == ()
+
+
+def test_a_disk_that_cannot_be_written_stops_no_bye(house: House) -> None:
+    leg, incoming = house.calling()
+    house.carrier.ring(incoming)
+    house.advance()
+    house.memory.broken = True
+    house.phone.give_up(leg)
+    house.carrier.answer(incoming)
+    house.advance()
+    assert house.carrier.story(incoming) == "Acknowledged HungUp"
+    house.memory.broken = False
+    house.advance(10.0)
+
+
+def test_a_row_that_could_not_be_removed_is_removed_later(house: House) -> None:
+    leg, _ = house.talking()
+    house.network.weather = bye_is_lost
+    house.phone.hang_up(leg)
+    house.advance(1.0)
+    house.network.weather = fair
+    house.memory.broken = True
+    house.advance(10.0)
+    assert house.memory.count("farewells") == 1
+    house.memory.broken = False
+    house.advance(10.0)
+    assert house.memory.count("farewells") == 0
