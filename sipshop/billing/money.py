@@ -192,6 +192,18 @@ def check_currency(code: str) -> str:
     return code
 
 
+def digits_of(micros: int) -> int:
+    """Return how many decimal places an amount needs.
+
+    >>> digits_of(120_000), digits_of(5_000_000)
+    (2, 0)
+    """
+    places, rest = MICRO_PLACES, abs(micros)
+    while places and rest % 10 == 0:
+        places, rest = places - 1, rest // 10
+    return places
+
+
 def minor_unit_places(currency: str) -> int:
     """How many decimal places the smallest coin of a currency has by ISO 4217: EUR 2, XOF 0, TND 3."""
     return _MINOR_UNIT_PLACES.get(currency, 2)

@@ -14,6 +14,7 @@ from sipshop.billing.cdr import utc_text
 from sipshop.billing.desk import Bill, BillLine, Payment
 from sipshop.billing.money import format_micros
 from sipshop.billing.parties import Kind
+from sipshop.billing.tax import Tax
 from sipshop.settings import Change, Reloaded
 from sipshop.store import Token
 from sipshop.store.audit import LAWS, Violation
@@ -142,6 +143,19 @@ def _instant(at_ms: int | None) -> str | None:
     return None if at_ms is None else utc_text(at_ms)
 
 
+class TaxView(BaseModel):
+    """A tax: its rate in percent, and whether prices have it in them or it is added to them."""
+
+    name: str
+    percent: str
+    mode: Literal["included", "added"]
+
+    @classmethod
+    def of(cls, tax: Tax | None) -> Self | None:
+        """The view of a tax; null where there is none."""
+        return None if tax is None else cls.model_validate(tax.to_json())
+
+
 class BoothView(BaseModel):
     """A booth as the desk sees it; what a booth without a session or without a call cannot have is null."""
 
@@ -163,6 +177,7 @@ class BoothView(BaseModel):
     talk_limit_ms: int | None = Field(description="how long all calls of the session may talk; null: no end")
     available: str | None = Field(description="what is left of deposit and limit; live calls hold the rest")
     left_ms: int | None = Field(description="what is left of the talk time; live calls hold the rest")
+    tax: TaxView | None = Field(description="what the shop's customers are taxed at; null: nothing")
 
     @classmethod
     def of(cls, status: BoothStatus) -> Self:
@@ -186,6 +201,7 @@ class BoothView(BaseModel):
             talk_limit_ms=status.talk_limit_ms,
             available=_amount(status.available_micros),
             left_ms=status.left_ms,
+            tax=TaxView.of(status.tax),
         )
 
 
@@ -336,6 +352,7 @@ class PartyView(BaseModel):
     available: str | None = Field(description="balance and credit limit less what is held")
     overdrawn: bool = Field(description="an adjustment took more than there was: no new calls")
     live_calls: int
+    tax: TaxView | None = Field(description="what is added on its invoices; null: nothing")
 
     @classmethod
     def of(cls, status: PartyStatus) -> Self:
@@ -355,6 +372,7 @@ class PartyView(BaseModel):
             available=_amount(status.available_micros),
             overdrawn=status.overdrawn,
             live_calls=status.live_calls,
+            tax=TaxView.of(status.tax),
         )
 
 

@@ -86,7 +86,7 @@ class ChangeView(BaseModel):
     """A thing of a world that becomes another."""
 
     action: Literal["add", "change", "suspend", "disable", "remove"]
-    kind: Literal["party", "deck", "trunk", "route", "shop", "booth", "operator"]
+    kind: Literal["party", "deck", "trunk", "route", "shop", "booth", "tax", "operator"]
     name: str
     details: list[str] = Field(description="what becomes of it, for people")
 

@@ -43,6 +43,7 @@ from sipshop.store.schema import (
     rates,
     routes,
     shops,
+    taxes,
     tokens,
     transfers,
     trunks,
@@ -348,6 +349,7 @@ BOOTHS: Final = _world(booths)
 TRUNKS: Final = _world(trunks)
 ROUTES: Final = _world(routes)
 OPERATORS: Final = _world(operators)
+TAXES: Final = _world(taxes)
 
 # A deck has every version that it ever had; the latest is in force, but for one without a place, whose rates are still
 # being written.

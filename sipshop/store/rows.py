@@ -29,12 +29,13 @@ from sipshop.billing.ledger import Transfer, TransferKind
 from sipshop.billing.money import Money, Rounding, RoundMode, format_micros
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.rating import Cost, Line, LineKind, explain
+from sipshop.billing.tax import Tax
 from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm
 from sipshop.store.terms import TERMS, read_terms, terms_text
-from sipshop.world import Opening, Operator, Role
+from sipshop.world import Opening, Operator, Role, Sold, TaxTerms
 
 Values = dict[str, object]
 
@@ -750,6 +751,21 @@ def operator(row: Row) -> Operator:
         shop=row["shop"],
         suspended=bool(row["suspended"]),
     )
+
+
+def tax_values(tenant: str, terms: TaxTerms) -> Values:
+    """Return the row of a tax."""
+    return {
+        "tenant": tenant,
+        "sold": terms.sold.value,
+        "place": terms.place,
+        "terms": to_json(terms.tax.to_json()),
+    }
+
+
+def tax_terms(row: Row) -> TaxTerms:
+    """Read a tax back."""
+    return TaxTerms(sold=Sold(row["sold"]), place=row["place"], tax=Tax.from_json(json.loads(row["terms"])))
 
 
 def opening(row: Row) -> Opening:

@@ -154,6 +154,17 @@ operators: Final = _table(
     _refers("tenant shop", "shops", "tenant name"),
 )
 
+# The tax on what a shop sells, or on what is sold to a party (`sold`: shop or party); what is not taxed has no row.
+taxes: Final = _table(
+    "taxes",
+    _text("tenant"),
+    _text("sold"),
+    _text("place"),
+    _int("position"),
+    _text("terms"),
+    _key("tenant", "sold", "place"),
+)
+
 # Every version that a deck ever had; the latest one is in force. A prefix may have several rates, for other times.
 
 decks: Final = _table(

@@ -13,13 +13,14 @@ from sipshop.billing.guard import GuardAction, LossGuard, losing_at
 from sipshop.billing.ledger import customer, session_account
 from sipshop.billing.parties import Party, PartyTree
 from sipshop.billing.rating import cost
+from sipshop.billing.tax import Tax
 from sipshop.proxy.admission import Auth, Booth, Cause, Shop
 from sipshop.proxy.routing import Choice, Routing, Trunk, ordered
 from sipshop.proxy.trunk import Sources
 from sipshop.sip.digest import Algorithm
 from sipshop.sip.flow import Address
 from sipshop.sip.resolve import is_ip
-from sipshop.world import World
+from sipshop.world import Sold, World
 
 #: Carriers of one priority are compared by what a call of this length costs.
 COMPARED_MS: Final = 60_000
@@ -58,6 +59,7 @@ class Directory:
         self.shops: dict[tuple[str, str], Shop] = {}
         self.booths: dict[tuple[str, str], Booth] = {}
         self.decks: dict[tuple[str, str], RateDeck] = {}
+        self.taxes: dict[tuple[str, Sold, str], Tax] = {}  # by tenant, and by shop or party
         self.routings: dict[str, Routing] = {}
         self.parties: dict[str, PartyTree] = {}
         self.algorithms: dict[str, tuple[Algorithm, ...]] = {}
@@ -76,6 +78,7 @@ class Directory:
         self.parties[tenant] = PartyTree(world.parties)
         self.routings[tenant] = Routing(world.trunks, world.routes)
         self.decks.update({(tenant, deck.name): deck for deck in world.decks})
+        self.taxes.update({(tenant, terms.sold, terms.place): terms.tax for terms in world.taxes})
         for shop in world.shops:
             self.shops[tenant, shop.name] = shop
             self.algorithms[shop.realm] = shop.digest

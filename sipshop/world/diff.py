@@ -19,7 +19,7 @@ from sipshop.billing.parties import Party
 from sipshop.config import Problem
 from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.routing import Route, Trunk
-from sipshop.world.model import Opening, World, WorldErrors
+from sipshop.world.model import Opening, Sold, TaxTerms, World, WorldErrors
 from sipshop.world.read import parse_world, reached
 
 #: A changed deck is told rate by rate up to so many of them.
@@ -28,6 +28,7 @@ RATES_TOLD: Final = 20
 #: What fields are called in a world where they are kept in another unit.
 _WRITTEN: Final = {
     "surcharge_ppm": "surcharge_percent",
+    "percent_ppm": "percent",
     "valid_from_ms": "valid_from",
     "valid_to_ms": "valid_to",
 }
@@ -159,6 +160,7 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
         open_booths=wanted.open_booths,
         openings=(*wanted.openings, *(opening for opening in before.openings if opening.party in kept)),
         operators=(*wanted.operators, *operators),
+        taxes=(*wanted.taxes, *_other_taxes(before, shops, parties)),
     )
     rest: dict[str, Sequence[object]] = {
         "party": parties,
@@ -193,6 +195,12 @@ def _left(
             above = parents[above]
     stopped = (replace(party, suspender=party.suspender or before.tenant) for party in parties)
     return booths, shops, [party for party in stopped if party.name in needed_parties]
+
+
+def _other_taxes(before: World, shops: Iterable[Shop], parties: Iterable[Party]) -> Iterator[TaxTerms]:
+    """Yield the taxes of the shops and parties that stay beside those of the text."""
+    stay = {(Sold.IN_SHOP, shop.name) for shop in shops} | {(Sold.TO_PARTY, party.name) for party in parties}
+    yield from (terms for terms in before.taxes if (terms.sold, terms.place) in stay)
 
 
 def _versioned(before: Iterable[RateDeck], wanted: Iterable[RateDeck]) -> Iterator[RateDeck]:
@@ -266,6 +274,7 @@ def _changes(before: World, after: World) -> Iterator[Change]:
     yield from _things("route", before.routes, after.routes, _route_key)
     yield from _things("shop", before.shops, after.shops, _by_name)
     yield from _things("booth", before.booths, after.booths, _by_name)
+    yield from _things("tax", before.taxes, after.taxes, _by_name)
     yield from _things("operator", before.operators, after.operators, _by_name)
 
 
@@ -409,7 +418,7 @@ def _shown(name: str, value: object) -> str:
             return format_nanos(value)
         case int() if name.endswith("_micros"):
             return format_micros(value)
-        case int() if name == "surcharge_ppm":
+        case int() if name in {"surcharge_ppm", "percent_ppm"}:
             return format_scaled(value, PERCENT_PLACES, 0)
         case int() if name.startswith("valid_"):
             return utc_text(value)

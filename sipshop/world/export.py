@@ -23,10 +23,11 @@ from sipshop.billing.deck import (
 from sipshop.billing.guard import PPM, WARN_OF_LOSSES, LossGuard
 from sipshop.billing.money import format_micros, format_nanos
 from sipshop.billing.parties import Kind, Party
+from sipshop.billing.tax import Tax
 from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.world.agreements import agreement
-from sipshop.world.model import MASK, Opening, Operator, World
+from sipshop.world.model import MASK, Opening, Operator, Sold, World
 
 Value = str | int | bool
 """What stands behind a key: a text is quoted, the rest is not; a `_Raw` is written already."""
@@ -53,19 +54,24 @@ def _lines(world: World) -> Iterator[str]:
     (provider,) = (party for party in world.parties if party.kind is Kind.PROVIDER)
     yield f"provider: {_table({'name': provider.name, **_guard(provider.guard)})}"
     openings = {opening.party: opening for opening in world.openings}
+    taxes = {(terms.sold, terms.place): terms.tax for terms in world.taxes}
     for key, kind in (("resellers", Kind.RESELLER), ("owners", Kind.OWNER)):
-        yield from _list(key, (_party(party, openings[party.name]) for party in world.parties if party.kind is kind))
+        of_kind = (party for party in world.parties if party.kind is kind)
+        yield from _list(
+            key, (_party(one, openings[one.name], taxes.get((Sold.TO_PARTY, one.name))) for one in of_kind)
+        )
     yield from _listed("decks", (_deck(deck) for deck in world.decks))
     yield from _list("trunks", map(_trunk, world.trunks))
     yield from _list("routes", map(_route, world.routes))
     booths: dict[str, list[Booth]] = {}
     for booth in world.booths:
         booths.setdefault(booth.shop, []).append(booth)
-    yield from _listed("shops", (_shop(shop, booths.get(shop.name, ())) for shop in world.shops))
+    of_shops = ((shop, booths.get(shop.name, ()), taxes.get((Sold.IN_SHOP, shop.name))) for shop in world.shops)
+    yield from _listed("shops", (_shop(*each) for each in of_shops))
     yield from _list("operators", map(_operator, world.operators))
 
 
-def _party(party: Party, opening: Opening) -> Mapping[str, Value]:
+def _party(party: Party, opening: Opening, tax: Tax | None) -> Mapping[str, Value]:
     limit = opening.credit_limit_micros
     return {
         "name": party.name,
@@ -75,7 +81,12 @@ def _party(party: Party, opening: Opening) -> Mapping[str, Value]:
         **({"opening": format_micros(opening.opening_micros)} if opening.opening_micros else {}),
         **({"suspended": True} if party.suspended else {}),
         **_guard(party.guard),
+        **_tax(tax),
     }
+
+
+def _tax(tax: Tax | None) -> Mapping[str, Value]:
+    return {} if tax is None else {"tax": _Raw(_table(tax.to_json()))}
 
 
 def _guard(guard: LossGuard) -> Mapping[str, Value]:
@@ -183,7 +194,7 @@ def _route(route: Route) -> Mapping[str, Value]:
     return {"party": route.party, "prefix": route.prefix, "trunks": _Raw(f"[{', '.join(choices)}]")}
 
 
-def _shop(shop: Shop, booths: Iterable[Booth]) -> Iterator[str]:
+def _shop(shop: Shop, booths: Iterable[Booth], tax: Tax | None) -> Iterator[str]:
     numbers = shop.numbers
     written: Mapping[str, Value] = {
         "name": shop.name,
@@ -199,6 +210,7 @@ def _shop(shop: Shop, booths: Iterable[Booth]) -> Iterator[str]:
         **({"inbound": shop.inbound.value} if shop.inbound is not Inbound.NEVER else {}),
         **({"inbound_numbers": _texts(shop.inbound_numbers)} if shop.inbound_numbers else {}),
         **({"transfer": True} if shop.transfer else {}),
+        **_tax(tax),
     }
     for key, value in written.items():
         yield f"{key}: {_value(value)}"

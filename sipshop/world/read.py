@@ -17,6 +17,7 @@ from sipshop.billing.deck import RateDeck
 from sipshop.billing.guard import MEAN_S, WARN_OF_LOSSES, GuardAction, LossGuard
 from sipshop.billing.money import format_micros, parse_amount
 from sipshop.billing.parties import Kind, Party, party_faults
+from sipshop.billing.tax import TaxMode
 from sipshop.config import Problems, Section, nearest, read_yaml, shown
 from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.numbers import NumberRules
@@ -26,7 +27,8 @@ from sipshop.sip.resolve import is_ip
 from sipshop.world.agreements import address_or_name, telephone_number, with_agreement
 from sipshop.world.decks import DeckReader
 from sipshop.world.decks import check_name as _name
-from sipshop.world.model import MASK, Opening, Operator, Role, World, WorldErrors
+from sipshop.world.model import MASK, Opening, Operator, Role, Sold, TaxTerms, World, WorldErrors
+from sipshop.world.taxes import read_tax
 
 _MAX_RANGE: Final = 10_000
 _MAX_MARGIN_PPM: Final = 10_000_000
@@ -86,6 +88,7 @@ def _world(top: Section, onto: World | None) -> World:
         open_booths=frozenset(shops.open_booths),
         openings=tuple(parties.openings),
         operators=operators,
+        taxes=(*parties.taxes, *shops.taxes),
     )
 
 
@@ -159,6 +162,7 @@ class _Parties:
     known: _Known
     parties: list[Party] = field(default_factory=list)
     openings: list[Opening] = field(default_factory=list)
+    taxes: list[TaxTerms] = field(default_factory=list)
     names: _Names = field(default_factory=lambda: _Names("party"))
     by_kind: dict[Kind, dict[str, Party]] = field(default_factory=lambda: {kind: {} for kind in Kind})
     sections: dict[str, Section] = field(default_factory=dict)
@@ -191,6 +195,7 @@ class _Parties:
         deck = self.decks.refer(section)
         opening = self._opening(section, name, self.decks.currency(deck))
         guard = _loss_guard(section)
+        tax = read_tax(section, TaxMode.ADDED)
         suspender = self._suspender(section, known)
         section.end()
         if name and name == self.tenant:
@@ -216,6 +221,8 @@ class _Parties:
         self.parties.append(party)
         self.by_kind[kind][name] = party
         self.openings.append(opening)
+        if tax is not None:
+            self.taxes.append(TaxTerms(sold=Sold.TO_PARTY, place=name, tax=tax))
 
     def _suspender(self, section: Section, known: Party | None) -> str | None:
         """Read who has suspended a party: the provider whose world it is, or who did it before."""
@@ -440,6 +447,7 @@ class _Shops:
     shops: list[Shop] = field(default_factory=list)
     booths: list[Booth] = field(default_factory=list)
     open_booths: list[str] = field(default_factory=list)
+    taxes: list[TaxTerms] = field(default_factory=list)
     names: _Names = field(default_factory=lambda: _Names("shop"))
     booth_names: _Names = field(default_factory=lambda: _Names("booth"))
     rung: _Names = field(default_factory=lambda: _Names("inbound number"))
@@ -464,7 +472,10 @@ class _Shops:
         if inbound_numbers and inbound is Inbound.NEVER and section.sound:
             section.fault("inbound_numbers", "ring nobody: `inbound: open` or `inbound: always` lets them")
         transfer = section.flag("transfer", default=False)
+        tax = read_tax(section, *TaxMode)
         section.end()
+        if tax is not None:
+            self.taxes.append(TaxTerms(sold=Sold.IN_SHOP, place=name, tax=tax))
         self.shops.append(
             Shop(
                 tenant=self.tenant,
