@@ -28,6 +28,10 @@ class BadTax(BillingError, ValueError):
     """A tax that there cannot be."""
 
 
+class BadFx(BillingError, ValueError):
+    """Rates between two currencies that there cannot be."""
+
+
 class BadTariff(BillingError, ValueError):
     """A stored snapshot of a tariff cannot be read back."""
 

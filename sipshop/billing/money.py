@@ -50,7 +50,12 @@ class Money:
         return cls(parse_amount(text), check_currency(currency))
 
     def __str__(self) -> str:
-        return f"{format_micros(self.micros)} {self.currency}"
+        return f"{self.text} {self.currency}"
+
+    @property
+    def text(self) -> str:
+        """The amount alone, as `amount_text` writes it."""
+        return amount_text(self.micros, self.currency)
 
     def __neg__(self) -> Money:
         return Money(-self.micros, self.currency)
@@ -172,9 +177,18 @@ def format_micros(micros: int, places: int | None = None) -> str:
     return format_scaled(micros, MICRO_PLACES, 2 if places is None else places)
 
 
-def format_nanos(nanos: int) -> str:
-    """Return a price as a decimal string with at least 2 places; `parse_price` gives it back."""
-    return format_scaled(nanos, NANO_PLACES, 2)
+def amount_text(micros: int, currency: str) -> str:
+    """Return an amount as a decimal string with the places of its currency's coins, or more where it is finer.
+
+    >>> amount_text(1_500_000, "TND"), amount_text(5_000_000, "XOF"), amount_text(319_667, "EUR")
+    ('1.500', '5', '0.319667')
+    """
+    return format_micros(micros, minor_unit_places(currency))
+
+
+def format_nanos(nanos: int, places: int = 2) -> str:
+    """Return a price as a decimal string with at least so many places; `parse_price` gives it back."""
+    return format_scaled(nanos, NANO_PLACES, places)
 
 
 def format_scaled(value: int, scale: int, places: int) -> str:

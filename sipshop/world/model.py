@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from sipshop.billing.deck import RateDeck
+from sipshop.billing.fx import Pair
 from sipshop.billing.parties import Party
 from sipshop.billing.tax import Tax
 from sipshop.config import Problem
@@ -95,6 +96,7 @@ class World:
     openings: tuple[Opening, ...]
     operators: tuple[Operator, ...] = ()
     taxes: tuple[TaxTerms, ...] = ()
+    fx: tuple[Pair, ...] = ()
 
 
 WorldError = Problem  # one error of a world is what the reader of its file calls a problem

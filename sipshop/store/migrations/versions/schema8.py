@@ -1,4 +1,4 @@
-"""Schema 8: what is sold may be taxed."""
+"""Schema 8: what is sold may be taxed, and be in another currency."""
 
 from __future__ import annotations
 
@@ -17,10 +17,35 @@ CREATE TABLE taxes (
     PRIMARY KEY (tenant, sold, place)
 ) STRICT
 """
+_PAYMENT_TAXES = """
+CREATE TABLE payment_taxes (
+    tenant TEXT NOT NULL,
+    session_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    tax TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    net_micros INTEGER NOT NULL,
+    tax_micros INTEGER NOT NULL,
+    gross_micros INTEGER NOT NULL,
+    PRIMARY KEY (tenant, session_id, number),
+    FOREIGN KEY(tenant, session_id) REFERENCES payments (tenant, session_id)
+) STRICT
+"""
+_FX_PAIRS = """
+CREATE TABLE fx_pairs (
+    tenant TEXT NOT NULL,
+    pair TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    terms TEXT NOT NULL,
+    PRIMARY KEY (tenant, pair)
+) STRICT
+"""
 
 _STATEMENTS: tuple[str, ...] = (
-    # Taxes and currencies: nothing was taxed.
+    # Taxes and currencies: nothing was taxed, and a chain was in one currency.
     _TAXES,
+    _PAYMENT_TAXES,
+    _FX_PAIRS,
 )
 
 
