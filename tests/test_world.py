@@ -527,39 +527,33 @@ shops:
     [
         pytest.param(
             "one",
-            "4: resellers[1].deck: deck 'two' is in EUR, but Rhea buys by deck 'one' in USD: "
-            "a call is charged in one currency",
+            "4: resellers[1].deck: Rita pays in EUR, and Rhea buys in USD: say under",
             id="a reseller's",
         ),
         pytest.param(
-            "two",
-            "4: resellers[1].deck: deck 'two' is in USD, but Rhea buys by deck 'one' in EUR: "
-            "a call is charged in one currency",
-            id="a sub-reseller's",
+            "two", "4: resellers[1].deck: Rita pays in USD, and Rhea buys in EUR: say under `fx` what", id="below him"
         ),
         pytest.param(
-            "three",
-            "6: owners[0].deck: deck 'three' is in USD, but Rita buys by deck 'two' in EUR: "
-            "a call is charged in one currency",
-            id="the owner's",
+            "three", "6: owners[0].deck: Ann pays in USD, and Rita buys in EUR: say under `fx` what", id="the owner's"
         ),
         pytest.param(
             "four",
-            "20: shops[0].deck: deck 'four' is in USD, but Ann buys by deck 'three' in EUR: "
-            "a call is charged in one currency",
+            "20: shops[0].deck: customers of Corner pay in USD, and Ann buys in EUR: say under `fx` what",
             id="the shop's",
         ),
         pytest.param(
             "buy",
-            "6: owners[0].deck: deck 'three' is in EUR, but trunk first sells by deck 'buy' in USD: "
-            "a call is charged in one currency",
+            "14: trunks[0].deck: trunk first sells in USD, and calls of Ann reach it that are paid in EUR: say under",
             id="the carrier's",
         ),
     ],
 )
-def test_a_call_is_charged_in_one_currency(deck: str, told: str) -> None:
+def test_money_becomes_that_of_another_currency_by_a_rate_alone(deck: str, told: str) -> None:
     parse_world(CHAIN, "world.yaml")
-    assert told in errors(CHAIN.replace(f"{{name: {deck}, currency: EUR", f"{{name: {deck}, currency: USD"))
+    text = CHAIN.replace(f"{{name: {deck}, currency: EUR", f"{{name: {deck}, currency: USD")
+    assert any(error.startswith(told) for error in errors(text)), errors(text)
+    rate = 'fx: [{pair: USD/EUR, rates: {"2026-11-20": "0.92"}}]\n'
+    parse_world(text + rate, "world.yaml")
 
 
 @pytest.mark.parametrize(
@@ -598,7 +592,9 @@ def test_only_carriers_that_a_call_can_reach_must_have_its_currency(routes: str,
         parse_world(text, "world.yaml")
         return
     (told,) = errors(text)
-    assert told.startswith("7: owners[0].deck: deck 'three' is in EUR, but trunk far sells by deck 'other' in USD: ")
+    assert told.startswith(
+        "16: trunks[1].deck: trunk far sells in USD, and calls of Ann reach it that are paid in EUR: "
+    )
 
 
 def test_a_circle_of_resellers_is_told_and_not_walked_round() -> None:

@@ -11,8 +11,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sipshop.billing.deck import Tariff
+from sipshop.billing.earnings import margins
 from sipshop.billing.errors import BadCdr
-from sipshop.billing.money import format_micros
+from sipshop.billing.money import Money, minor_unit_places
 from sipshop.billing.rating import Cost
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -89,7 +90,10 @@ class Charge:
     cost: Cost
 
     def to_json(self) -> dict[str, Any]:
-        """Return the charge in plain JSON types, the amount as a decimal string."""
+        """Return the charge in plain JSON types, the amount as a decimal string.
+
+        What it is taxed at and by what it was converted are there where it is.
+        """
         return {
             "seller": self.seller,
             "buyer": self.buyer,
@@ -97,9 +101,11 @@ class Charge:
             "version": self.tariff.version,
             "prefix": self.tariff.rate.prefix,
             "billed_s": self.cost.billed_s,
-            "amount": format_micros(self.cost.amount.micros),
+            "amount": self.cost.amount.text,
             "currency": self.cost.amount.currency,
-            "lines": [line.to_json() for line in self.cost.lines],
+            "lines": [line.to_json(minor_unit_places(self.tariff.currency)) for line in self.cost.lines],
+            **({} if self.tariff.tax is None else {"tax": self.tariff.tax.to_json()}),
+            **({} if self.tariff.fx is None else {"fx": self.tariff.fx.to_json()}),
         }
 
 
@@ -153,15 +159,9 @@ class Cdr:
             raise BadCdr(f"call {self.call_id}: a call from outside is never charged")
 
     @property
-    def margins(self) -> tuple[int | None, ...]:
-        """What the buyer of each charge keeps, in micro-units: his own sale less this; None for the customer."""
-        sold: int | None = None
-        kept: list[int | None] = []
-        for charge in self.charges:
-            micros = charge.cost.amount.micros
-            kept.append(None if sold is None else sold - micros)
-            sold = micros
-        return tuple(kept)
+    def margins(self) -> tuple[Money | None, ...]:
+        """What the buyer of each charge keeps: his own sale, net, less this; None for the customer."""
+        return tuple(margins((charge.tariff, charge.cost.amount) for charge in self.charges))
 
     def to_json(self) -> dict[str, Any]:
         """Return the record in plain JSON types: instants in UTC with milliseconds, amounts as decimal strings."""
@@ -192,7 +192,11 @@ class Cdr:
             "leg_b_call_id": self.leg_b_call_id,
             "recovered": self.recovered,
             "charges": [
-                charge.to_json() | {"margin": None if margin is None else format_micros(margin)}
+                charge.to_json()
+                | {
+                    "margin": None if margin is None else margin.text,
+                    "margin_currency": None if margin is None else margin.currency,
+                }
                 for charge, margin in zip(self.charges, self.margins, strict=True)
             ],
         }

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sipshop.billing.calendar import Calendar, Window
 from sipshop.billing.errors import BadAmount, BadDeck, BadTariff
+from sipshop.billing.fx import Conversion
 from sipshop.billing.money import (
     Rounding,
     RoundMode,
@@ -26,6 +27,7 @@ from sipshop.billing.money import (
     parse_price,
     parse_scaled,
 )
+from sipshop.billing.tax import Tax
 
 #: The parts of a surcharge's whole: a percentage has at most 4 decimal places.
 PPM: Final = 1_000_000
@@ -266,7 +268,9 @@ class Tariff:
     """What a call keeps of its deck: everything that `rating.cost` needs, so the price can be worked out again.
 
     `rate` was in force when the call was let in. Of a deck that splits calls, `later` are the rates that take its
-    place, each with the UTC milliseconds from which on it does.
+    place, each with the UTC milliseconds from which on it does. `tax` is what the sale was taxed at. An account in
+    another currency is charged by `fx`, and `books` tells the charge in the currency of the seller's own purchases, or,
+    of a carrier's charge, in that of the provider's sale.
     """
 
     deck: str
@@ -277,6 +281,14 @@ class Tariff:
     rate: Rate
     increment_rule: IncrementRule = IncrementRule.STANDARD
     later: tuple[tuple[int, Rate], ...] = ()
+    tax: Tax | None = None
+    fx: Conversion | None = None
+    books: Conversion | None = None
+
+    @property
+    def charged_in(self) -> str:
+        """The currency of the account that is charged."""
+        return self.currency if self.fx is None else self.fx.currency
 
     def to_json(self) -> dict[str, Any]:
         """Return the snapshot in plain JSON types, prices as decimal strings.
@@ -295,7 +307,8 @@ class Tariff:
             written["increment_rule"] = self.increment_rule.value
         if self.later:
             written["later"] = [{"from_ms": from_ms, "rate": rate.to_json()} for from_ms, rate in self.later]
-        return written
+        terms = {"tax": self.tax, "fx": self.fx, "books": self.books}
+        return written | {key: term.to_json() for key, term in terms.items() if term is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tariff:
@@ -310,6 +323,9 @@ class Tariff:
                 rate=Rate.from_json(data["rate"]),
                 increment_rule=IncrementRule(data.get("increment_rule", IncrementRule.STANDARD)),
                 later=tuple((change["from_ms"], Rate.from_json(change["rate"])) for change in data.get("later", ())),
+                tax=Tax.from_json(data["tax"]) if "tax" in data else None,
+                fx=Conversion.from_json(data["fx"]) if "fx" in data else None,
+                books=Conversion.from_json(data["books"]) if "books" in data else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BadTariff(f"a stored tariff cannot be read: {error}") from error

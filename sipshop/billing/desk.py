@@ -12,6 +12,7 @@ from typing import Final
 
 from sipshop.billing.errors import BadBill, BadTerms, CallAlive, StaleBill, TenderTooSmall, WrongCurrency
 from sipshop.billing.money import Money
+from sipshop.billing.tax import Tax, TaxSum, taxes_within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,10 @@ POSTPAID: Final = SessionTerms()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillLine:
-    """One charged call on a bill; `explanation` is its arithmetic as `rating.explain` writes it."""
+    """One charged call on a bill; `explanation` is its arithmetic as `rating.explain` writes it.
+
+    `amount` is what the customer pays for it, with its `tax`.
+    """
 
     call_id: str
     answered_at_ms: int
@@ -86,13 +90,15 @@ class BillLine:
     billed_s: int
     amount: Money
     explanation: str
+    tax: Tax | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
     """What a booth session owes at a version; the lines stand in the order in which they were charged.
 
-    `deposit` was paid before; what is over goes back to the customer.
+    `total` is gross: `net` and `tax` come to it. The tax is that of the total, and not a sum of rounded ones. `deposit`
+    was paid before; what is over goes back to the customer.
 
     Raises:
         BadBill: the total is not the sum of the lines.
@@ -108,6 +114,21 @@ class Bill:
     deposit: Money
 
     @property
+    def taxes(self) -> tuple[TaxSum, ...]:
+        """What is taxed, one sum for each rate."""
+        return taxes_within((line.tax, line.amount) for line in self.lines)
+
+    @property
+    def tax(self) -> Money:
+        """All tax in the total."""
+        return sum_taxes(self.taxes, self.total.currency)
+
+    @property
+    def net(self) -> Money:
+        """The total without its tax."""
+        return self.total - self.tax
+
+    @property
     def due(self) -> Money:
         """What is still to be paid; zero where the deposit covers the total."""
         return max(self.total - self.deposit, Money(0, self.total.currency))
@@ -119,7 +140,10 @@ class Bill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """A booth session paid in full: `tendered` was handed over besides the `deposit`, `change` given back."""
+    """A booth session paid in full: `tendered` was handed over besides the `deposit`, `change` given back.
+
+    `total` is gross, and `taxes` are what it was taxed at.
+    """
 
     session_id: int
     version: int
@@ -127,6 +151,17 @@ class Payment:
     deposit: Money
     tendered: Money
     change: Money
+    taxes: tuple[TaxSum, ...] = ()
+
+    @property
+    def tax(self) -> Money:
+        """All tax in the total."""
+        return sum_taxes(self.taxes, self.total.currency)
+
+    @property
+    def net(self) -> Money:
+        """The total without its tax."""
+        return self.total - self.tax
 
 
 def sum_lines(lines: Iterable[BillLine], currency: str) -> Money:
@@ -135,6 +170,11 @@ def sum_lines(lines: Iterable[BillLine], currency: str) -> Money:
     for line in lines:
         total += line.amount
     return total
+
+
+def sum_taxes(taxes: Iterable[TaxSum], currency: str) -> Money:
+    """Return the sum of taxes, zero of this currency without any."""
+    return Money(sum(each.parts.tax.micros for each in taxes), currency)
 
 
 def settle_bill(bill: Bill, *, version: int, tendered: Money, live_calls: int) -> Payment:
@@ -161,6 +201,7 @@ def settle_bill(bill: Bill, *, version: int, tendered: Money, live_calls: int) -
         deposit=bill.deposit,
         tendered=tendered,
         change=tendered + bill.deposit - bill.total,
+        taxes=bill.taxes,
     )
 
 

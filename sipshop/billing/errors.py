@@ -24,6 +24,14 @@ class BadDeck(BillingError, ValueError):
     """A rate, a rounding or a set of rates that cannot price a call."""
 
 
+class BadTax(BillingError, ValueError):
+    """A tax that there cannot be."""
+
+
+class BadFx(BillingError, ValueError):
+    """Rates between two currencies that there cannot be."""
+
+
 class BadTariff(BillingError, ValueError):
     """A stored snapshot of a tariff cannot be read back."""
 

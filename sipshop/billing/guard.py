@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from sipshop.billing.deck import Tariff
+from sipshop.billing.earnings import booked, paid
 from sipshop.billing.rating import cost
 
 PPM: Final = 1_000_000
@@ -42,13 +43,15 @@ WARN_OF_LOSSES: Final = LossGuard()
 def losing_at(sell: Tariff, buy: Tariff, guard: LossGuard, at_ms: int = 0) -> int | None:
     """The first duration, in seconds, at which the sale does not bring its cost and the margin; None if it always does.
 
-    Looked at are 1 s, the first increment of either side, 60 s and the mean. Both sides are in one currency, and
-    the call is answered at an instant of UTC, which matters where one of them splits calls.
+    Looked at are 1 s, the first increment of either side, 60 s and the mean. The sale counts without its tax, and both
+    sides in one currency, that of the seller's books. The call is answered at an instant of UTC, which matters where
+    one of them splits calls.
     """
     durations = {1, sell.rate.first_s, buy.rate.first_s, 60, guard.mean_s}
     for duration_s in sorted(durations):
-        sold, bought = (cost(side, at_ms, duration_s * 1000).amount for side in (sell, buy))
-        assert sold.currency == bought.currency, "a chain is in one currency"
+        sold = booked(sell, cost(sell, at_ms, duration_s * 1000).amount)
+        bought = paid(buy, cost(buy, at_ms, duration_s * 1000).amount, sold.currency)
+        assert sold.currency == bought.currency, "a seller's books are in one currency"
         if sold.micros * PPM < bought.micros * (PPM + guard.margin_ppm):
             return duration_s
     return None

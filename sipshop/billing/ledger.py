@@ -7,14 +7,17 @@ are the rules and the balances of those accounts that can run dry; the store kee
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from sipshop.billing.cdr import Cdr
+from sipshop.billing.deck import Tariff
+from sipshop.billing.earnings import booked, net
 from sipshop.billing.errors import BelowUsed, NotAvailable, UnknownAccount
 from sipshop.billing.money import Money
+from sipshop.billing.tax import TaxSum
 
 WORLD: Final = "world"
 """Where money comes from and goes to: the account opposite to payments and adjustments."""
@@ -49,6 +52,16 @@ def payable(carrier: str) -> str:
     return f"payable:{carrier}"
 
 
+def tax_account(seller: str) -> str:
+    """The tax on what a party has sold, which it owes to the state."""
+    return f"tax:{seller}"
+
+
+def fx_account(party: str) -> str:
+    """Where a party's money of one currency becomes its money of another: what it has in each, below zero in some."""
+    return f"fx:{party}"
+
+
 def till(shop: str) -> str:
     """The cash of a shop's desk: below zero by what customers have handed over and not got back."""
     return f"till:{shop}"
@@ -63,6 +76,8 @@ class TransferKind(StrEnum):
     CHECKOUT = "checkout"
     PAYMENT = "payment"  # a party's, to the one above it
     ADJUSTMENT = "adjustment"
+    TAX = "tax"  # of a bill that was paid
+    FX = "fx"  # from one currency to another, in the books of one party
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +124,11 @@ def charge_accounts(cdr: Cdr) -> tuple[tuple[str, str], ...]:
 
 
 def charge_transfers(cdr: Cdr) -> tuple[Transfer, ...]:
-    """The transfers of a settled call, with the keys `call:level:revision`; a level that owes nothing has none."""
-    return tuple(
+    """The transfers of a settled call, with the keys `call:level:revision`; a level that owes nothing has none.
+
+    Whoever earns in one currency and pays in another has his part of it converted in his own books.
+    """
+    charged = tuple(
         Transfer(
             key=f"{cdr.call_id}:{level}:{cdr.revision}",
             kind=TransferKind.CHARGE,
@@ -120,6 +138,56 @@ def charge_transfers(cdr: Cdr) -> tuple[Transfer, ...]:
         )
         for level, (charge, (debit, credit)) in enumerate(zip(cdr.charges, charge_accounts(cdr), strict=True))
         if charge.cost.amount.micros
+    )
+    last = len(cdr.charges) - 1
+    converted = (
+        transfer
+        for level, charge in enumerate(cdr.charges)
+        for transfer in booked_transfers(
+            f"{cdr.call_id}:{level}:{cdr.revision}",
+            charge.tariff,
+            charge.cost.amount,
+            seller=charge.seller,
+            buyer=charge.buyer,
+            is_last=level == last,
+        )
+    )
+    return (*charged, *converted)
+
+
+def booked_transfers(
+    key: str, tariff: Tariff, amount: Money, *, seller: str, buyer: str, is_last: bool
+) -> Iterator[Transfer]:
+    """Yield what makes a sale's revenue one in the seller's own currency, or a carrier's charge the provider's.
+
+    There are none where they are in that already. Each stays within one currency, so that all balances of it come to
+    nothing (I6).
+    """
+    if tariff.books is None:
+        return
+    account = carrier_cost(buyer) if is_last else revenue(seller)
+    exchange = fx_account(buyer if is_last else seller)
+    for name, part, is_out in (
+        ("from", net(tariff, amount), not is_last),
+        ("to", booked(tariff, amount), is_last),
+    ):
+        if part.micros:
+            debit, credit = (account, exchange) if is_out else (exchange, account)
+            yield Transfer(key=f"{key}:{name}", kind=TransferKind.FX, debit=debit, credit=credit, amount=part)
+
+
+def tax_transfers(session_id: int, owner: str, taxes: Iterable[TaxSum]) -> tuple[Transfer, ...]:
+    """The transfers of the taxes on a bill that is paid, from what its owner has earned, as `tax:session:rate`."""
+    return tuple(
+        moved(
+            f"tax:{session_id}:{number}",
+            TransferKind.TAX,
+            source=revenue(owner),
+            account=tax_account(owner),
+            amount=each.parts.tax,
+        )
+        for number, each in enumerate(taxes)
+        if each.parts.tax.micros
     )
 
 

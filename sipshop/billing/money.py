@@ -50,7 +50,12 @@ class Money:
         return cls(parse_amount(text), check_currency(currency))
 
     def __str__(self) -> str:
-        return f"{format_micros(self.micros)} {self.currency}"
+        return f"{self.text} {self.currency}"
+
+    @property
+    def text(self) -> str:
+        """The amount alone, as `amount_text` writes it."""
+        return amount_text(self.micros, self.currency)
 
     def __neg__(self) -> Money:
         return Money(-self.micros, self.currency)
@@ -172,9 +177,18 @@ def format_micros(micros: int, places: int | None = None) -> str:
     return format_scaled(micros, MICRO_PLACES, 2 if places is None else places)
 
 
-def format_nanos(nanos: int) -> str:
-    """Return a price as a decimal string with at least 2 places; `parse_price` gives it back."""
-    return format_scaled(nanos, NANO_PLACES, 2)
+def amount_text(micros: int, currency: str) -> str:
+    """Return an amount as a decimal string with the places of its currency's coins, or more where it is finer.
+
+    >>> amount_text(1_500_000, "TND"), amount_text(5_000_000, "XOF"), amount_text(319_667, "EUR")
+    ('1.500', '5', '0.319667')
+    """
+    return format_micros(micros, minor_unit_places(currency))
+
+
+def format_nanos(nanos: int, places: int = 2) -> str:
+    """Return a price as a decimal string with at least so many places; `parse_price` gives it back."""
+    return format_scaled(nanos, NANO_PLACES, places)
 
 
 def format_scaled(value: int, scale: int, places: int) -> str:
@@ -190,6 +204,18 @@ def check_currency(code: str) -> str:
     if _CURRENCY.fullmatch(code) is None:
         raise BadAmount(f"{_shown(code)} is not a currency: three capital letters, such as EUR")
     return code
+
+
+def digits_of(micros: int) -> int:
+    """Return how many decimal places an amount needs.
+
+    >>> digits_of(120_000), digits_of(5_000_000)
+    (2, 0)
+    """
+    places, rest = MICRO_PLACES, abs(micros)
+    while places and rest % 10 == 0:
+        places, rest = places - 1, rest // 10
+    return places
 
 
 def minor_unit_places(currency: str) -> int:

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from sipshop.billing.cdr import utc_text
 from sipshop.billing.deck import RateDeck, Tariff
-from sipshop.billing.money import format_micros, format_scaled
+from sipshop.billing.money import format_scaled, minor_unit_places
 from sipshop.billing.rating import Cost, affordable_s, cost, explain
+from sipshop.billing.tax import Taxed
 
 #: E.164 numbers have 15 digits; prefixes that are longer numbers by themselves are served too.
 E164_DIGITS: Final = 32
@@ -25,6 +26,7 @@ class Answer(StrEnum):
     NO_RATE = "no_rate"
     BAD_NUMBER = "bad_number"
     NO_FUNDS = "no_funds"  # not even for the first increment that is charged
+    NO_FX = "no_fx"  # no rate of exchange holds on that day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,13 @@ class Quote:
     talk_s: int = 0
     tariff: Tariff | None = None
     cost: Cost | None = None
+
+    @property
+    def parts(self) -> Taxed | None:
+        """Net, tax and gross of the amount; None without a price, or without a tax."""
+        if self.tariff is None or self.cost is None or self.tariff.tax is None:
+            return None
+        return self.tariff.tax.within(self.cost.amount)
 
 
 def e164_of(number: str) -> str:
@@ -117,7 +126,7 @@ class DeckQuote:
 
     def to_json(self) -> dict[str, Any]:
         """Return the quote in plain JSON types, amounts and seconds as decimal strings."""
-        tariff, priced = self.tariff, self.cost
+        tariff, priced, places = self.tariff, self.cost, minor_unit_places(self.deck.currency)
         written = {
             "answer": self.answer.value,
             "deck": self.deck.name,
@@ -128,9 +137,9 @@ class DeckQuote:
             "prefix": tariff.rate.prefix if tariff is not None else None,
             "destination": tariff.rate.destination if tariff is not None else None,
             "billed_s": priced.billed_s if priced is not None else None,
-            "amount": format_micros(priced.amount.micros) if priced is not None else None,
+            "amount": priced.amount.text if priced is not None else None,
             "currency": self.deck.currency,
-            "lines": [line.to_json() for line in priced.lines] if priced is not None else [],
+            "lines": [line.to_json(places) for line in priced.lines] if priced is not None else [],
             "explanation": explain(priced) if priced is not None else None,
         }
         return written if self.funds_micros is None else written | {"granted_s": self.granted_s}

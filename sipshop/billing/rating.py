@@ -26,7 +26,9 @@ from sipshop.billing.deck import (
     Step,
     Tariff,
 )
-from sipshop.billing.money import MICRO_PLACES, Money, format_micros, format_nanos, format_scaled, round_ratio
+from sipshop.billing.fx import RATE_PLACES
+from sipshop.billing.money import MICRO_PLACES, Money, format_nanos, format_scaled, minor_unit_places, round_ratio
+from sipshop.billing.tax import TaxMode
 
 #: A call that is let in is answered within this, or not at all.
 ANSWER_WITHIN_MS: Final = 3_600_000
@@ -47,6 +49,17 @@ class LineKind(StrEnum):
     SURCHARGE = "surcharge"
     MINIMUM = "minimum"  # charged instead of less
     MAXIMUM = "maximum"  # charged instead of more
+    # What the sum of all these is multiplied by.
+    TAX = "tax"  # that is added: a percentage of the sum, beyond it
+    TIMES = "times"  # the rate of exchange into the currency of the account
+    DIVIDED = "divided"  # by the rate of exchange out of it
+    MARGIN = "margin"  # on the exchange: a percentage, beyond it
+
+
+_FACTORS: Final = frozenset({LineKind.TAX, LineKind.TIMES, LineKind.DIVIDED, LineKind.MARGIN})
+_PERCENTAGES: Final = frozenset({LineKind.SURCHARGE, LineKind.TAX, LineKind.MARGIN})
+#: What is no term of the sum.
+_BEYOND: Final = frozenset({LineKind.MINIMUM, LineKind.MAXIMUM, *_FACTORS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,8 @@ class Line:
 
     `seconds` are the billed seconds of the increments, 0 for the fee; `price_nanos` is nano-units a minute, for the
     fee, the minimum and the maximum nano-units a call, for a surcharge millionths; `num` is their product, 1/60 of a
-    nano-unit, for a surcharge millionths of that.
+    nano-unit, for a surcharge millionths of that. What the sum is multiplied by has no `num`, and as `price_nanos` the
+    rate of exchange in nano-units, or the tax or the margin in millionths.
     """
 
     kind: LineKind
@@ -63,11 +77,13 @@ class Line:
     price_nanos: int
     num: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the line in plain JSON types, the price or the percentage as a decimal string."""
-        if self.kind is LineKind.SURCHARGE:
+    def to_json(self, places: int) -> dict[str, Any]:
+        """Return the line in plain JSON types, the price with at least so many places, or the percentage, as a text."""
+        if self.kind in _PERCENTAGES:
             return {"kind": self.kind.value, "percent": format_scaled(self.price_nanos, PERCENT_PLACES, 0)}
-        return {"kind": self.kind.value, "seconds": self.seconds, "price": format_nanos(self.price_nanos)}
+        if self.kind in _FACTORS:
+            return {"kind": self.kind.value, "rate": format_scaled(self.price_nanos, RATE_PLACES, 0)}
+        return {"kind": self.kind.value, "seconds": self.seconds, "price": format_nanos(self.price_nanos, places)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +109,7 @@ def cost(tariff: Tariff, answered_at_ms: int, talk_ms: int) -> Cost:
     extras = rate.extras
     if duration_s == 0 or talk_ms < extras.grace_s * 1000:
         grace = (Line(LineKind.GRACE, extras.grace_s, 0, 0),) if duration_s else ()
-        return Cost(amount=Money(0, tariff.currency), duration_s=duration_s, billed_s=0, lines=grace)
+        return Cost(amount=Money(0, tariff.charged_in), duration_s=duration_s, billed_s=0, lines=grace)
     lines, billed_s = _terms(tariff, rate, answered_at_ms, duration_s)
     num, den = _sum(lines), _NUMS_PER_MICRO * PPM
     if extras is not NO_EXTRAS:
@@ -104,12 +120,35 @@ def cost(tariff: Tariff, answered_at_ms: int, talk_ms: int) -> Cost:
         if most is not None and num > most * den:
             lines.append(_instead(LineKind.MAXIMUM, most))
             num = most * den
+    if tariff.tax is not None or tariff.fx is not None:
+        lines += _factors(tariff)
     return Cost(
-        amount=Money(round_ratio(num, den, tariff.rounding), tariff.currency),
+        amount=Money(_charged(tariff, num, den), tariff.charged_in),
         duration_s=duration_s,
         billed_s=billed_s,
         lines=tuple(lines),
     )
+
+
+def _charged(tariff: Tariff, num: int, den: int) -> int:
+    """A price of `num / den` micro-units as it is charged: with the tax, in the account's currency, rounded once."""
+    tax, fx = tariff.tax, tariff.fx
+    if tax is not None and tax.mode is TaxMode.ADDED:
+        num, den = num * (PPM + tax.percent_ppm), den * PPM
+    if fx is None:
+        return round_ratio(num, den, tariff.rounding)
+    return round_ratio(num * fx.num, den * fx.den, fx.rounding)
+
+
+def _factors(tariff: Tariff) -> Iterator[Line]:
+    """The same, as the terms that a price has after its sum."""
+    tax, fx = tariff.tax, tariff.fx
+    if tax is not None and tax.mode is TaxMode.ADDED:
+        yield Line(LineKind.TAX, 0, tax.percent_ppm, 0)
+    if fx is not None:
+        yield Line(LineKind.DIVIDED if fx.divides else LineKind.TIMES, 0, fx.rate_nanos, 0)
+        if fx.margin_ppm:
+            yield Line(LineKind.MARGIN, 0, fx.margin_ppm, 0)
 
 
 # What a call may last.
@@ -175,7 +214,7 @@ def most_micros(tariff: Tariff, from_ms: int, talk_ms: int) -> int:
     num = _NUMS_PER_NANO * fee + billed_s * max(step.price_nanos for step in steps)
     least = max(rate.extras.min_charge_micros for rate in rates) * _NUMS_PER_MICRO if duration_s else 0
     surcharge_ppm = max(rate.extras.surcharge_ppm for rate in rates)
-    return round_ratio(max(num * (PPM + surcharge_ppm), least * PPM), _NUMS_PER_MICRO * PPM, tariff.rounding)
+    return _charged(tariff, max(num * (PPM + surcharge_ppm), least * PPM), _NUMS_PER_MICRO * PPM)
 
 
 def _is_bounded(tariff: Tariff, answered_at_ms: int) -> bool:
@@ -288,13 +327,9 @@ def _surcharges(priced: Iterable[tuple[Line, int]]) -> Iterator[Line]:
 
 
 def _sum(lines: Iterable[Line]) -> int:
-    """What terms add up to, in millionths of a num; a minimum or maximum is no term."""
+    """What terms add up to, in millionths of a num."""
     return sum(
-        [
-            line.num if line.kind is LineKind.SURCHARGE else line.num * PPM
-            for line in lines
-            if line.kind not in {LineKind.MINIMUM, LineKind.MAXIMUM}
-        ]
+        [line.num if line.kind is LineKind.SURCHARGE else line.num * PPM for line in lines if line.kind not in _BEYOND]
     )
 
 
@@ -395,46 +430,69 @@ def explain(cost: Cost) -> str:
     >>> explain(cost(RateDeck("sell", "EUR", (berlin,)).match("49301234567", 0), 0, 62_000))
     '62 s = 0.05 + (60 + 60) s at 0.12/min = 0.29'
     """
-    amount = format_micros(cost.amount.micros)
-    terms = [*_fees(cost), *_talk(cost), *_percentages(cost)]
+    amount = cost.amount.text
+    factors = [_factor(line) for line in cost.lines if line.kind in _FACTORS]
+    # the currency of the deck is not known here where it is not that of the amount
+    is_converted = any(line.kind in {LineKind.TIMES, LineKind.DIVIDED} for line in cost.lines)
+    places = minor_unit_places("" if is_converted else cost.amount.currency)
+    terms = [*_fees(cost, places), *_talk(cost, places), *_percentages(cost, places)]
     if not terms:
         return f"{cost.duration_s} s = {amount}"
     exact = _sum(cost.lines)
     signs = {LineKind.MINIMUM: "< min", LineKind.MAXIMUM: "> max"}
-    bounds = [f" {signs[line.kind]} {format_nanos(line.price_nanos)}" for line in cost.lines if line.kind in signs]
-    if not bounds and exact == cost.amount.micros * _NUMS_PER_MICRO * PPM:
-        return f"{cost.duration_s} s = {' + '.join(terms)} = {amount}"
-    return f"{cost.duration_s} s = {' + '.join(terms)} = {_exact(exact)}{''.join(bounds)} -> {amount}"
+    bounds = [line for line in cost.lines if line.kind in signs]
+    told = f"{cost.duration_s} s = {' + '.join(terms)}"
+    if not bounds and not factors and exact == cost.amount.micros * _NUMS_PER_MICRO * PPM:
+        return f"{told} = {amount}"
+    told += f" = {_exact(exact, places)}"
+    told += "".join(f" {signs[line.kind]} {format_nanos(line.price_nanos, places)}" for line in bounds)
+    told += "".join(text for text, _, _ in factors)
+    num, den = bounds[-1].num * PPM if bounds else exact, _NUMS_PER_MICRO * PPM
+    for _, times, by in factors:
+        num, den = num * times, den * by
+    is_exact = bool(factors) and num == cost.amount.micros * den
+    return f"{told} {'=' if is_exact else '->'} {amount}"
 
 
-def _fees(cost: Cost) -> list[str]:
-    return [format_nanos(line.price_nanos) for line in cost.lines if line.kind is LineKind.FEE]
+def _factor(line: Line) -> tuple[str, int, int]:
+    """What a sum is multiplied by: as text, and as what is multiplied and divided by."""
+    if line.kind in _PERCENTAGES:
+        return f" x {format_scaled(PPM + line.price_nanos, PERCENT_PLACES, 0)}%", PPM + line.price_nanos, PPM
+    rate = format_scaled(line.price_nanos, RATE_PLACES, 0)
+    whole: int = 10**RATE_PLACES
+    if line.kind is LineKind.DIVIDED:
+        return f" / {rate}", whole, line.price_nanos
+    return f" x {rate}", line.price_nanos, whole
 
 
-def _talk(cost: Cost) -> list[str]:
+def _fees(cost: Cost, places: int) -> list[str]:
+    return [format_nanos(line.price_nanos, places) for line in cost.lines if line.kind is LineKind.FEE]
+
+
+def _talk(cost: Cost, places: int) -> list[str]:
     """Return the increments as terms; those of one price share it, in brackets if a fee stands before them."""
     increments = [line for line in cost.lines if line.kind in {LineKind.FIRST, LineKind.NEXT, LineKind.FREE}]
     prices = {line.price_nanos for line in increments}
     if len(increments) > 1 and len(prices) == 1:
         seconds = " + ".join(str(line.seconds) for line in increments)
         shared = f"({seconds})" if cost.lines[0].kind is LineKind.FEE else seconds
-        return [f"{shared} s at {format_nanos(increments[0].price_nanos)}/min"]
-    return [f"{line.seconds} s at {format_nanos(line.price_nanos)}/min" for line in increments]
+        return [f"{shared} s at {format_nanos(increments[0].price_nanos, places)}/min"]
+    return [f"{line.seconds} s at {format_nanos(line.price_nanos, places)}/min" for line in increments]
 
 
-def _percentages(cost: Cost) -> list[str]:
+def _percentages(cost: Cost, places: int) -> list[str]:
     """Return the surcharges as terms, each with what it is on."""
     return [
-        f"{_exact(line.num // line.price_nanos * PPM)} x {format_scaled(line.price_nanos, PERCENT_PLACES, 0)}%"
+        f"{_exact(line.num // line.price_nanos * PPM, places)} x {format_scaled(line.price_nanos, PERCENT_PLACES, 0)}%"
         for line in cost.lines
         if line.kind is LineKind.SURCHARGE
     ]
 
 
-def _exact(millionths: int) -> str:
+def _exact(millionths: int, places: int) -> str:
     """Return millionths of a num as a decimal: to its last digit, or to one past micro-units and `...`."""
     if millionths % 3 == 0:
         # 60 nano-units are 20 * 3: without the 3 the fraction ends within two more places than nano-units have.
-        return format_scaled(millionths // 3 * 5, 17, 2)
+        return format_scaled(millionths // 3 * 5, 17, places)
     shown = millionths * 10 ** (MICRO_PLACES + 1) // (_NUMS_PER_NANO * 10**9 * PPM)
     return f"{format_scaled(shown, MICRO_PLACES + 1, MICRO_PLACES + 1)}..."

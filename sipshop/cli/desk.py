@@ -104,10 +104,21 @@ def show_bill(context: typer.Context, booth: str, as_json: Json = False) -> None
     table.columns[-1].footer = answer["total"]
     name_table(table, f"Booth {answer['booth']}, session {answer['session_id']}")
     print_table(table)
+    for tax in answer["taxes"]:
+        typer.echo(f"{tax_line(tax)} {currency}")
     deposit = f", deposit {answer['deposit']}, due {answer['due']}" if Decimal(answer["deposit"]) else ""
     typer.echo(f"Total {answer['total']} {currency}{deposit}, version {answer['version']}. When the customer pays it:")
     pay = (program(), "session", "pay", answer["booth"], "--version", str(answer["version"]))
     typer.echo(f"  {clean(shlex.join((*pay, '--tendered', answer['due'])))}")
+
+
+def tax_line(tax: Mapping[str, str]) -> str:
+    """What of an amount is taxed at a rate.
+
+    >>> tax_line({"name": "VAT", "percent": "20", "net": "5.00", "tax": "1.00", "gross": "6.00"})
+    'Net 5.00, VAT 20% 1.00, gross 6.00'
+    """
+    return clean(f"Net {tax['net']}, {tax['name']} {tax['percent']}% {tax['tax']}, gross {tax['gross']}")
 
 
 @sessions.command("topup", epilog=EXIT_CODES)
@@ -141,9 +152,10 @@ def pay_bill(
         return
     currency = answer["currency"]
     deposit = f"deposit {answer['deposit']}, " if Decimal(answer["deposit"]) else ""
+    taxes = "".join(f" {tax_line(tax)} {currency}." for tax in answer["taxes"])
     typer.echo(
         f"Booth {clean(answer['booth'])}, session {answer['session_id']}: paid {answer['total']} {currency}, {deposit}"
-        f"tendered {answer['tendered']}, change {answer['change']} {currency}. The booth is locked."
+        f"tendered {answer['tendered']}, change {answer['change']} {currency}.{taxes} The booth is locked."
     )
 
 

@@ -188,7 +188,7 @@ def _show_chain(
                 level["prefix"],
                 level["explanation"],
                 f"{level['amount']} {level['currency']}",
-                level["margin"],
+                None if level["margin"] is None else f"{level['margin']} {level['margin_currency']}",
             )
         print_table(table, spare=("Deck", "Prefix"))
     if answer["answer"] != "price":
@@ -227,13 +227,22 @@ def _show_sales(
                 quote_["destination"],
                 quote_["deck"],
                 quote_["prefix"],
-                quote_["explanation"] or quote_["answer"].replace("_", " "),
+                price_of(quote_),
                 None if quote_["talk_s"] is None else minutes_of(quote_["talk_s"]),
                 None if quote_["amount"] is None else f"{quote_['amount']} {quote_['currency']}",
             )
         print_table(table, spare=("Deck", "Prefix"))
     if not any(quote_["answer"] in {"price", "emergency"} for quote_ in answer["quotes"]):
         raise typer.Exit(UNPRICED)
+
+
+def price_of(quote_: Mapping[str, Any]) -> str:
+    """The arithmetic of a quote and the tax in it, or why there is none."""
+    told: str = quote_["explanation"] or quote_["answer"].replace("_", " ")
+    taxed = quote_["taxed"]
+    if taxed is None or quote_["tax"] is None:
+        return told
+    return f"{told}; net {quote_['net']}, {taxed['name']} {taxed['percent']}% {quote_['tax']}"
 
 
 @decks.command("list", epilog=EXIT_CODES)

@@ -35,7 +35,7 @@ from sipshop.cli.screen import (
 EXPORTED: Final = (
     *("call_id", "revision", "kind", "shop", "booth", "session_id", "dialled", "e164", "destination"),
     *("setup_at", "answered_at", "ended_at", "pdd_ms", "talk_ms", "result", "sip_status", "q850", "hung_up_by"),
-    *("trunk", "recovered", "billed_s", "amount", "currency", "cost"),
+    *("trunk", "recovered", "billed_s", "amount", "currency", "cost", "cost_currency"),
 )
 
 cdrs = group("cdr", "Call detail records.")
@@ -194,11 +194,15 @@ def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
 
 def print_chain(charges: Sequence[Mapping[str, Any]]) -> None:
     """What each buyer of a call's chain paid, and what he kept of what he was paid himself."""
-    currency = charges[0]["currency"]
-    table = make_table(
-        "Buyer", "Seller", "Deck", "Version", "Prefix", right=("Billed s", f"Paid {currency}", "Kept"), footer=True
-    )
+    currencies = {charge["currency"] for charge in charges}
+    is_mixed = len(currencies) > 1
+    paid = "Paid" if is_mixed else f"Paid {charges[0]['currency']}"
+    table = make_table("Buyer", "Seller", "Deck", "Version", "Prefix", right=("Billed s", paid, "Kept"), footer=True)
+    kept: dict[str, Decimal] = {}
     for charge in charges:
+        margin, currency = charge["margin"], charge["margin_currency"]
+        if margin is not None:
+            kept[currency] = kept.get(currency, Decimal()) + Decimal(margin)
         add_row(
             table,
             charge["buyer"],
@@ -207,13 +211,28 @@ def print_chain(charges: Sequence[Mapping[str, Any]]) -> None:
             charge["version"],
             charge["prefix"] or "any",
             charge["billed_s"],
-            charge["amount"],
-            charge["margin"],
+            f"{charge['amount']} {charge['currency']}" if is_mixed else charge["amount"],
+            f"{margin} {currency}" if is_mixed and margin is not None else margin,
         )
-    kept = sum((Decimal(charge["margin"]) for charge in charges if charge["margin"] is not None), Decimal())
     table.columns[0].footer = "All margins"
-    table.columns[-1].footer = str(kept)
+    sums = (f"{margin} {currency}" if is_mixed else str(margin) for currency, margin in kept.items())
+    table.columns[-1].footer = ", ".join(sums) or "0"
     print_table(table)
+    for charge in charges:
+        for told in terms_of(charge):
+            typer.echo(told)
+
+
+def terms_of(charge: Mapping[str, Any]) -> Iterator[str]:
+    """What a charge was taxed at, and by what it was converted."""
+    tax, fx = charge.get("tax"), charge.get("fx")
+    if tax is not None:
+        yield clean(f"{charge['buyer']} pays {tax['name']} {tax['percent']}%, {tax['mode']}")
+    if fx is not None:
+        one, other = (fx["to"], fx["from"]) if fx.get("divides") else (fx["from"], fx["to"])
+        margin = f", and {fx['margin']}% more" if "margin" in fx else ""
+        rate = f"1 {one} = {fx['rate']} {other} on {fx['day']}{margin}"
+        yield clean(f"{charge['buyer']} pays {fx['from']} in {fx['to']}: {rate}")
 
 
 def csv_lines(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -237,6 +256,7 @@ def export_row(record: Mapping[str, Any]) -> Iterator[object]:
         "amount": charges[0]["amount"] if charges else None,
         "currency": charges[0]["currency"] if charges else None,
         "cost": charges[-1]["amount"] if len(charges) > 1 else None,
+        "cost_currency": charges[-1]["currency"] if len(charges) > 1 else None,
     }
     return (money[name] if name in money else record.get(name) for name in EXPORTED)
 

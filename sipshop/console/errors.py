@@ -27,7 +27,7 @@ from sipshop.billing.errors import (
     UnknownAccount,
     UnknownParty,
 )
-from sipshop.billing.money import Money, format_micros
+from sipshop.billing.money import Money
 from sipshop.settings import SettingsErrors
 from sipshop.store.errors import (
     Conflict,
@@ -235,7 +235,7 @@ def _what_changed(error: StaleBill) -> dict[str, object]:
     return {
         "version": error.current,
         "new_calls": error.new_calls,
-        "new_amount": None if amount is None else format_micros(amount.micros),
+        "new_amount": None if amount is None else amount.text,
         "currency": None if amount is None else amount.currency,
     }
 
@@ -244,4 +244,4 @@ def _amounts(**amounts: Money) -> Mapping[str, object]:
     """Amounts of one currency by name, and the currency."""
     currencies = {amount.currency for amount in amounts.values()}
     assert len(currencies) == 1, "the amounts of one error are of one currency"
-    return {name: format_micros(amount.micros) for name, amount in amounts.items()} | {"currency": currencies.pop()}
+    return {name: amount.text for name, amount in amounts.items()} | {"currency": currencies.pop()}

@@ -12,8 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from sipshop.billing.cdr import utc_text
 from sipshop.billing.desk import Bill, BillLine, Payment
-from sipshop.billing.money import format_micros
+from sipshop.billing.money import amount_text
 from sipshop.billing.parties import Kind
+from sipshop.billing.tax import Tax, TaxSum
 from sipshop.settings import Change, Reloaded
 from sipshop.store import Token
 from sipshop.store.audit import LAWS, Violation
@@ -29,7 +30,9 @@ def _one_line(text: str) -> str:
     return text.strip()
 
 
-AmountText = Annotated[str, Field(max_length=40, description='a decimal string such as "5.00"')]
+AmountText = Annotated[
+    str, Field(max_length=40, description='a decimal string such as "5.00"; as many places as the currency has suffice')
+]
 Reason = Annotated[
     str, Field(min_length=1, max_length=200, description="why, for whoever reads the books"), AfterValidator(_one_line)
 ]
@@ -134,12 +137,25 @@ class TraceCommand(Command):
         return self
 
 
-def _amount(micros: int | None) -> str | None:
-    return None if micros is None else format_micros(micros)
+def _amount(micros: int | None, currency: str | None) -> str | None:
+    return None if micros is None or currency is None else amount_text(micros, currency)
 
 
 def _instant(at_ms: int | None) -> str | None:
     return None if at_ms is None else utc_text(at_ms)
+
+
+class TaxView(BaseModel):
+    """A tax: its rate in percent, and whether prices have it in them or it is added to them."""
+
+    name: str
+    percent: str
+    mode: Literal["included", "added"]
+
+    @classmethod
+    def of(cls, tax: Tax | None) -> Self | None:
+        """The view of a tax; null where there is none."""
+        return None if tax is None else cls.model_validate(tax.to_json())
 
 
 class BoothView(BaseModel):
@@ -163,6 +179,7 @@ class BoothView(BaseModel):
     talk_limit_ms: int | None = Field(description="how long all calls of the session may talk; null: no end")
     available: str | None = Field(description="what is left of deposit and limit; live calls hold the rest")
     left_ms: int | None = Field(description="what is left of the talk time; live calls hold the rest")
+    tax: TaxView | None = Field(description="what the shop's customers are taxed at; null: nothing")
 
     @classmethod
     def of(cls, status: BoothStatus) -> Self:
@@ -181,11 +198,12 @@ class BoothView(BaseModel):
             dialled=status.dialled,
             seconds=status.seconds,
             live_calls=status.live_calls,
-            deposit=format_micros(status.deposit_micros),
-            credit_limit=_amount(status.credit_limit_micros),
+            deposit=amount_text(status.deposit_micros, status.currency),
+            credit_limit=_amount(status.credit_limit_micros, status.currency),
             talk_limit_ms=status.talk_limit_ms,
-            available=_amount(status.available_micros),
+            available=_amount(status.available_micros, status.currency),
             left_ms=status.left_ms,
+            tax=TaxView.of(status.tax),
         )
 
 
@@ -258,20 +276,40 @@ class BillLineView(BaseModel):
             destination=line.destination,
             talk_ms=line.talk_ms,
             billed_s=line.billed_s,
-            amount=format_micros(line.amount.micros),
+            amount=line.amount.text,
             explanation=line.explanation,
         )
 
 
+class TaxSumView(TaxView):
+    """What is taxed at one rate in a total: net and tax are the gross."""
+
+    net: str
+    tax: str
+    gross: str
+
+    @classmethod
+    def of_sum(cls, found: TaxSum) -> Self:
+        """The view of a tax in a total."""
+        parts = {"net": found.parts.net.text, "tax": found.parts.tax.text, "gross": found.parts.gross.text}
+        return cls.model_validate(found.tax.to_json() | parts)
+
+
 class BillView(BaseModel):
-    """What a booth's session owes at a version; all its amounts are in `currency`."""
+    """What a booth's session owes at a version; all its amounts are in `currency`.
+
+    `total` is what the customer pays for his calls, tax and all: `net` and `tax` are it.
+    """
 
     booth: str
     session_id: int
     version: int
     currency: str
     lines: list[BillLineView]
+    net: str
+    tax: str
     total: str
+    taxes: list[TaxSumView] = Field(description="the tax by rate, of the total of each; empty: nothing is taxed")
     deposit: str
     due: str = Field(description="what the deposit does not cover")
 
@@ -284,9 +322,12 @@ class BillView(BaseModel):
             version=bill.version,
             currency=bill.total.currency,
             lines=[BillLineView.of(line) for line in bill.lines],
-            total=format_micros(bill.total.micros),
-            deposit=format_micros(bill.deposit.micros),
-            due=format_micros(bill.due.micros),
+            net=bill.net.text,
+            tax=bill.tax.text,
+            total=bill.total.text,
+            taxes=[TaxSumView.of_sum(each) for each in bill.taxes],
+            deposit=bill.deposit.text,
+            due=bill.due.text,
         )
 
 
@@ -297,7 +338,10 @@ class PaymentView(BaseModel):
     session_id: int
     version: int
     currency: str
+    net: str
+    tax: str
     total: str
+    taxes: list[TaxSumView]
     deposit: str
     tendered: str
     change: str
@@ -310,10 +354,13 @@ class PaymentView(BaseModel):
             session_id=payment.session_id,
             version=payment.version,
             currency=payment.total.currency,
-            total=format_micros(payment.total.micros),
-            deposit=format_micros(payment.deposit.micros),
-            tendered=format_micros(payment.tendered.micros),
-            change=format_micros(payment.change.micros),
+            net=payment.net.text,
+            tax=payment.tax.text,
+            total=payment.total.text,
+            taxes=[TaxSumView.of_sum(each) for each in payment.taxes],
+            deposit=payment.deposit.text,
+            tendered=payment.tendered.text,
+            change=payment.change.text,
         )
 
 
@@ -336,6 +383,7 @@ class PartyView(BaseModel):
     available: str | None = Field(description="balance and credit limit less what is held")
     overdrawn: bool = Field(description="an adjustment took more than there was: no new calls")
     live_calls: int
+    tax: TaxView | None = Field(description="what is added on its invoices; null: nothing")
 
     @classmethod
     def of(cls, status: PartyStatus) -> Self:
@@ -348,13 +396,14 @@ class PartyView(BaseModel):
             suspended_by=status.suspended_by,
             suspender=status.suspender,
             currency=status.currency,
-            balance=_amount(status.balance_micros),
-            credit_limit=_amount(status.credit_limit_micros),
+            balance=_amount(status.balance_micros, status.currency),
+            credit_limit=_amount(status.credit_limit_micros, status.currency),
             unlimited=status.unlimited,
-            held=None if status.currency is None else format_micros(status.held_micros),
-            available=_amount(status.available_micros),
+            held=_amount(status.held_micros, status.currency),
+            available=_amount(status.available_micros, status.currency),
             overdrawn=status.overdrawn,
             live_calls=status.live_calls,
+            tax=TaxView.of(status.tax),
         )
 
 
@@ -418,7 +467,7 @@ class CallView(BaseModel):
             setup_at=utc_text(status.setup_at_ms),
             answered_at=_instant(status.answered_at_ms),
             talk_ms=status.talk_ms,
-            amount=format_micros(status.amount_micros),
+            amount=amount_text(status.amount_micros, status.currency),
             currency=status.currency,
             trunk=status.trunk if with_trunk else None,
         )

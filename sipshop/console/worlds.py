@@ -13,11 +13,12 @@ from pydantic import BaseModel, Field
 from sipshop.billing.cdr import utc_text
 from sipshop.billing.deck import Extras, Rate
 from sipshop.billing.errors import BadAmount
-from sipshop.billing.money import format_micros, format_nanos, parse_amount, parse_scaled
+from sipshop.billing.money import amount_text, format_nanos, minor_unit_places, parse_amount, parse_scaled
 from sipshop.billing.quote import DeckQuote, Quote
 from sipshop.billing.rating import explain
 from sipshop.console.paging import MAX_ROWS
 from sipshop.console.scope import Sender, problems
+from sipshop.console.views import TaxView
 from sipshop.switch import Chain, ChainStep, DeckStatus, TrunkStatus
 from sipshop.world import Operator, Plan, WorldError, WorldErrors
 
@@ -86,7 +87,7 @@ class ChangeView(BaseModel):
     """A thing of a world that becomes another."""
 
     action: Literal["add", "change", "suspend", "disable", "remove"]
-    kind: Literal["party", "deck", "trunk", "route", "shop", "booth", "operator"]
+    kind: Literal["party", "deck", "trunk", "route", "shop", "booth", "fx", "tax", "operator"]
     name: str
     details: list[str] = Field(description="what becomes of it, for people")
 
@@ -199,23 +200,32 @@ class RateView(BaseModel):
     window: str | None
 
     @classmethod
-    def of(cls, rate: Rate) -> Self:
-        """The view of a rate."""
+    def of(cls, rate: Rate, currency: str) -> Self:
+        """The view of a rate of a deck in a currency."""
+        places = minor_unit_places(currency)
         return cls(
             prefix=rate.prefix,
             destination=rate.destination,
-            connect_fee=format_nanos(rate.connect_fee_nanos),
+            connect_fee=format_nanos(rate.connect_fee_nanos, places),
             first_s=rate.first_s,
-            first_price=format_nanos(rate.first_price_nanos),
+            first_price=format_nanos(rate.first_price_nanos, places),
             next_s=rate.next_s,
-            next_price=format_nanos(rate.next_price_nanos),
+            next_price=format_nanos(rate.next_price_nanos, places),
             forbidden=rate.forbidden,
-            **_extras(rate.extras),
+            **_extras(rate.extras, currency),
         )
 
 
-def _extras(extras: Extras) -> dict[str, Any]:
+def _extras(extras: Extras, currency: str) -> dict[str, Any]:
     written = extras.to_json()
+    for key, micros in (("min_charge", extras.min_charge_micros), ("max_charge", extras.max_charge_micros)):
+        if key in written and micros is not None:
+            written[key] = amount_text(micros, currency)
+    if extras.steps:
+        places = minor_unit_places(currency)
+        written["steps"] = [
+            (step.until_s, step.every_s, format_nanos(step.price_nanos, places)) for step in extras.steps
+        ]
     for key in ("valid_from", "valid_to"):
         at_ms = written.pop(f"{key}_ms", None)
         written[key] = None if at_ms is None else utc_text(at_ms)
@@ -301,7 +311,7 @@ class QuoteView(BaseModel):
 
     seller: str
     buyer: str
-    answer: Literal["price", "emergency", "forbidden", "no_rate", "bad_number", "no_funds"]
+    answer: Literal["price", "emergency", "forbidden", "no_rate", "bad_number", "no_funds", "no_fx"]
     e164: str | None
     destination: str | None
     deck: str | None
@@ -310,13 +320,17 @@ class QuoteView(BaseModel):
     currency: str | None
     talk_s: int | None = Field(description="the talk that was asked for, or how long the amount lasts")
     billed_s: int | None
-    amount: str | None
+    amount: str | None = Field(description="what the buyer pays, tax and all")
+    net: str | None = Field(description="the amount without its tax; null: nothing is taxed")
+    tax: str | None
+    taxed: TaxView | None = Field(description="what it is taxed at")
+    fx: dict[str, Any] | None = Field(description="the rate of exchange, where the deck is in another currency")
     explanation: str | None = Field(description="the arithmetic of the amount")
 
     @classmethod
     def of(cls, quote: Quote) -> Self:
         """The view of a quote."""
-        tariff, cost = quote.tariff, quote.cost
+        tariff, cost, parts = quote.tariff, quote.cost, quote.parts
         return cls(
             seller=quote.seller,
             buyer=quote.buyer,
@@ -326,10 +340,14 @@ class QuoteView(BaseModel):
             deck=tariff.deck if tariff is not None else None,
             version=tariff.version if tariff is not None else None,
             prefix=tariff.rate.prefix if tariff is not None else None,
-            currency=tariff.currency if tariff is not None else None,
+            currency=tariff.charged_in if tariff is not None else None,
             talk_s=quote.talk_s if cost is not None else None,
             billed_s=cost.billed_s if cost is not None else None,
-            amount=format_micros(cost.amount.micros) if cost is not None else None,
+            amount=cost.amount.text if cost is not None else None,
+            net=parts.net.text if parts is not None else None,
+            tax=parts.tax.text if parts is not None else None,
+            taxed=TaxView.of(tariff.tax) if tariff is not None else None,
+            fx=tariff.fx.to_json() if tariff is not None and tariff.fx is not None else None,
             explanation=explain(cost) if cost is not None else None,
         )
 
@@ -366,7 +384,10 @@ class LevelView(BaseModel):
     billed_s: int
     amount: str
     currency: str
-    margin: str | None = Field(description="what the buyer keeps of his own sale; null for the customer")
+    margin: str | None = Field(description="what the buyer keeps of his own sale, net; null for the customer")
+    margin_currency: str | None
+    tax: TaxView | None = Field(description="what the amount has in it")
+    fx: dict[str, Any] | None = Field(description="the rate of exchange, where the deck is in another currency")
     explanation: str
 
     @classmethod
@@ -381,9 +402,12 @@ class LevelView(BaseModel):
             prefix=step.tariff.rate.prefix,
             destination=step.tariff.rate.destination,
             billed_s=step.cost.billed_s,
-            amount=format_micros(step.cost.amount.micros),
+            amount=step.cost.amount.text,
             currency=step.cost.amount.currency,
-            margin=None if step.margin_micros is None else format_micros(step.margin_micros),
+            margin=None if step.margin is None else step.margin.text,
+            margin_currency=None if step.margin is None else step.margin.currency,
+            tax=TaxView.of(step.tariff.tax),
+            fx=None if step.tariff.fx is None else step.tariff.fx.to_json(),
             explanation=explain(step.cost),
         )
 
@@ -501,7 +525,7 @@ def _add_prices(router: APIRouter, desk: WorldDesk) -> None:
             (rate for rate in status.deck.rates if rate.prefix.startswith(prefix)), key=lambda rate: rate.prefix
         )
         view = DeckView.of(status)
-        return DeckRates(**dict(view), shown=[RateView.of(rate) for rate in chosen[:limit]])
+        return DeckRates(**dict(view), shown=[RateView.of(rate, status.deck.currency) for rate in chosen[:limit]])
 
     @router.get(
         "/quotes",

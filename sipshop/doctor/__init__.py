@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sipshop.doctor import carriers, machine, server
+from sipshop.doctor import carriers, machine, rates, server
 from sipshop.doctor.finding import Finding, Verdict
 from sipshop.settings import Settings
 
@@ -32,5 +32,6 @@ def examine_all(settings: Settings, resolvers: Path = _RESOLVERS, *, patience_s:
         *machine.token(Path(settings.http.token_file)),
         *machine.clock(),
         *machine.file_limit(settings),
+        *rates.exchange(settings),
         *carriers.examine(settings, resolvers, patience_s),
     ]

@@ -89,6 +89,7 @@ class Cause(StrEnum):
     FORBIDDEN = "forbidden"
     NO_RATE_ABOVE = "no_rate_above"
     FORBIDDEN_ABOVE = "forbidden_above"
+    NO_FX = "no_fx"
     NO_FUNDS = "no_funds"
     LOSS = "loss"
     NO_ROUTE = "no_route"

@@ -23,7 +23,7 @@ from sipshop.store.errors import (
 from sipshop.store.farewells import FarewellOwed, FarewellsOver, Owed
 from sipshop.store.journal import Done, Write
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Moved, Token
-from sipshop.store.store import Disk, Store, stored_trunks
+from sipshop.store.store import Disk, Store, stored_fx, stored_trunks
 from sipshop.store.worlds import Applied, WorldApplied, opening_transfer
 from sipshop.store.writes import (
     AccountMoved,
@@ -95,5 +95,6 @@ __all__ = [
     "Write",
     "audit_file",
     "opening_transfer",
+    "stored_fx",
     "stored_trunks",
 ]

@@ -20,8 +20,8 @@ from sqlalchemy import text
 
 from sipshop.billing.deck import Tariff
 from sipshop.billing.errors import BillingError
-from sipshop.billing.ledger import WORLD, customer, session_account
-from sipshop.billing.money import format_micros
+from sipshop.billing.ledger import WORLD, booked_transfers, customer, session_account
+from sipshop.billing.money import Money, amount_text
 from sipshop.billing.rating import cost
 from sipshop.store import queries, rows
 from sipshop.store.connect import Tell, connect_reader, secret_of, tell_nobody
@@ -38,7 +38,7 @@ LAWS: Final[Mapping[str, str]] = {
     "I6": "All balances of a currency come to nothing together.",
     "I7": "A charge is what the call's talk time costs by the tariff that the call kept.",
     "I8": "A transfer has a key that says what it is for, once in the tenant, and stays as it was written.",
-    "I9": "The margins of all levels of a call come to what its booth paid less what its carrier gets.",
+    "I9": "The margins of all levels of a call, and its tax, come to what its booth paid less what its carrier gets.",
 }
 
 
@@ -106,7 +106,7 @@ def _is(what: str) -> Callable[[Row], str]:
 
 
 def _amount(micros: int, currency: str) -> str:
-    return f"{format_micros(micros)} {currency}"
+    return f"{amount_text(micros, currency)} {currency}"
 
 
 # I1: one CDR.
@@ -250,6 +250,29 @@ _CHARGED_TWICE: Final = _question(
     given=_DUE,
 )
 
+_TAXES: Final = _question(
+    """
+    WITH told AS (
+      SELECT tax.tenant, 'tax:' || tax.session_id || ':' || tax.number AS key, tax.currency, tax.tax_micros,
+        tax.net_micros + tax.tax_micros = tax.gross_micros AS adds_up, 'tax:' || booth_sessions.owner AS account
+      FROM payment_taxes AS tax
+      JOIN booth_sessions ON booth_sessions.tenant = tax.tenant AND booth_sessions.id = tax.session_id
+    )
+    SELECT tenant, key AS subject, 'is on a bill, and its net and its tax are not its gross' AS found
+    FROM told WHERE NOT adds_up
+    UNION ALL
+    SELECT told.tenant, told.key AS subject, 'is on a bill that was paid, and was not put aside' AS found
+    FROM told LEFT JOIN transfers ON transfers.tenant = told.tenant AND transfers.key = told.key
+      AND transfers.kind = 'tax' AND transfers.credit = told.account AND transfers.currency = told.currency
+      AND transfers.amount_micros = told.tax_micros
+    WHERE told.tax_micros <> 0 AND transfers.key IS NULL
+    UNION ALL
+    SELECT transfers.tenant, transfers.key AS subject, 'puts a tax aside that is on no bill' AS found
+    FROM transfers LEFT JOIN told ON told.tenant = transfers.tenant AND told.key = transfers.key
+    WHERE transfers.kind = 'tax' AND told.key IS NULL
+    """
+)
+
 # I4 and I5: holds and limits.
 
 _LIVE: Final = _question(
@@ -302,6 +325,8 @@ _BAD_KEYS: Final = _question(
       WHEN 'checkout' THEN key LIKE 'checkout:_%'
       WHEN 'payment' THEN key LIKE 'payment:_%'
       WHEN 'adjustment' THEN key LIKE 'adjustment:_%'
+      WHEN 'tax' THEN key LIKE 'tax:_%\:_%'
+      WHEN 'fx' THEN key LIKE '_%\:_%\:_%\:from' OR key LIKE '_%\:_%\:_%\:to'
       ELSE 0
     END
     """
@@ -310,18 +335,51 @@ _TRIGGERS_FOUND: Final = _question("SELECT name, sql FROM sqlite_master WHERE ty
 
 # I9: what came in to all parties less what went out, by their transfers, against the two ends of the chain.
 
+# Within a currency: what somebody has converted came from his money of one and went to his money of another.
+
 _MARGINS: Final = _question(
     """
-    SELECT due.tenant, due.call_id AS subject, min(due.currency) AS one_currency, max(due.currency) AS other_currency,
+    SELECT due.tenant, due.call_id AS subject, due.currency,
       sum(CASE WHEN due.level < due.highest THEN coalesce(transfers.amount_micros, 0) ELSE 0 END)
         - sum(CASE WHEN due.level > 0 THEN coalesce(transfers.amount_micros, 0) ELSE 0 END) AS margins,
       sum(CASE WHEN due.level = 0 THEN due.amount_micros ELSE 0 END)
         - sum(CASE WHEN due.level = due.highest THEN due.amount_micros ELSE 0 END) AS spread
     FROM due LEFT JOIN transfers ON transfers.tenant = due.tenant AND transfers.key = due.key
-    GROUP BY due.tenant, due.call_id, due.revision
-    HAVING one_currency <> other_currency OR margins <> spread
+    GROUP BY due.tenant, due.call_id, due.revision, due.currency
+    HAVING margins <> spread
     """,
     given=_DUE,
+)
+_TWO_CURRENCIES: Final = _question(
+    r"""
+    SELECT low.tenant, low.call_id AS subject, low.seller, low.currency AS earned, high.currency AS paid
+    FROM charges AS low JOIN charges AS high
+      ON high.tenant = low.tenant AND high.call_id = low.call_id AND high.revision = low.revision
+        AND high.level = low.level + 1
+    WHERE low.currency <> high.currency
+      AND low.tariff NOT LIKE '%"books"\:%' AND high.tariff NOT LIKE '%"books"\:%'
+    """
+)
+_CONVERTED: Final = _question(
+    r"""
+    SELECT charges.tenant, charges.call_id || ':' || charges.level || ':' || charges.revision AS key, charges.seller,
+      charges.buyer, charges.currency, charges.amount_micros, charges.tariff, charges.level = ends.highest AS is_last
+    FROM charges
+    JOIN (
+      SELECT tenant, call_id, revision, max(level) AS highest FROM charges GROUP BY tenant, call_id, revision
+    ) AS ends
+      ON ends.tenant = charges.tenant AND ends.call_id = charges.call_id AND ends.revision = charges.revision
+    WHERE charges.tariff LIKE '%"books"\:%'
+    """
+)
+_CONVERTED_FOR_NOTHING: Final = _question(
+    r"""
+    SELECT tenant, key AS subject FROM transfers WHERE kind = 'fx'
+    EXCEPT SELECT tenant, call_id || ':' || level || ':' || revision || '\:from' FROM charges
+      WHERE tariff LIKE '%"books"\:%'
+    EXCEPT SELECT tenant, call_id || ':' || level || ':' || revision || '\:to' FROM charges
+      WHERE tariff LIKE '%"books"\:%'
+    """
 )
 
 
@@ -344,7 +402,8 @@ def _accounts_held_on(connection: sqlite3.Connection) -> tuple[dict[tuple[str, s
             name = customer(buyer, seller) if level else session_account(row["session_id"], seller)
             if queries.ACCOUNT.run(connection, {"tenant": tenant, "account": name}).fetchone() is None:
                 breaches.append((tenant, call_id, f"it holds money on {name}, which is not there"))
-            held[tenant, name, tariff.currency] += cost(tariff, row["priced_at_ms"], row["granted_ms"]).amount.micros
+            amount = cost(tariff, row["priced_at_ms"], row["granted_ms"]).amount
+            held[tenant, name, amount.currency] += amount.micros
     return held, breaches
 
 
@@ -400,10 +459,24 @@ def _changeable(connection: sqlite3.Connection) -> Iterator[_Breach]:
             yield "", name, "transfers are not protected by this trigger any more"
 
 
+def _wrongly_converted(connection: sqlite3.Connection) -> Iterator[_Breach]:
+    """I9: what is not converted in somebody's books by the rate that the call kept."""
+    for row in _CONVERTED.run(connection, {}):
+        try:
+            tariff = rows.tariff(row["tariff"])
+        except (BillingError, ValueError):
+            continue  # I7 tells of it
+        amount = Money(row["amount_micros"], row["currency"])
+        for due in booked_transfers(
+            row["key"], tariff, amount, seller=row["seller"], buyer=row["buyer"], is_last=bool(row["is_last"])
+        ):
+            found = queries.TRANSFER.run(connection, {"tenant": row["tenant"], "key": due.key}).fetchone()
+            if found is None or rows.transfer(found) != due:
+                yield row["tenant"], due.key, f"{due.amount} was not moved from {due.debit} to {due.credit}"
+
+
 def _margins_text(row: Row) -> str:
-    if row["one_currency"] != row["other_currency"]:
-        return f"its levels are charged in {row['one_currency']} and {row['other_currency']}"
-    margins, spread = _amount(row["margins"], row["one_currency"]), _amount(row["spread"], row["one_currency"])
+    margins, spread = _amount(row["margins"], row["currency"]), _amount(row["spread"], row["currency"])
     return f"its margins come to {margins}, its two ends are {spread} apart"
 
 
@@ -446,6 +519,7 @@ _CHECKS: Final[tuple[tuple[str, _Check], ...]] = (
         ),
     ),
     ("I3", _ask(_CHARGED_TWICE, _is("moves money for a charge that is not there"))),
+    ("I3", _ask(_TAXES, lambda row: str(row["found"]))),
     ("I4", _held_nowhere),
     ("I5", _beyond_their_limit),
     ("I6", _ask(_NOT_IN_BALANCE, lambda row: f"all balances come to {_amount(row['micros'], row['subject'])}")),
@@ -453,4 +527,13 @@ _CHECKS: Final[tuple[tuple[str, _Check], ...]] = (
     ("I8", _ask(_BAD_KEYS, lambda row: f"is no key of a transfer of kind {row['kind']!r}")),
     ("I8", _changeable),
     ("I9", _ask(_MARGINS, _margins_text)),
+    (
+        "I9",
+        _ask(
+            _TWO_CURRENCIES,
+            lambda row: f"{row['seller']} earns {row['earned']}, pays {row['paid']}, and converts nothing",
+        ),
+    ),
+    ("I9", _wrongly_converted),
+    ("I9", _ask(_CONVERTED_FOR_NOTHING, _is("converts money for a charge that is not there"))),
 )

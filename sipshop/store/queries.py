@@ -35,14 +35,17 @@ from sipshop.store.schema import (
     charges,
     decks,
     desk_log,
+    fx_pairs,
     meta,
     operators,
     parties,
+    payment_taxes,
     payments,
     processes,
     rates,
     routes,
     shops,
+    taxes,
     tokens,
     transfers,
     trunks,
@@ -94,6 +97,12 @@ LAST_PAYMENT: Final = Statement(
     .limit(1)
 )
 
+PAYMENT_TAXES: Final = Statement(
+    select(payment_taxes)
+    .where(payment_taxes.c.tenant == bindparam("tenant"), payment_taxes.c.session_id == bindparam("session_id"))
+    .order_by(payment_taxes.c.number)
+)
+
 LIVE_CALLS: Final = Statement(
     select(func.count().label("live")).where(
         calls.c.tenant == bindparam("tenant"), calls.c.session_id == bindparam("session_id")
@@ -124,6 +133,7 @@ BILL_LINES: Final = Statement(
         charges.c.duration_s,
         charges.c.billed_s,
         charges.c.lines,
+        charges.c.tariff,
     )
     .join(
         charges,
@@ -348,6 +358,8 @@ BOOTHS: Final = _world(booths)
 TRUNKS: Final = _world(trunks)
 ROUTES: Final = _world(routes)
 OPERATORS: Final = _world(operators)
+TAXES: Final = _world(taxes)
+FX_PAIRS: Final = _world(fx_pairs)
 
 # A deck has every version that it ever had; the latest is in force, but for one without a place, whose rates are still
 # being written.

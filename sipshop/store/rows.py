@@ -24,17 +24,19 @@ from sipshop.billing.deck import (
     WindowPolicy,
 )
 from sipshop.billing.desk import Bill, BillLine, BoothSession, Payment, sum_lines
+from sipshop.billing.fx import RATE_PLACES, Pair
 from sipshop.billing.guard import GuardAction, LossGuard
 from sipshop.billing.ledger import Transfer, TransferKind
-from sipshop.billing.money import Money, Rounding, RoundMode, format_micros
+from sipshop.billing.money import Money, Rounding, RoundMode, amount_text, format_scaled, parse_scaled
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.rating import Cost, Line, LineKind, explain
+from sipshop.billing.tax import Tax, Taxed, TaxSum
 from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm
 from sipshop.store.terms import TERMS, read_terms, terms_text
-from sipshop.world import Opening, Operator, Role
+from sipshop.world import Opening, Operator, Role, Sold, TaxTerms
 
 Values = dict[str, object]
 
@@ -322,6 +324,7 @@ def bill_line(row: Row) -> BillLine:
         billed_s=charged.billed_s,
         amount=charged.amount,
         explanation=explain(charged),
+        tax=tariff(row["tariff"]).tax,
     )
 
 
@@ -415,7 +418,7 @@ def transfer_view(row: Row, account: str) -> dict[str, Any]:
     return {
         "key": row["key"],
         "kind": row["kind"],
-        "amount": format_micros(-micros if is_debit else micros),
+        "amount": amount_text(-micros if is_debit else micros, row["currency"]),
         "currency": row["currency"],
         "other": row["credit"] if is_debit else row["debit"],
         "author": row["author"],
@@ -495,8 +498,29 @@ def payment_values(payment: Payment) -> Values:
     }
 
 
-def payment(row: Row) -> Payment:
-    """Read a payment back."""
+def payment_tax_values(payment: Payment) -> list[Values]:
+    """Return the rows of what a payment was taxed at, but for whose it is."""
+    return [
+        {
+            "session_id": payment.session_id,
+            "number": number,
+            "tax": to_json(each.tax.to_json()),
+            "currency": each.parts.gross.currency,
+            "net_micros": each.parts.net.micros,
+            "tax_micros": each.parts.tax.micros,
+            "gross_micros": each.parts.gross.micros,
+        }
+        for number, each in enumerate(payment.taxes)
+    ]
+
+
+def _payment_tax(row: Row) -> TaxSum:
+    parts = (Money(row[f"{part}_micros"], row["currency"]) for part in ("net", "tax", "gross"))
+    return TaxSum(Tax.from_json(json.loads(row["tax"])), Taxed(*parts))
+
+
+def payment(row: Row, taxes: Iterable[Row]) -> Payment:
+    """Read a payment back, from its own row and those of its taxes."""
     currency = row["currency"]
     return Payment(
         session_id=row["session_id"],
@@ -505,6 +529,7 @@ def payment(row: Row) -> Payment:
         deposit=Money(row["deposit_micros"], currency),
         tendered=Money(row["tendered_micros"], currency),
         change=Money(row["change_micros"], currency),
+        taxes=tuple(map(_payment_tax, taxes)),
     )
 
 
@@ -749,6 +774,44 @@ def operator(row: Row) -> Operator:
         party=row["party"],
         shop=row["shop"],
         suspended=bool(row["suspended"]),
+    )
+
+
+def tax_values(tenant: str, terms: TaxTerms) -> Values:
+    """Return the row of a tax."""
+    return {
+        "tenant": tenant,
+        "sold": terms.sold.value,
+        "place": terms.place,
+        "terms": to_json(terms.tax.to_json()),
+    }
+
+
+def tax_terms(row: Row) -> TaxTerms:
+    """Read a tax back."""
+    return TaxTerms(sold=Sold(row["sold"]), place=row["place"], tax=Tax.from_json(json.loads(row["terms"])))
+
+
+def fx_values(tenant: str, pair: Pair) -> Values:
+    """Return the row of what one currency is in another."""
+    terms = {
+        "rates": {day: format_scaled(nanos, RATE_PLACES, 0) for day, nanos in pair.rates},
+        "margin_ppm": pair.margin_ppm,
+        "holds_days": pair.holds_days,
+    }
+    return {"tenant": tenant, "pair": pair.name, "terms": to_json(terms)}
+
+
+def fx_pair(row: Row) -> Pair:
+    """Read it back."""
+    terms = json.loads(row["terms"])
+    base, quote = row["pair"].split("/")
+    return Pair(
+        base=base,
+        quote=quote,
+        rates=tuple((day, parse_scaled(rate, RATE_PLACES)) for day, rate in terms["rates"].items()),
+        margin_ppm=terms["margin_ppm"],
+        holds_days=terms["holds_days"],
     )
 
 

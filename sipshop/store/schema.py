@@ -164,6 +164,22 @@ operators: Final = _table(
     _refers("tenant shop", "shops", "tenant name"),
 )
 
+# The tax on what a shop sells, or on what is sold to a party (`sold`: shop or party); what is not taxed has no row.
+taxes: Final = _table(
+    "taxes",
+    _text("tenant"),
+    _text("sold"),
+    _text("place"),
+    _int("position"),
+    _text("terms"),
+    _key("tenant", "sold", "place"),
+)
+
+# What one currency is in another, by day.
+fx_pairs: Final = _table(
+    "fx_pairs", _text("tenant"), _text("pair"), _int("position"), _text("terms"), _key("tenant", "pair")
+)
+
 # Every version that a deck ever had; the latest one is in force. A prefix may have several rates, for other times.
 
 decks: Final = _table(
@@ -311,6 +327,21 @@ payments: Final = _table(
     _int("at_ms"),
     _key("tenant", "session_id"),
     _refers("tenant session_id", "booth_sessions", "tenant id"),
+)
+
+# What a payment was taxed at, one row for each rate.
+payment_taxes: Final = _table(
+    "payment_taxes",
+    _text("tenant"),
+    _int("session_id"),
+    _int("number"),
+    _text("tax"),
+    _text("currency"),
+    _int("net_micros"),
+    _int("tax_micros"),
+    _int("gross_micros"),
+    _key("tenant", "session_id", "number"),
+    _refers("tenant session_id", "payments", "tenant session_id"),
 )
 
 # Who did what to which booth or party; append-only.

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
+from sipshop.billing.fx import Pair
 from sipshop.proxy.routing import Trunk
 from sipshop.store import bindings, farewells, queries, rows
 from sipshop.store.audit import Violation, audit_file
@@ -476,10 +477,20 @@ def _size(path: Path) -> int:
 
 
 def stored_trunks(path: Path) -> list[Trunk]:
-    """Return the trunks of every tenant in a database, whether a server runs on it or not.
+    """Return the trunks of every tenant in a database, whether a server runs on it or not; raises as `_stored`."""
+    return [rows.trunk(row) for row in _stored(path, queries.TRUNKS)]
+
+
+def stored_fx(path: Path) -> list[Pair]:
+    """Return the rates of exchange of every tenant in a database in the same way."""
+    return [rows.fx_pair(row) for row in _stored(path, queries.FX_PAIRS)]
+
+
+def _stored(path: Path, query: Statement) -> list[rows.Row]:
+    """Return the rows of every tenant.
 
     Raises:
-        NewerSchema, OlderSchema: another sipshop made it.
+        NewerSchema, OlderSchema: another sipshop made the database.
         Unusable: it is not there, damaged, or no database of ours.
     """
     try:
@@ -487,7 +498,7 @@ def stored_trunks(path: Path) -> list[Trunk]:
             if secret_of(connection, path) is None:
                 return []
             tenants = [row["tenant"] for row in queries.TENANTS.run(connection, {})]
-            return [rows.trunk(row) for tenant in tenants for row in queries.TRUNKS.run(connection, {"tenant": tenant})]
+            return [row for tenant in tenants for row in query.run(connection, {"tenant": tenant})]
     except sqlite3.Error as error:
         raise Unusable(path, str(error)) from error
 

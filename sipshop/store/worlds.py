@@ -23,11 +23,13 @@ from sipshop.store.schema import (
     Statement,
     booths,
     decks,
+    fx_pairs,
     operators,
     parties,
     rates,
     routes,
     shops,
+    taxes,
     trunks,
 )
 from sipshop.store.writes import (
@@ -42,7 +44,7 @@ from sipshop.store.writes import (
 from sipshop.world import History, Opening, Plan, World
 
 #: In an order that satisfies the foreign keys; what is removed goes the other way round.
-_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes, operators)
+_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes, operators, taxes, fx_pairs)
 
 
 #: A deck with more rates than these is written beforehand, so many at a time, so that no call waits for it.
@@ -98,6 +100,8 @@ def read_world(connection: sqlite3.Connection, tenant: str, *, known_decks: Sequ
         routes=tuple(rows.route(row) for row in queries.ROUTES.run(connection, of)),
         openings=tuple(rows.opening(row) for row in queries.OPENINGS.run(connection, of)),
         operators=tuple(rows.operator(row) for row in queries.OPERATORS.run(connection, of)),
+        taxes=tuple(rows.tax_terms(row) for row in queries.TAXES.run(connection, of)),
+        fx=tuple(rows.fx_pair(row) for row in queries.FX_PAIRS.run(connection, of)),
         open_booths=frozenset(),
     )
 
@@ -378,6 +382,8 @@ def _rows_of(world: World) -> Iterator[tuple[str, list[Values]]]:
     yield trunks.name, _numbered(map(rows.trunk_values, world.trunks))
     yield routes.name, _numbered(map(rows.route_values, world.routes))
     yield operators.name, _numbered(map(rows.operator_values, world.operators))
+    yield taxes.name, _numbered(rows.tax_values(tenant, terms) for terms in world.taxes)
+    yield fx_pairs.name, _numbered(rows.fx_values(tenant, pair) for pair in world.fx)
 
 
 def _numbered(values: Iterable[Values]) -> list[Values]:

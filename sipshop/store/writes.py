@@ -38,9 +38,10 @@ from sipshop.billing.ledger import (
     customer,
     moved,
     session_account,
+    tax_transfers,
     till,
 )
-from sipshop.billing.money import Money, format_micros
+from sipshop.billing.money import Money, amount_text
 from sipshop.billing.parties import Party, PartyTree
 from sipshop.store import queries, rows
 from sipshop.store.errors import NothingToPay, UnknownBooth, UnknownOperator, UnknownToken
@@ -56,6 +57,7 @@ from sipshop.store.schema import (
     desk_log,
     meta,
     parties,
+    payment_taxes,
     payments,
     processes,
     tokens,
@@ -384,6 +386,7 @@ _CHANGE_SESSION: Final = Statement(
     )
 )
 _PAY: Final = Statement(insert(payments))
+_PAY_TAX: Final = Statement(insert(payment_taxes))
 _SUSPEND: Final = Statement(
     update(parties)
     .where(parties.c.tenant == bindparam("key_tenant"), parties.c.name == bindparam("key_name"))
@@ -618,6 +621,8 @@ class SessionPaid:
         )
         author = {"tenant": self.tenant, "author": self.author, "at_ms": self.at_ms}
         _PAY.run(connection, rows.payment_values(payment) | author)
+        of_tenant = {"tenant": self.tenant}
+        _PAY_TAX.run_many(connection, (values | of_tenant for values in rows.payment_tax_values(payment)))
         self._check_out(connection, session, shop, payment)
         closed_at_ms = self.at_ms if session.closed_at_ms is None else session.closed_at_ms
         _keep(connection, replace(session, closed_at_ms=closed_at_ms, paid=True))
@@ -626,7 +631,8 @@ class SessionPaid:
         return payment
 
     def _check_out(self, connection: sqlite3.Connection, session: BoothSession, shop: Row, payment: Payment) -> None:
-        """Move what is owed beyond the deposit into the till's debt, or what is over out of it."""
+        """Move what is owed beyond the deposit into the till's debt, or what is over out of it; and the tax aside."""
+        made = list(tax_transfers(session.id, session.owner, payment.taxes))
         amount = payment.total - payment.deposit
         if amount.micros:
             paid = moved(
@@ -636,12 +642,14 @@ class SessionPaid:
                 account=session_account(session.id, session.owner),
                 amount=amount,
             )
-            post(connection, self.tenant, (paid,), author=self.author, reason="", at_ms=self.at_ms)
+            made.append(paid)
+        post(connection, self.tenant, made, author=self.author, reason="", at_ms=self.at_ms)
 
     def _done(self, connection: sqlite3.Connection) -> Payment:
         row = queries.LAST_PAYMENT.run(connection, {"tenant": self.tenant, "booth": self.booth}).fetchone()
         if row is not None:
-            payment = rows.payment(row)
+            of = {"tenant": self.tenant, "session_id": row["session_id"]}
+            payment = rows.payment(row, queries.PAYMENT_TAXES.run(connection, of))
             if (payment.version, payment.tendered) == (self.version, self.tendered):
                 return payment
         raise NothingToPay(f"booth {self.booth} has no session to pay")
@@ -765,12 +773,13 @@ class LimitSet:
         account = replace(account, credit_limit_micros=after)
         if after is None and account.overdrawn:
             account = _overdrawn(connection, self.tenant, account, overdrawn=False)
-        _log(connection, self, "limit", self.party, f"{_limit_text(before)} -> {_limit_text(after)}, {self.reason}")
+        limits = " -> ".join(_limit_text(limit, account.currency) for limit in (before, after))
+        _log(connection, self, "limit", self.party, f"{limits}, {self.reason}")
         return account
 
 
-def _limit_text(credit_limit: int | None) -> str:
-    return "unlimited" if credit_limit is None else format_micros(credit_limit)
+def _limit_text(credit_limit: int | None, currency: str) -> str:
+    return "unlimited" if credit_limit is None else amount_text(credit_limit, currency)
 
 
 def _overdrawn(connection: sqlite3.Connection, tenant: str, account: AccountState, *, overdrawn: bool) -> AccountState:

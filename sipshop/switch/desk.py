@@ -48,7 +48,7 @@ from sipshop.switch.settler import Settler
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach, RegistrationStatus
 from sipshop.switch.trunks import Trunks
 from sipshop.switch.worlds import Worlds
-from sipshop.world import Operator, World
+from sipshop.world import Operator, Sold, World
 
 
 class Desk:
@@ -558,6 +558,7 @@ class Desk:
             available_micros=account.available if account is not None else None,
             overdrawn=account is not None and (account.available or 0) < 0,
             live_calls=self._calls.count_in(tenant, self._directory.below(tenant, party.name)[1]),
+            tax=self._directory.taxes.get((tenant, Sold.TO_PARTY, party.name)),
         )
 
     def _booth_changed(self, key: BoothKey) -> None:
@@ -602,6 +603,7 @@ class Desk:
             talk_limit_ms=unpaid.talk_limit_ms if unpaid is not None else None,
             available_micros=available,
             left_ms=left_ms,
+            tax=self._directory.taxes.get((booth.tenant, Sold.IN_SHOP, booth.shop)),
         )
 
 

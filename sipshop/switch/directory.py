@@ -9,17 +9,20 @@ from typing import Final
 
 from sipshop.billing.chain import Level
 from sipshop.billing.deck import RateDeck, Tariff
+from sipshop.billing.earnings import booked
+from sipshop.billing.fx import FxTable
 from sipshop.billing.guard import GuardAction, LossGuard, losing_at
 from sipshop.billing.ledger import customer, session_account
 from sipshop.billing.parties import Party, PartyTree
 from sipshop.billing.rating import cost
+from sipshop.billing.tax import Tax
 from sipshop.proxy.admission import Auth, Booth, Cause, Shop
 from sipshop.proxy.routing import Choice, Routing, Trunk, ordered
 from sipshop.proxy.trunk import Sources
 from sipshop.sip.digest import Algorithm
 from sipshop.sip.flow import Address
 from sipshop.sip.resolve import is_ip
-from sipshop.world import World
+from sipshop.world import Sold, World
 
 #: Carriers of one priority are compared by what a call of this length costs.
 COMPARED_MS: Final = 60_000
@@ -58,6 +61,9 @@ class Directory:
         self.shops: dict[tuple[str, str], Shop] = {}
         self.booths: dict[tuple[str, str], Booth] = {}
         self.decks: dict[tuple[str, str], RateDeck] = {}
+        self.taxes: dict[tuple[str, Sold, str], Tax] = {}  # by tenant, and by shop or party
+        self._fx: dict[str, FxTable] = {}
+        self._currencies: dict[tuple[str, str], str] = {}  # of a party's account
         self.routings: dict[str, Routing] = {}
         self.parties: dict[str, PartyTree] = {}
         self.algorithms: dict[str, tuple[Algorithm, ...]] = {}
@@ -76,6 +82,9 @@ class Directory:
         self.parties[tenant] = PartyTree(world.parties)
         self.routings[tenant] = Routing(world.trunks, world.routes)
         self.decks.update({(tenant, deck.name): deck for deck in world.decks})
+        self._fx[tenant] = FxTable(world.fx)
+        self._currencies.update({(tenant, opening.party): opening.currency for opening in world.openings})
+        self.taxes.update({(tenant, terms.sold, terms.place): terms.tax for terms in world.taxes})
         for shop in world.shops:
             self.shops[tenant, shop.name] = shop
             self.algorithms[shop.realm] = shop.digest
@@ -164,8 +173,10 @@ class Directory:
                 return Cause.NO_RATE_ABOVE if levels else Cause.NO_RATE
             if tariff.rate.forbidden:
                 return Cause.FORBIDDEN_ABOVE if levels else Cause.FORBIDDEN
-            seller = party.name
-            levels.append(Level(seller=seller, buyer=buyer, account=account, tariff=tariff))
+            terms = self._charged(shop, party, buyer if levels else None, tariff, at_ms)
+            if terms is None:
+                return Cause.NO_FX
+            levels.append(Level(seller=party.name, buyer=buyer, account=account, tariff=terms))
             if party.parent is not None:
                 assert party.deck is not None, "only the provider buys from nobody"
                 deck, buyer, account = party.deck, party.name, customer(party.name, party.parent)
@@ -181,6 +192,41 @@ class Directory:
         trunks, buys, losing = carriers
         return Passage(levels=tuple(levels), trunks=trunks, buys=buys, losses=frozenset(losses | losing))
 
+    def sold_in(self, shop: Shop, tariff: Tariff, at_ms: int) -> Tariff | None:
+        """A tariff of a shop as its customers are charged by it: taxed, in the shop's currency; None without a rate."""
+        return self._charged(shop, self.parties[shop.tenant][shop.owner], None, tariff, at_ms)
+
+    def sold_to(self, party: Party, tariff: Tariff, at_ms: int) -> Tariff | None:
+        """A tariff as a party is charged by it, in the currency of its account; None without a rate of exchange."""
+        currency = self._currencies.get((party.tenant, party.name), tariff.currency)
+        return self._exchanged(party.tenant, tariff, currency, None, at_ms)
+
+    def _charged(self, shop: Shop, seller: Party, buyer: str | None, tariff: Tariff, at_ms: int) -> Tariff | None:
+        """What a call keeps of a sale: to a party, or, of a shop, to its customers, with their tax."""
+        tenant = shop.tenant
+        if buyer is None:
+            tax, currency = self.taxes.get((tenant, Sold.IN_SHOP, shop.name)), shop.currency
+            if tax is not None:
+                tariff = replace(tariff, tax=tax)
+        else:
+            currency = self._currencies[tenant, buyer]
+        return self._exchanged(tenant, tariff, currency, self._currencies.get((tenant, seller.name)), at_ms)
+
+    def _exchanged(self, tenant: str, tariff: Tariff, currency: str, books: str | None, at_ms: int) -> Tariff | None:
+        """A tariff that charges in one currency and is booked in another; None where one of them has no rate."""
+        fx = self._fx[tenant]
+        if currency != tariff.currency:
+            charging = fx.charging(tariff.currency, currency, at_ms, tariff.rounding)
+            if charging is None:
+                return None
+            tariff = replace(tariff, fx=charging)
+        if books is not None and books != currency:
+            booking = fx.booking(currency, books, at_ms)
+            if booking is None:
+                return None
+            tariff = replace(tariff, books=booking)
+        return tariff
+
     def _carriers(
         self, tenant: str, chain: tuple[Party, ...], sold: Tariff, e164: str, pick: Callable[[int], int], *, at_ms: int
     ) -> tuple[tuple[Trunk, ...], dict[str, Tariff], set[str]] | Cause:
@@ -191,16 +237,20 @@ class Directory:
         choices = self.routings[tenant].route([party.name for party in chain[1:]], e164)
         if not choices:
             return Cause.NO_ROUTE
-        guard = chain[-1].guard
+        guard, is_without_fx = chain[-1].guard, False
         buys: dict[str, Tariff] = {}
         for choice in choices:
-            buy = self.decks[tenant, choice.trunk.deck].match(e164, at_ms)
-            if buy is not None and not buy.rate.forbidden:
-                buys[choice.trunk.name] = buy
+            found = self.decks[tenant, choice.trunk.deck].match(e164, at_ms)
+            if found is not None and not found.rate.forbidden:
+                buy = self._exchanged(tenant, found, found.currency, sold.charged_in, at_ms)
+                if buy is None:
+                    is_without_fx = True
+                else:
+                    buys[choice.trunk.name] = buy
         losing = {name for name, buy in buys.items() if self._loses(tenant, sold, buy, guard, at_ms)}
         trunks = ordered(_priced(choices, buys, at_ms), pick)
         if not trunks:
-            return Cause.NO_RATE_ABOVE
+            return Cause.NO_FX if is_without_fx else Cause.NO_RATE_ABOVE
         if guard.action is GuardAction.WARN:
             return trunks, buys, losing
         safe = tuple(trunk for trunk in trunks if trunk.name not in losing)
@@ -211,7 +261,8 @@ class Directory:
         """Whether a sale loses; decks do not change, so each pair of rates is worked out once, unless others come."""
         if sell.later or buy.later:
             return losing_at(sell, buy, guard, at_ms) is not None
-        key = tenant, sell.deck, sell.version, sell.rate, buy.deck, buy.version, buy.rate, guard
+        terms = sell.tax, sell.fx, sell.books, buy.fx, buy.books
+        key = tenant, sell.deck, sell.version, sell.rate, buy.deck, buy.version, buy.rate, guard, terms
         judged = self._judged.get(key)
         if judged is None:
             if len(self._judged) >= _MOST_JUDGED:
@@ -289,8 +340,12 @@ def _is_one_host(network: str) -> bool:
 
 
 def _priced(choices: Iterable[Choice], buys: Mapping[str, Tariff], at_ms: int) -> Iterator[tuple[Choice, int]]:
-    """The choices that have a rate, with what a call costs there; where there is but one, nobody asks."""
+    """The choices that have a rate, with what a call costs there, all in the currency in which it is sold to the last.
+
+    Where there is but one, nobody asks.
+    """
     for choice in choices:
         buy = buys.get(choice.trunk.name)
         if buy is not None:
-            yield choice, cost(buy, at_ms, COMPARED_MS).amount.micros if len(buys) > 1 else 0
+            is_asked = len(buys) > 1
+            yield choice, booked(buy, cost(buy, at_ms, COMPARED_MS).amount).micros if is_asked else 0

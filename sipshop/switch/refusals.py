@@ -39,6 +39,7 @@ REFUSALS: Final[Mapping[Cause, Refusal]] = {
     Cause.FORBIDDEN: Refusal(403, "Number not allowed", 21),
     Cause.NO_RATE_ABOVE: Refusal(403, "Number not sold here", 21),
     Cause.FORBIDDEN_ABOVE: Refusal(403, "Number not sold here", 21),
+    Cause.NO_FX: Refusal(503, "No exchange rate for today, please ask at the desk", 41),
     Cause.NO_FUNDS: Refusal(402, "No credit left, please ask at the desk", 21),
     Cause.LOSS: Refusal(403, "Number not sold at this price", 21),
     Cause.NO_ROUTE: Refusal(404, "No route to this number", 3),

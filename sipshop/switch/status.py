@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sipshop.billing.tax import Tax
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoothStatus:
@@ -13,7 +15,7 @@ class BoothStatus:
     `registered` counts the bindings of its phone, `reachable` those that answer. `dialled` and `seconds` tell of its
     oldest live call, `seconds` None until it is answered; `opened_at_ms` is UTC. Of a deposit or a limit
     `available_micros` is free, of the session's minutes `left_ms`: live calls hold the rest. What is without end is
-    None.
+    None. `tax` is what the shop's customers pay with it.
     """
 
     booth: str
@@ -34,6 +36,7 @@ class BoothStatus:
     talk_limit_ms: int | None
     available_micros: int | None
     left_ms: int | None
+    tax: Tax | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,7 @@ class PartyStatus:
 
     `suspender` is who suspended it, `suspended_by` the nearest suspended party, itself or above. `available_micros` is
     balance and credit limit less what live calls hold, None where it is `unlimited`; `overdrawn` says that an
-    adjustment took more than there was.
+    adjustment took more than there was. `tax` is what its invoices have on them.
     """
 
     party: str
@@ -79,6 +82,7 @@ class PartyStatus:
     available_micros: int | None
     overdrawn: bool
     live_calls: int
+    tax: Tax | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

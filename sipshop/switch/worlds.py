@@ -11,7 +11,9 @@ from typing import Final
 
 from sipshop.billing.deck import RateDeck, Tariff
 from sipshop.billing.desk import BoothSession
+from sipshop.billing.earnings import margins
 from sipshop.billing.ledger import customer
+from sipshop.billing.money import Money
 from sipshop.billing.quote import Answer, DeckQuote, Quote, deck_quote, e164_of, quoted
 from sipshop.billing.rating import Cost, cost
 from sipshop.proxy.admission import Booth, Cause, Shop
@@ -53,7 +55,7 @@ class TrunkStatus:
 class ChainStep:
     """What one level of a call pays the next one; of a carrier, by which trunk.
 
-    `margin_micros` is what the buyer keeps of his own sale, None for the customer.
+    `margin` is what the buyer keeps of his own sale, None for the customer.
     """
 
     seller: str
@@ -61,7 +63,7 @@ class ChainStep:
     trunk: str | None
     tariff: Tariff
     cost: Cost
-    margin_micros: int | None
+    margin: Money | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,12 +336,24 @@ class Worlds:
 
     def _sale(self, shop: Shop, booth: Booth | None = None) -> _Sale:
         buyer = booth.name if booth is not None else f"customers of {shop.name}"
-        return _Sale(seller=shop.owner, buyer=buyer, deck=shop.deck, numbers=shop.numbers)
+        return _Sale(
+            seller=shop.owner,
+            buyer=buyer,
+            deck=shop.deck,
+            numbers=shop.numbers,
+            charged=lambda tariff, at_ms: self._directory.sold_in(shop, tariff, at_ms),
+        )
 
     def _bought(self, tenant: str, party: str) -> Iterator[_Sale]:
         found = self._directory.parties[tenant][party]
         if found.parent is not None and found.deck is not None:
-            yield _Sale(seller=found.parent, buyer=party, deck=found.deck, numbers=_WHOLE_NUMBERS)
+            yield _Sale(
+                seller=found.parent,
+                buyer=party,
+                deck=found.deck,
+                numbers=_WHOLE_NUMBERS,
+                charged=lambda tariff, at_ms: self._directory.sold_to(found, tariff, at_ms),
+            )
             return
         for trunk in self._directory.world(tenant).trunks:
             if not trunk.disabled:
@@ -354,6 +368,10 @@ class Worlds:
             return Quote(seller=sale.seller, buyer=sale.buyer, answer=Answer.BAD_NUMBER, e164=None)
         at_ms = self._utc_ms()
         tariff = self._directory.decks[tenant, sale.deck].match(e164, at_ms)
+        if tariff is not None:
+            tariff = sale.charged(tariff, at_ms)
+            if tariff is None:
+                return Quote(seller=sale.seller, buyer=sale.buyer, answer=Answer.NO_FX, e164=e164)
         return quoted(
             sale.seller,
             sale.buyer,
@@ -373,25 +391,18 @@ def _first(many: int) -> int:
 
 
 def _steps(tenant: str, passage: Passage, at_ms: int, talk_ms: int) -> Iterator[ChainStep]:
-    sold: int | None = None
-    for level in passage.levels:
-        priced = cost(level.tariff, at_ms, talk_ms)
-        margin = None if sold is None else sold - priced.amount.micros
-        sold = priced.amount.micros
+    priced = [(level, cost(level.tariff, at_ms, talk_ms)) for level in passage.levels]
+    kept = margins((level.tariff, found.amount) for level, found in priced)
+    for (level, found), margin in zip(priced, kept, strict=True):
         yield ChainStep(
-            seller=level.seller, buyer=level.buyer, trunk=None, tariff=level.tariff, cost=priced, margin_micros=margin
+            seller=level.seller, buyer=level.buyer, trunk=None, tariff=level.tariff, cost=found, margin=margin
         )
+    last, sold = priced[-1]
     for trunk in passage.trunks:
         tariff = passage.buys[trunk.name]
-        priced = cost(tariff, at_ms, talk_ms)
-        yield ChainStep(
-            seller=trunk.carrier,
-            buyer=tenant,
-            trunk=trunk.name,
-            tariff=tariff,
-            cost=priced,
-            margin_micros=(sold or 0) - priced.amount.micros,
-        )
+        found = cost(tariff, at_ms, talk_ms)
+        _, margin = margins(((last.tariff, sold.amount), (tariff, found.amount)))
+        yield ChainStep(seller=trunk.carrier, buyer=tenant, trunk=trunk.name, tariff=tariff, cost=found, margin=margin)
 
 
 def _accounts(world: World) -> dict[str, str]:
@@ -416,9 +427,13 @@ def _uncollected() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sale:
-    """Who sells to whom by which deck, and how the buyer writes numbers."""
+    """Who sells to whom by which deck, and how the buyer writes numbers.
+
+    `charged` makes of a tariff what the buyer is charged by at an instant, None where there is no rate of exchange.
+    """
 
     seller: str
     buyer: str
     deck: str
     numbers: NumberRules
+    charged: Callable[[Tariff, int], Tariff | None] = lambda tariff, _: tariff

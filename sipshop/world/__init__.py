@@ -2,7 +2,7 @@
 
 from sipshop.world.diff import Action, Change, History, Plan, plan_world
 from sipshop.world.export import export_world
-from sipshop.world.model import MASK, Opening, Operator, Role, World, WorldError, WorldErrors
+from sipshop.world.model import MASK, Opening, Operator, Role, Sold, TaxTerms, World, WorldError, WorldErrors
 from sipshop.world.read import parse_world
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "Operator",
     "Plan",
     "Role",
+    "Sold",
+    "TaxTerms",
     "World",
     "WorldError",
     "WorldErrors",

@@ -7,20 +7,21 @@ versions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Protocol, TypeVar
 
 from sipshop.billing.cdr import utc_text
 from sipshop.billing.deck import PERCENT_PLACES, Rate, RateDeck, Step
-from sipshop.billing.money import format_micros, format_nanos, format_scaled
+from sipshop.billing.fx import RATE_PLACES, Pair
+from sipshop.billing.money import Money, format_micros, format_nanos, format_scaled
 from sipshop.billing.parties import Party
 from sipshop.config import Problem
 from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.routing import Route, Trunk
-from sipshop.world.model import Opening, World, WorldErrors
-from sipshop.world.read import parse_world, reached
+from sipshop.world.model import Opening, Sold, TaxTerms, World, WorldErrors
+from sipshop.world.read import exchanges_missing, parse_world
 
 #: A changed deck is told rate by rate up to so many of them.
 RATES_TOLD: Final = 20
@@ -28,6 +29,8 @@ RATES_TOLD: Final = 20
 #: What fields are called in a world where they are kept in another unit.
 _WRITTEN: Final = {
     "surcharge_ppm": "surcharge_percent",
+    "percent_ppm": "percent",
+    "margin_ppm": "margin",
     "valid_from_ms": "valid_from",
     "valid_to_ms": "valid_to",
 }
@@ -144,9 +147,10 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
     routes = _others(before.routes, wanted.routes, _route_key)
     operators = _others(before.operators, wanted.operators, _by_name)
     decks = _others(before.decks, wanted.decks, _by_name)
+    pairs = [pair for pair in before.fx if _currencies(pair) not in set(map(_currencies, wanted.fx))]
     if prune:
         trunks = [replace(trunk, disabled=True) for trunk in trunks if trunk.name in history.trunks]
-        routes, operators = [], []
+        routes, operators, pairs = [], [], []
     kept = {party.name for party in parties}
     merged = World(
         tenant=before.tenant,
@@ -159,6 +163,8 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
         open_booths=wanted.open_booths,
         openings=(*wanted.openings, *(opening for opening in before.openings if opening.party in kept)),
         operators=(*wanted.operators, *operators),
+        taxes=(*wanted.taxes, *_other_taxes(before, shops, parties)),
+        fx=(*wanted.fx, *pairs),
     )
     rest: dict[str, Sequence[object]] = {
         "party": parties,
@@ -168,6 +174,7 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
         "trunk": trunks,
         "route": routes,
         "operator": operators,
+        "fx": pairs,
     }
     return merged, tuple((kind, len(things)) for kind, things in rest.items() if things)
 
@@ -193,6 +200,12 @@ def _left(
             above = parents[above]
     stopped = (replace(party, suspender=party.suspender or before.tenant) for party in parties)
     return booths, shops, [party for party in stopped if party.name in needed_parties]
+
+
+def _other_taxes(before: World, shops: Iterable[Shop], parties: Iterable[Party]) -> Iterator[TaxTerms]:
+    """Yield the taxes of the shops and parties that stay beside those of the text."""
+    stay = {(Sold.IN_SHOP, shop.name) for shop in shops} | {(Sold.TO_PARTY, party.name) for party in parties}
+    yield from (terms for terms in before.taxes if (terms.sold, terms.place) in stay)
 
 
 def _versioned(before: Iterable[RateDeck], wanted: Iterable[RateDeck]) -> Iterator[RateDeck]:
@@ -221,17 +234,17 @@ def _by_name(thing: _Named) -> str:
     return thing.name
 
 
+def _currencies(pair: Pair) -> frozenset[str]:
+    return frozenset((pair.base, pair.quote))
+
+
 def _route_key(route: Route) -> str:
     return f"{route.party}: {route.prefix or 'any number'}"
 
 
 def _faults(world: World) -> Iterator[str]:
     """Tell what does not fit together of what the text says and what stays beside it."""
-    decks = {deck.name: deck for deck in world.decks}
-    for owner, trunk in reached(world.parties, world.trunks, world.routes):
-        bought, sold = decks[owner.deck or ""].currency, decks[trunk.deck].currency
-        if bought != sold:
-            yield f"{owner.name} buys in {bought}, but a route that stays leads to trunk {trunk.name}, sold in {sold}"
+    yield from (exchange.fault for exchange in exchanges_missing(world))
     lists: dict[str, Shop] = {}
     for shop in world.shops:
         other = lists.setdefault(shop.realm, shop)
@@ -266,6 +279,8 @@ def _changes(before: World, after: World) -> Iterator[Change]:
     yield from _things("route", before.routes, after.routes, _route_key)
     yield from _things("shop", before.shops, after.shops, _by_name)
     yield from _things("booth", before.booths, after.booths, _by_name)
+    yield from _things("fx", before.fx, after.fx, _by_name)
+    yield from _things("tax", before.taxes, after.taxes, _by_name)
     yield from _things("operator", before.operators, after.operators, _by_name)
 
 
@@ -315,12 +330,12 @@ def _account(before: Opening | None, after: Opening | None) -> Iterator[str]:
         limit = _limit(after)
         yield f"credit_limit {limit}" if before is None else f"credit_limit {_limit(before)} -> {limit}"
     if after.opening_micros and not (before is not None and before.opening_micros):
-        yield f"opening {format_micros(after.opening_micros)} {after.currency} is posted"
+        yield f"opening {Money(after.opening_micros, after.currency)} is posted"
 
 
 def _limit(opening: Opening) -> str:
     micros = opening.credit_limit_micros
-    return "unlimited" if micros is None else f"{format_micros(micros)} {opening.currency}"
+    return "unlimited" if micros is None else str(Money(micros, opening.currency))
 
 
 def _decks(before: Iterable[RateDeck], after: Iterable[RateDeck]) -> Iterator[Change]:
@@ -390,6 +405,8 @@ def _details(old: Any, new: Any, path: str = "") -> Iterator[str]:
             continue
         if each.name in {"ha1", "password"}:
             yield f"{path}password"
+        elif isinstance(new, Pair) and each.name == "rates":
+            yield from _fx_rates(dict(was), dict(now))
         elif each.name == "suspender":
             yield f"suspended {_shown('', old.suspended)} -> {_shown('', new.suspended)}"
         elif is_dataclass(now) and not isinstance(now, type) and type(was) is type(now):
@@ -397,6 +414,16 @@ def _details(old: Any, new: Any, path: str = "") -> Iterator[str]:
         else:
             name = _WRITTEN.get(each.name, each.name.removesuffix("_nanos").removesuffix("_micros"))
             yield f"{path}{name} {_shown(each.name, was)} -> {_shown(each.name, now)}"
+
+
+def _fx_rates(was: Mapping[str, int], now: Mapping[str, int]) -> Iterator[str]:
+    """Tell the days whose rate is new, another or gone."""
+    days = [day for day in sorted({**was, **now}) if was.get(day) != now.get(day)]
+    for day in days[:RATES_TOLD]:
+        told = (format_scaled(rates[day], RATE_PLACES, 0) if day in rates else "none" for rates in (was, now))
+        yield f"{day}: {' -> '.join(told)}"
+    if len(days) > RATES_TOLD:
+        yield f"and {len(days) - RATES_TOLD} days more"
 
 
 def _shown(name: str, value: object) -> str:
@@ -409,7 +436,7 @@ def _shown(name: str, value: object) -> str:
             return format_nanos(value)
         case int() if name.endswith("_micros"):
             return format_micros(value)
-        case int() if name == "surcharge_ppm":
+        case int() if name in {"surcharge_ppm", "percent_ppm", "margin_ppm"}:
             return format_scaled(value, PERCENT_PLACES, 0)
         case int() if name.startswith("valid_"):
             return utc_text(value)

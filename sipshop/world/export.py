@@ -20,13 +20,15 @@ from sipshop.billing.deck import (
     Step,
     WindowPolicy,
 )
+from sipshop.billing.fx import HOLDS_DAYS, PERCENT_PLACES, RATE_PLACES, Pair
 from sipshop.billing.guard import PPM, WARN_OF_LOSSES, LossGuard
-from sipshop.billing.money import format_micros, format_nanos
+from sipshop.billing.money import amount_text, format_micros, format_nanos, format_scaled
 from sipshop.billing.parties import Kind, Party
+from sipshop.billing.tax import Tax
 from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.world.agreements import agreement
-from sipshop.world.model import MASK, Opening, Operator, World
+from sipshop.world.model import MASK, Opening, Operator, Sold, World
 
 Value = str | int | bool
 """What stands behind a key: a text is quoted, the rest is not; a `_Raw` is written already."""
@@ -53,29 +55,44 @@ def _lines(world: World) -> Iterator[str]:
     (provider,) = (party for party in world.parties if party.kind is Kind.PROVIDER)
     yield f"provider: {_table({'name': provider.name, **_guard(provider.guard)})}"
     openings = {opening.party: opening for opening in world.openings}
+    currencies = {deck.name: deck.currency for deck in world.decks}
+    taxes = {(terms.sold, terms.place): terms.tax for terms in world.taxes}
     for key, kind in (("resellers", Kind.RESELLER), ("owners", Kind.OWNER)):
-        yield from _list(key, (_party(party, openings[party.name]) for party in world.parties if party.kind is kind))
+        of_kind = (party for party in world.parties if party.kind is kind)
+        yield from _list(
+            key, (_party(one, openings[one.name], currencies, taxes.get((Sold.TO_PARTY, one.name))) for one in of_kind)
+        )
     yield from _listed("decks", (_deck(deck) for deck in world.decks))
     yield from _list("trunks", map(_trunk, world.trunks))
     yield from _list("routes", map(_route, world.routes))
     booths: dict[str, list[Booth]] = {}
     for booth in world.booths:
         booths.setdefault(booth.shop, []).append(booth)
-    yield from _listed("shops", (_shop(shop, booths.get(shop.name, ())) for shop in world.shops))
+    of_shops = (
+        (shop, booths.get(shop.name, ()), currencies, taxes.get((Sold.IN_SHOP, shop.name))) for shop in world.shops
+    )
+    yield from _listed("shops", (_shop(*each) for each in of_shops))
     yield from _list("operators", map(_operator, world.operators))
+    yield from _list("fx", map(_fx, world.fx))
 
 
-def _party(party: Party, opening: Opening) -> Mapping[str, Value]:
+def _party(party: Party, opening: Opening, decks: Mapping[str, str], tax: Tax | None) -> Mapping[str, Value]:
     limit = opening.credit_limit_micros
     return {
         "name": party.name,
         "parent": party.parent or "",
         "deck": party.deck or "",
-        **({"unlimited": True} if limit is None else {"credit_limit": format_micros(limit)}),
-        **({"opening": format_micros(opening.opening_micros)} if opening.opening_micros else {}),
+        **({"currency": opening.currency} if opening.currency != decks.get(party.deck or "") else {}),
+        **({"unlimited": True} if limit is None else {"credit_limit": amount_text(limit, opening.currency)}),
+        **({"opening": amount_text(opening.opening_micros, opening.currency)} if opening.opening_micros else {}),
         **({"suspended": True} if party.suspended else {}),
         **_guard(party.guard),
+        **_tax(tax),
     }
+
+
+def _tax(tax: Tax | None) -> Mapping[str, Value]:
+    return {} if tax is None else {"tax": _Raw(_table(tax.to_json()))}
 
 
 def _guard(guard: LossGuard) -> Mapping[str, Value]:
@@ -183,12 +200,13 @@ def _route(route: Route) -> Mapping[str, Value]:
     return {"party": route.party, "prefix": route.prefix, "trunks": _Raw(f"[{', '.join(choices)}]")}
 
 
-def _shop(shop: Shop, booths: Iterable[Booth]) -> Iterator[str]:
+def _shop(shop: Shop, booths: Iterable[Booth], decks: Mapping[str, str], tax: Tax | None) -> Iterator[str]:
     numbers = shop.numbers
     written: Mapping[str, Value] = {
         "name": shop.name,
         "owner": shop.owner,
         "deck": shop.deck,
+        **({"currency": shop.currency} if shop.currency != decks.get(shop.deck) else {}),
         "country_code": numbers.country_code,
         "international_prefix": numbers.international_prefix,
         "national_prefix": numbers.national_prefix,
@@ -199,6 +217,7 @@ def _shop(shop: Shop, booths: Iterable[Booth]) -> Iterator[str]:
         **({"inbound": shop.inbound.value} if shop.inbound is not Inbound.NEVER else {}),
         **({"inbound_numbers": _texts(shop.inbound_numbers)} if shop.inbound_numbers else {}),
         **({"transfer": True} if shop.transfer else {}),
+        **_tax(tax),
     }
     for key, value in written.items():
         yield f"{key}: {_value(value)}"
@@ -214,6 +233,17 @@ def _booth(booth: Booth) -> Mapping[str, Value]:
         **({"disabled": True} if booth.disabled else {}),
         **({"caller_id": booth.caller_id} if booth.caller_id else {}),
         **({"inbound_numbers": _texts(booth.inbound_numbers)} if booth.inbound_numbers else {}),
+    }
+
+
+def _fx(pair: Pair) -> Mapping[str, Value]:
+    rates = (f"{_value(day)}: {_value(format_scaled(nanos, RATE_PLACES, 0))}" for day, nanos in pair.rates)
+    margin = format_scaled(pair.margin_ppm, PERCENT_PLACES, 0)
+    return {
+        "pair": pair.name,
+        "rates": _Raw(f"{{{', '.join(rates)}}}"),
+        **({"margin": margin} if pair.margin_ppm else {}),
+        **({"holds_days": pair.holds_days} if pair.holds_days != HOLDS_DAYS else {}),
     }
 
 

@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Final
 
 from sipshop.billing.deck import RateDeck
+from sipshop.billing.fx import Pair
 from sipshop.billing.parties import Party
+from sipshop.billing.tax import Tax
 from sipshop.config import Problem
 from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.routing import Route, Trunk
@@ -54,6 +56,27 @@ class Operator:
     suspended: bool = False
 
 
+class Sold(StrEnum):
+    """What a tax is on: what a shop sells to its customers, or what is sold to a party."""
+
+    IN_SHOP = "shop"
+    TO_PARTY = "party"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxTerms:
+    """The tax on the sales of a shop, or on what a party is sold, by its name; what is not taxed has none of these."""
+
+    sold: Sold
+    place: str
+    tax: Tax
+
+    @property
+    def name(self) -> str:
+        """What it is on, in words."""
+        return f"{self.sold.value} {self.place}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What one provider (`tenant`) has set up.
@@ -72,6 +95,8 @@ class World:
     open_booths: frozenset[str]
     openings: tuple[Opening, ...]
     operators: tuple[Operator, ...] = ()
+    taxes: tuple[TaxTerms, ...] = ()
+    fx: tuple[Pair, ...] = ()
 
 
 WorldError = Problem  # one error of a world is what the reader of its file calls a problem

@@ -14,9 +14,11 @@ from ipaddress import ip_address
 from typing import Final
 
 from sipshop.billing.deck import RateDeck
+from sipshop.billing.fx import Pair
 from sipshop.billing.guard import MEAN_S, WARN_OF_LOSSES, GuardAction, LossGuard
-from sipshop.billing.money import format_micros, parse_amount
+from sipshop.billing.money import amount_text, check_currency, parse_amount
 from sipshop.billing.parties import Kind, Party, party_faults
+from sipshop.billing.tax import TaxMode
 from sipshop.config import Problems, Section, nearest, read_yaml, shown
 from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.numbers import NumberRules
@@ -26,7 +28,9 @@ from sipshop.sip.resolve import is_ip
 from sipshop.world.agreements import address_or_name, telephone_number, with_agreement
 from sipshop.world.decks import DeckReader
 from sipshop.world.decks import check_name as _name
-from sipshop.world.model import MASK, Opening, Operator, Role, World, WorldErrors
+from sipshop.world.fx import Exchange, missing_rates, read_fx
+from sipshop.world.model import MASK, Opening, Operator, Role, Sold, TaxTerms, World, WorldErrors
+from sipshop.world.taxes import read_tax
 
 _MAX_RANGE: Final = 10_000
 _MAX_MARGIN_PPM: Final = 10_000_000
@@ -66,16 +70,16 @@ def _world(top: Section, onto: World | None) -> World:
     decks = _decks(top)
     parties = _Parties(tenant, decks, _Known(onto))
     parties.read(top, guard)
-    trunks, trunk_names = _trunks(top, tenant, decks, parties.known)
+    trunks, trunk_names, trunk_sections = _trunks(top, tenant, decks, parties.known)
     routes = _routes(top, parties, trunk_names)
-    parties.check_carriers(trunks, routes)
     emergency_trunks = any(trunk.emergency and not trunk.disabled for trunk in trunks)
     shops = _Shops(tenant, parties, decks, emergency_trunks=emergency_trunks)
     for section in top.sections("shops"):
         shops.read(section)
     operators = _operators(top, parties, shops)
+    fx = read_fx(top)
     top.end()
-    return World(
+    world = World(
         tenant=tenant,
         parties=tuple(parties.parties),
         shops=tuple(shops.shops),
@@ -86,6 +90,26 @@ def _world(top: Section, onto: World | None) -> World:
         open_booths=frozenset(shops.open_booths),
         openings=tuple(parties.openings),
         operators=operators,
+        taxes=(*parties.taxes, *shops.taxes),
+        fx=fx,
+    )
+    sections = {"party": parties.sections, "shop": shops.sections, "trunk": trunk_sections}
+    for exchange in exchanges_missing(world, onto.fx if onto is not None else ()):
+        sections[exchange.kind][exchange.name].fault(exchange.key, exchange.fault)
+    return world
+
+
+def exchanges_missing(world: World, known: Iterable[Pair] = ()) -> Iterator[Exchange]:
+    """Yield where money has to become money of another currency, and no rate is there; `known` pairs stay beside."""
+    named = {frozenset((pair.base, pair.quote)) for pair in world.fx}
+    return missing_rates(
+        (*world.fx, *(pair for pair in known if frozenset((pair.base, pair.quote)) not in named)),
+        parties=world.parties,
+        shops=world.shops,
+        trunks=world.trunks,
+        routes=world.routes,
+        decks={deck.name: deck.currency for deck in world.decks},
+        accounts={opening.party: opening.currency for opening in world.openings},
     )
 
 
@@ -159,6 +183,7 @@ class _Parties:
     known: _Known
     parties: list[Party] = field(default_factory=list)
     openings: list[Opening] = field(default_factory=list)
+    taxes: list[TaxTerms] = field(default_factory=list)
     names: _Names = field(default_factory=lambda: _Names("party"))
     by_kind: dict[Kind, dict[str, Party]] = field(default_factory=lambda: {kind: {} for kind in Kind})
     sections: dict[str, Section] = field(default_factory=dict)
@@ -182,7 +207,6 @@ class _Parties:
         for name, fault in party_faults(self.parties):
             if name in self.sections:
                 self.sections[name].fault("parent", fault)
-        self._check_currencies()
 
     def _read(self, section: Section, kind: Kind) -> None:
         name = section.text("name", check=_account_name)
@@ -191,6 +215,7 @@ class _Parties:
         deck = self.decks.refer(section)
         opening = self._opening(section, name, self.decks.currency(deck))
         guard = _loss_guard(section)
+        tax = read_tax(section, TaxMode.ADDED)
         suspender = self._suspender(section, known)
         section.end()
         if name and name == self.tenant:
@@ -216,6 +241,8 @@ class _Parties:
         self.parties.append(party)
         self.by_kind[kind][name] = party
         self.openings.append(opening)
+        if tax is not None:
+            self.taxes.append(TaxTerms(sold=Sold.TO_PARTY, place=name, tax=tax))
 
     def _suspender(self, section: Section, known: Party | None) -> str | None:
         """Read who has suspended a party: the provider whose world it is, or who did it before."""
@@ -230,10 +257,10 @@ class _Parties:
         opening = section.number("opening", _amount, posted)
         if posted and section.sound and opening != posted:
             section.fault(
-                "opening", f"{format_micros(posted)} was posted already, and is posted once: book a payment instead"
+                "opening",
+                f"{amount_text(posted, currency)} was posted already, and is posted once: book a payment instead",
             )
-        if known is not None and currency and currency != known.currency:
-            section.fault("deck", f"the account of {name} is in {known.currency}, this deck in {currency}")
+        currency = _currency(section, currency, known.currency if known is not None else "", f"the account of {name}")
         return Opening(party=name, currency=currency, credit_limit_micros=credit_limit, opening_micros=opening)
 
     def refer_owner(self, section: Section) -> Party | None:
@@ -259,66 +286,13 @@ class _Parties:
             section.fault(key, f"there is no {kind} named {shown(name)}{section.nearest(name, known)}")
         return known.get(name)
 
-    def _check_currencies(self) -> None:
-        """Refuse whoever sells in another currency than he buys in."""
-        by_name = {party.name: party for party in self.parties}
-        for party in self.parties:
-            seller = by_name.get(party.parent or "")
-            if seller is not None and seller.deck is not None and party.deck is not None:
-                self.check_currency(self.sections[party.name], party.deck, seller.deck, f"{seller.name} buys")
 
-    def check_currency(self, section: Section, deck: str, other: str, who: str) -> None:
-        """Refuse a section's deck if it is in another currency than a deck that the same call is charged by."""
-        currency, other_currency = self.decks.currency(deck), self.decks.currency(other)
-        if currency and other_currency and currency != other_currency:
-            section.fault(
-                "deck",
-                f"deck {shown(deck)} is in {currency}, but {who} by deck {shown(other)} in {other_currency}: "
-                "a call is charged in one currency",
-            )
-
-    def check_carriers(self, trunks: Sequence[Trunk], routes: Sequence[Route]) -> None:
-        """Refuse an owner whose calls would reach a carrier that sells in another currency."""
-        for owner, trunk in reached(self.parties, trunks, routes):
-            who = f"trunk {trunk.name} sells"
-            self.check_currency(self.sections[owner.name], owner.deck or "", trunk.deck, who)
-
-
-def reached(
-    parties: Iterable[Party], trunks: Iterable[Trunk], routes: Iterable[Route]
-) -> Iterator[tuple[Party, Trunk]]:
-    """Yield each owner with each trunk that a call of his may take; a name that is not there is passed over."""
-    by_trunk = {trunk.name: trunk for trunk in trunks}
-    by_name = {party.name: party for party in parties}
-    by_party: dict[str, list[Route]] = {}
-    for route in routes:
-        by_party.setdefault(route.party, []).append(route)
-    below: dict[str, list[Trunk]] = {}  # the trunks of all owners below one party, which are the same
-    for owner in by_name.values():
-        if owner.kind is Kind.OWNER and owner.deck is not None:
-            seller = owner.parent or ""
-            if seller not in below:
-                names = {name: None for route in _reachable(seller, by_name, by_party) for name, _, _ in route.choices}
-                below[seller] = [by_trunk[name] for name in names if name in by_trunk]
-            yield from ((owner, trunk) for trunk in below[seller])
-
-
-def _reachable(seller: str, parties: Mapping[str, Party], routes: Mapping[str, Sequence[Route]]) -> Iterator[Route]:
-    """Yield the routes that a call below this party may take: those that no route of a nearer one stands before."""
-    nearer: set[str] = set()
-    passed: set[str] = set()
-    party = parties.get(seller)
-    while party is not None and party.name not in passed:  # a circle is told already
-        passed.add(party.name)
-        own = routes.get(party.name, ())
-        yield from (route for route in own if not _prefixes(route.prefix) & nearer)
-        nearer.update(route.prefix for route in own)
-        party = parties.get(party.parent or "")
-
-
-def _prefixes(digits: str) -> set[str]:
-    """Return everything that these digits begin with, nothing and all of them included."""
-    return {digits[:length] for length in range(len(digits) + 1)}
+def _currency(section: Section, deck_currency: str, known: str, whose: str) -> str:
+    """Read `currency:` of an account or a till: that of its deck if left out, and what it has been in for ever."""
+    currency = section.text("currency", known or deck_currency, check=check_currency)
+    if known and currency and currency != known:
+        section.fault("currency", f"{whose} is in {known}, and stays so")
+    return currency
 
 
 def _credit_limit(section: Section, known: Opening | None) -> int | None:
@@ -367,12 +341,16 @@ def _where(section: Section) -> tuple[str, int | None, str]:
     return host, port, "" if is_open else transport.value
 
 
-def _trunks(top: Section, tenant: str, decks: _Decks, known: _Known) -> tuple[tuple[Trunk, ...], _Names]:
+def _trunks(
+    top: Section, tenant: str, decks: _Decks, known: _Known
+) -> tuple[tuple[Trunk, ...], _Names, dict[str, Section]]:
     trunks: list[Trunk] = []
+    sections: dict[str, Section] = {}
     names = _Names("trunk")
     for section in top.sections("trunks"):
         name = section.text("name", check=_account_name)
         names.give(section, "name", name)
+        sections.setdefault(name, section)
         host, port, transport = _where(section)
         trunk = Trunk(
             tenant=tenant,
@@ -391,7 +369,7 @@ def _trunks(top: Section, tenant: str, decks: _Decks, known: _Known) -> tuple[tu
         )
         trunks.append(with_agreement(trunk, section, known.trunks.get(name)))
         section.end()
-    return tuple(trunks), names
+    return tuple(trunks), names, sections
 
 
 def _routes(top: Section, parties: _Parties, trunk_names: _Names) -> tuple[Route, ...]:
@@ -440,6 +418,8 @@ class _Shops:
     shops: list[Shop] = field(default_factory=list)
     booths: list[Booth] = field(default_factory=list)
     open_booths: list[str] = field(default_factory=list)
+    taxes: list[TaxTerms] = field(default_factory=list)
+    sections: dict[str, Section] = field(default_factory=dict)
     names: _Names = field(default_factory=lambda: _Names("shop"))
     booth_names: _Names = field(default_factory=lambda: _Names("booth"))
     rung: _Names = field(default_factory=lambda: _Names("inbound number"))
@@ -448,11 +428,10 @@ class _Shops:
     def read(self, section: Section) -> None:
         name = section.text("name", check=_account_name)
         self.names.give(section, "name", name)
+        self.sections.setdefault(name, section)
         owner = self.parties.refer_owner(section)
         deck = self.decks.refer(section)
-        if owner is not None and owner.deck is not None:
-            self.parties.check_currency(section, deck, owner.deck, f"{owner.name} buys")
-        self._check_known(section, name, owner, self.decks.currency(deck))
+        currency = self._check_known(section, name, owner, self.decks.currency(deck))
         numbers = self._numbers(section)
         realm = section.text("realm", "sipshop", check=_realm)
         digest = self._digest(section, name, realm)
@@ -464,14 +443,17 @@ class _Shops:
         if inbound_numbers and inbound is Inbound.NEVER and section.sound:
             section.fault("inbound_numbers", "ring nobody: `inbound: open` or `inbound: always` lets them")
         transfer = section.flag("transfer", default=False)
+        tax = read_tax(section, *TaxMode)
         section.end()
+        if tax is not None:
+            self.taxes.append(TaxTerms(sold=Sold.IN_SHOP, place=name, tax=tax))
         self.shops.append(
             Shop(
                 tenant=self.tenant,
                 name=name,
                 owner=owner.name if owner is not None else "",
                 deck=deck,
-                currency=self.decks.currency(deck),
+                currency=currency,
                 realm=realm,
                 digest=digest,
                 numbers=numbers,
@@ -489,15 +471,13 @@ class _Shops:
             self.rung.give(section, "inbound_numbers", number)
         return numbers
 
-    def _check_known(self, section: Section, name: str, owner: Party | None, currency: str) -> None:
-        """Refuse what would take a shop's customers, and what they owe, to another owner or currency."""
+    def _check_known(self, section: Section, name: str, owner: Party | None, deck_currency: str) -> str:
+        """Refuse what would take a shop's customers, and what they owe, to another owner; return its currency."""
         known = self.parties.known.shops.get(name)
-        if known is None:
-            return
-        if owner is not None and owner.name != known.owner:
+        if known is not None and owner is not None and owner.name != known.owner:
             section.fault("owner", f"shop {name} is owned by {shown(known.owner)}: it cannot change owners")
-        if currency and currency != known.currency:
-            section.fault("deck", f"the till of shop {name} is in {known.currency}, this deck in {currency}")
+        known_currency = known.currency if known is not None else ""
+        return _currency(section, deck_currency, known_currency, f"the till of shop {name}")
 
     def _numbers(self, section: Section) -> NumberRules:
         numbers = NumberRules(
@@ -620,7 +600,12 @@ def _operators(top: Section, parties: _Parties, shops: _Shops) -> tuple[Operator
     for section in top.sections("operators", required=False):
         name = section.text("name", check=_person)
         names.give(section, "name", name)
+        is_sound = section.sound
+        section.sound = True
         role = section.choice("role", Role, Role.OPERATOR)
+        if not section.sound:
+            continue  # what else is asked of him depends on it
+        section.sound = is_sound
         shop = None
         if role is Role.OPERATOR:
             shop = section.text("shop", check=_name)

@@ -119,6 +119,7 @@ def test_the_columns_of_an_answered_call() -> None:
                     {"kind": "next", "seconds": 6, "price": "0.12"},
                 ],
                 "margin": None,
+                "margin_currency": None,
             }
         ],
     }
@@ -129,7 +130,7 @@ def test_each_buyer_keeps_what_he_sells_for_less_what_he_buys_for() -> None:
         return replace(CHARGE, cost=replace(CHARGE.cost, amount=Money(micros, "EUR")))
 
     cdr = Cdr(**ANSWERED | {"charges": (charge(870_000), charge(414_000), charge(319_667), charge(251_200))})
-    assert cdr.margins == (None, 456_000, 94_333, 68_467)
+    assert cdr.margins == (None, *(Money(micros, "EUR") for micros in (456_000, 94_333, 68_467)))
     assert [shown["margin"] for shown in cdr.to_json()["charges"]] == [None, "0.456", "0.094333", "0.068467"]
 
 

@@ -10,6 +10,7 @@ from sipshop.billing.cdr import CallKind, Cdr, Charge, Result
 from sipshop.billing.deck import Tariff
 from sipshop.billing.guard import losing_at
 from sipshop.billing.ledger import charge_transfers
+from sipshop.billing.money import Money
 from sipshop.billing.parties import Kind, PartyTree
 from sipshop.billing.rating import cost
 from sipshop.proxy.routing import Routing
@@ -85,8 +86,8 @@ def test_every_level_pays_to_the_last_micro_unit() -> None:
 
 def test_the_margins_are_what_the_booth_pays_less_the_carrier() -> None:
     cdr = settled(world())
-    assert sum(margin for margin in cdr.margins if margin is not None) == 870_000 - 251_200 == 618_800
-    assert cdr.margins == (None, 456_000, 94_333, 68_467)
+    assert sum(margin.micros for margin in cdr.margins if margin is not None) == 870_000 - 251_200 == 618_800
+    assert cdr.margins == (None, *(Money(micros, "EUR") for micros in (456_000, 94_333, 68_467)))
 
 
 def test_the_amounts_and_margins_are_written_as_decimals() -> None:

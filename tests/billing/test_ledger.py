@@ -192,7 +192,7 @@ def test_what_every_level_loses_another_gains_and_margins_are_what_stays(tariffs
         "Rhea": balances[revenue("Rhea")] + balances[RHEA],
         "Tel": balances[revenue("Tel")] + balances[carrier_cost("Tel")],
     }
-    assert made.margins == (None, kept["Ann"], kept["Rhea"], kept["Tel"])
+    assert made.margins == (None, *(Money(kept[name], "EUR") for name in ("Ann", "Rhea", "Tel")))
     assert sum(kept.values()) == -balances[session_account(7, "Ann")] - balances[payable("Carrier")]
 
 

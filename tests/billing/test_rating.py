@@ -71,7 +71,7 @@ def test_the_lines_are_the_terms_in_the_order_of_billing() -> None:
         (LineKind.FIRST, 60, 60 * 200_000_000),
         (LineKind.NEXT, 60, 60 * 120_000_000),
     ]
-    assert [line.to_json() for line in lines] == [
+    assert [line.to_json(2) for line in lines] == [
         {"kind": "fee", "seconds": 0, "price": "0.05"},
         {"kind": "first", "seconds": 60, "price": "0.20"},
         {"kind": "next", "seconds": 60, "price": "0.12"},

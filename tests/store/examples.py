@@ -15,6 +15,7 @@ from sipshop.billing.ledger import customer
 from sipshop.billing.money import Money, Rounding, RoundMode
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.rating import cost
+from sipshop.billing.tax import Tax, TaxMode
 from sipshop.proxy.admission import Auth, Booth, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
@@ -22,7 +23,7 @@ from sipshop.sip.digest import Algorithm
 from sipshop.store import LiveCall, Store
 from sipshop.store.schema import schema_statements
 from sipshop.store.worlds import load_world
-from sipshop.world import Opening, World
+from sipshop.world import Opening, Sold, TaxTerms, World
 
 _SCHEMA: Final = schema_statements()
 
@@ -120,6 +121,10 @@ def world(tenant: str = TENANT) -> World:
             Opening(party="rhea", currency="EUR", credit_limit_micros=0, opening_micros=100_000_000),
         ),
         open_booths=frozenset(),
+        taxes=(
+            TaxTerms(sold=Sold.TO_PARTY, place="rhea", tax=Tax(200_000, TaxMode.ADDED, "VAT")),
+            TaxTerms(sold=Sold.IN_SHOP, place="corner", tax=Tax(81_000, TaxMode.INCLUDED, "TVA")),
+        ),
     )
 
 

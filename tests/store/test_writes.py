@@ -524,7 +524,7 @@ def test_checkout_brings_a_session_to_zero(
     SETTLED.apply(connection)
     payment = replace(PAID, tendered=euros(tendered)).apply(connection)
     assert (payment.total, payment.deposit, payment.change) == (euros(290_000), euros(deposit), euros(change))
-    assert [row_shapes.payment(row) for row in rows(connection, "payments")] == [payment]
+    assert [row_shapes.payment(row, ()) for row in rows(connection, "payments")] == [payment]
     assert [(debit, credit, amount) for _, debit, credit, amount, *_ in moves(connection, "checkout")] == (
         [checkout] if checkout else []
     )

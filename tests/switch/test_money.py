@@ -166,8 +166,8 @@ def test_the_example_of_137_seconds(house: House) -> None:
         ("First", "Tel"),
     ]
     assert micros(cdr) == [870_000, 414_000, 319_667, 251_200]
-    assert cdr.margins == (None, 456_000, 94_333, 68_467)
-    assert sum(margin or 0 for margin in cdr.margins) == 618_800 == 870_000 - 251_200
+    assert cdr.margins == (None, *(Money(micros, "EUR") for micros in (456_000, 94_333, 68_467)))
+    assert sum(margin.micros for margin in cdr.margins if margin is not None) == 618_800 == 870_000 - 251_200
     assert party(house, "Ann").balance_micros == 100_000_000 - 414_000
     assert party(house, "Rhea").balance_micros == 100_000_000 - 319_667
     assert party(house, "Rhea").available_micros == 105_000_000 - 319_667

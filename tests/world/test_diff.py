@@ -149,7 +149,7 @@ def test_changed_rates_make_a_new_version_and_others_keep_theirs() -> None:
         ("unlimited: true", 'credit_limit: "1.00"', "change party Rhea: credit_limit unlimited -> 1.00 EUR"),
         ("Bob, deck: rhea", 'Bob, deck: rhea, opening: "9"', "change party Bob: opening 9.00 EUR is posted"),
         ("Bob, deck: rhea", "Bob, deck: rhea, suspended: true", "suspend party Bob: suspended no -> yes"),
-        ("{name: Tel}", "{name: Tel, loss_guard: {margin: 1}}", "change party Tel: guard.margin_ppm 0 -> 10000"),
+        ("{name: Tel}", "{name: Tel, loss_guard: {margin: 1}}", "change party Tel: guard.margin 0 -> 1"),
         ("max_calls: 30", "cps: 2", "change trunk two: max_calls 30 -> none: cps none -> 2"),
         ("max_calls: 30", "max_calls: 30, disabled: true", "disable trunk two: disabled no -> yes"),
         (
@@ -290,10 +290,14 @@ def test_what_comes_back_works_again_but_a_suspension_is_ended_by_word() -> None
     [
         ("{name: Tel}", "{name: Other}", "provider.name: this is the world of 'Tel', whose name cannot be changed"),
         ("parent: Rhea", "parent: Tel", "owners[0].parent: Ann has an account with 'Rhea': it cannot change sellers"),
-        ("Bob, deck: rhea", "Bob, deck: dollars", "owners[1].deck: the account of Bob is in EUR, this deck in USD"),
+        (
+            "Bob, deck: rhea",
+            "Bob, deck: dollars",
+            "owners[1].deck: deck 'dollars' is in USD, the account of Bob in",
+        ),
         ('"100.00"', '"90.00"', "owners[0].opening: 100.00 was posted already, and is posted once: book a payment"),
         ("owner: Bob", "owner: Ann", "shops[1].owner: shop Side is owned by 'Bob': it cannot change owners"),
-        ("Bob, deck: sell", "Bob, deck: dollars", "shops[1].deck: the till of shop Side is in EUR, this deck in USD"),
+        ("Bob, deck: sell", "Bob, deck: dollars", "shops[1].deck: deck 'dollars' is in USD, the till of Side in EUR"),
         ("name: b2, pass", "name: s1, pass", "shops[0].booths[1].name: booth 's1' is in shop 'Side': it cannot change"),
         ("b1, password: one", "new", "shops[0].booths[0].password: is missing"),
         ("b1, password: one", 'new, password: "********"', "shops[0].booths[0].password: is only a mask"),

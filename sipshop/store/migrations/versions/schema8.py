@@ -1,4 +1,4 @@
-"""Schema 8: BYEs that are owed are kept."""
+"""Schema 8: BYEs that are owed are kept; what is sold may be taxed, and be in another currency."""
 
 from __future__ import annotations
 
@@ -7,17 +7,56 @@ from alembic import op
 revision = "8"
 down_revision = "7"
 
+_FAREWELLS = """
+CREATE TABLE farewells (
+    call_id TEXT NOT NULL,
+    local_tag TEXT NOT NULL,
+    remote_tag TEXT NOT NULL,
+    dialog TEXT NOT NULL,
+    PRIMARY KEY (call_id, local_tag, remote_tag)
+) STRICT
+"""
+_TAXES = """
+CREATE TABLE taxes (
+    tenant TEXT NOT NULL,
+    sold TEXT NOT NULL,
+    place TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    terms TEXT NOT NULL,
+    PRIMARY KEY (tenant, sold, place)
+) STRICT
+"""
+_PAYMENT_TAXES = """
+CREATE TABLE payment_taxes (
+    tenant TEXT NOT NULL,
+    session_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    tax TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    net_micros INTEGER NOT NULL,
+    tax_micros INTEGER NOT NULL,
+    gross_micros INTEGER NOT NULL,
+    PRIMARY KEY (tenant, session_id, number),
+    FOREIGN KEY(tenant, session_id) REFERENCES payments (tenant, session_id)
+) STRICT
+"""
+_FX_PAIRS = """
+CREATE TABLE fx_pairs (
+    tenant TEXT NOT NULL,
+    pair TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    terms TEXT NOT NULL,
+    PRIMARY KEY (tenant, pair)
+) STRICT
+"""
+
 _STATEMENTS: tuple[str, ...] = (
     # The BYEs that a process owed when it died.
-    """
-    CREATE TABLE farewells (
-        call_id TEXT NOT NULL,
-        local_tag TEXT NOT NULL,
-        remote_tag TEXT NOT NULL,
-        dialog TEXT NOT NULL,
-        PRIMARY KEY (call_id, local_tag, remote_tag)
-    ) STRICT
-    """,
+    _FAREWELLS,
+    # Taxes and currencies: nothing was taxed, and a chain was in one currency.
+    _TAXES,
+    _PAYMENT_TAXES,
+    _FX_PAIRS,
 )
 
 
