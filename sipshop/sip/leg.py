@@ -28,8 +28,9 @@ from sipshop.sip.offer import Input as Offering
 from sipshop.sip.offer import State as Turn
 from sipshop.sip.pulse import Input as Beat
 from sipshop.sip.pulse import Probes, Session
-from sipshop.sip.referral import Referral, Replaces, refer_to
+from sipshop.sip.referral import Referral, refer_to
 from sipshop.sip.reliable import Reliable, rseq_of
+from sipshop.sip.replaces import Replaces
 from sipshop.sip.session_timer import Terms
 from sipshop.sip.timers import GIVE_UP_S, LAZY_S, T1_S, T2_S, Timer
 from sipshop.sip.transaction import ClientTransaction, ServerTransaction, Unheard
@@ -703,7 +704,7 @@ class Leg:
             return
         agent = self.agent
         if self._session is None and self.terms is not None:
-            self._session = Session(agent.timers, send=self._refresh, gone=self._on_silence, retry_s=self._retry_s)
+            self._session = Session(agent.timers, send=self._refresh, gone=self._on_silence, retry_s=self.retry_s)
         if self._session is not None:
             self._session.keep(self.terms, now)
         if not agent.manners.probe_s or (self.terms is not None and not self._is_always_probed):
@@ -769,7 +770,7 @@ class Leg:
         if self._session is not None:
             self._session.hear(Beat.REFUSED, now)
 
-    def _retry_s(self) -> float:
+    def retry_s(self) -> float:
         """How long to wait before a refused request of ours is sent again (RFC 3261 section 14.1)."""
         raise NotImplementedError
 
@@ -945,8 +946,9 @@ class IncomingLeg(Leg):
     def _is_early(self) -> bool:
         return self.state is State.OFFERED
 
-    def _retry_s(self) -> float:
-        return self.agent.pick(201) / 100  # the Call-ID is the peer's: 0 to 2 s
+    def retry_s(self) -> float:
+        """From 0 to 2 s, in steps of 10 ms: the Call-ID is the peer's."""
+        return self.agent.pick(201) / 100
 
     def _reply(
         self, status: int, reason: str | None, content: Content | None, headers: list[tuple[str, str]] | tuple[()]
@@ -1147,8 +1149,9 @@ class OutgoingLeg(Leg):
     def _is_early(self) -> bool:
         return self.state is State.PROCEEDING and self._fork is not None
 
-    def _retry_s(self) -> float:
-        return (210 + self.agent.pick(191)) / 100  # the Call-ID is ours: 2.1 to 4 s, in steps of 10 ms
+    def retry_s(self) -> float:
+        """From 2.1 to 4 s, in steps of 10 ms: the Call-ID is ours."""
+        return (210 + self.agent.pick(191)) / 100
 
     def _is_answerable(self, response: Response) -> bool:
         """Whether a refusal says what would do and we can, while somebody waits for this call."""

@@ -6,12 +6,12 @@ with the final status, and it outlives the BYE of the peer that asked: most phon
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.inside import Inside
-from sipshop.sip.message import REASONS, MalformedMessage, Request, Response, Uri, parse_address, unescape
+from sipshop.sip.message import REASONS, MalformedMessage, Request, Response, Uri, parse_address
+from sipshop.sip.replaces import Replaces, replaces_in
 from sipshop.sip.transaction import ClientTransaction
 
 if TYPE_CHECKING:
@@ -22,37 +22,18 @@ _EXPIRES_S: Final = 600
 _SIPFRAG: Final = "message/sipfrag;version=2.0"
 
 
-@dataclass(frozen=True, slots=True)
-class Replaces:
-    """The dialog that the new call is to take the place of (RFC 3891), as its other side has it."""
-
-    call_id: str
-    to_tag: str
-    from_tag: str
-
-
 def refer_to(request: Request) -> tuple[Uri, Replaces | None]:
     """Whom a REFER names, and the dialog that is to be replaced.
 
     Raises:
-        MalformedMessage: not exactly one Refer-To (section 2.4.2), or one that cannot be read; status 416 says that it
-            is no SIP URI.
+        MalformedMessage: not exactly one Refer-To (section 2.4.2), or one that cannot be read, its Replaces included;
+            status 416 says that it is no SIP URI.
     """
     values = request.all("refer-to")
     if len(values) != 1:
         raise MalformedMessage("REFER needs exactly one Refer-To")
     uri = parse_address(values[0]).uri
-    return uri, _replaces(uri.headers)
-
-
-def _replaces(headers: str) -> Replaces | None:
-    for field in headers.split("&"):
-        name, _, value = field.partition("=")
-        if name.lower() == "replaces":
-            call_id, *params = unescape(value).split(";")
-            tags = dict(param.partition("=")[::2] for param in params)
-            return Replaces(call_id.strip(), tags.get("to-tag", ""), tags.get("from-tag", ""))
-    return None
+    return uri, replaces_in(uri.headers)
 
 
 class Referral:

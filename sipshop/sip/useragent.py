@@ -414,6 +414,12 @@ class UserAgent:
         local = self.addresses.local_for(flow.transport, flow.remote[0], known.local[0])
         return Flow(flow.transport, local, flow.remote, name=flow.name)
 
+    def leg_of(self, call_id: str, local_tag: str, remote_tag: str) -> Leg | None:
+        """The leg of a dialog by its three names; the early dialogs of an INVITE of ours are nobody's to name."""
+        leg = self.legs.get((call_id, local_tag))
+        is_it = leg is not None and leg.dialog is not None and leg.dialog.remote_tag == remote_tag
+        return leg if is_it else None
+
     def tables(self) -> dict[str, int]:
         """How many entries each table holds; all are zero when nothing is going on."""
         return {

@@ -22,6 +22,7 @@ from sipshop.sip.message import (
     pretty,
     printable,
 )
+from sipshop.sip.replaces import parse_replaces
 
 #: Methods that somebody has registered; any other is answered 501 (RFC 3261 section 8.2.1, RFC 4475 section 3.1.2.18).
 KNOWN_METHODS: Final = frozenset(
@@ -32,7 +33,10 @@ KNOWN_METHODS: Final = frozenset(
 )
 _MANDATORY: Final = frozenset({"via", "from", "to", "call-id", "cseq"})
 _SINGLE: Final = frozenset(
-    {"from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type", "expires", "rack", "rseq"}
+    [
+        *("from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type", "expires"),
+        *("rack", "rseq", "replaces"),
+    ]
 )
 #: Requests whose body is an offer or an answer, which we have to understand.
 _CARRIES_SDP: Final = frozenset({"INVITE", "UPDATE", "PRACK"})
@@ -133,6 +137,10 @@ def _read_views(request: Request, fields: Mapping[str, str]) -> None:
         raise MalformedMessage("CSeq names another method")
     if len(request.contacts if "contact" in fields else ()) != 1 and method == "INVITE":
         raise MalformedMessage("INVITE needs exactly one Contact")
+    if "replaces" in fields:
+        if method != "INVITE" or "join" in fields:
+            raise MalformedMessage("Replaces belongs into an INVITE, and without Join")
+        parse_replaces(fields["replaces"])
     _read_routes(request, fields)
 
 

@@ -25,7 +25,7 @@ from sipshop.switch.refusals import REFUSALS, Refusal
 from sipshop.switch.ways import Way
 
 if TYPE_CHECKING:
-    from sipshop.switch.transfers import Transferee
+    from sipshop.switch.transfers import Transfer, Transferee
 
 #: What a call was that a crash cut short after its answer was made durable.
 RECOVERED_Q850: Final = 41
@@ -68,7 +68,7 @@ class Live:
     trunk on which it counts; `is_stored` says that its `new` row is on its way to the store. `search` is what waits for
     the addresses of a trunk, `way` the one that leg B was sent to, and `ways` are those that are left.
 
-    Of a transfer `partner` is the other call, and `joined` that one's leg B once it has taken the place of leg A;
+    Of a `transfer` `partner` is the other call, and `joined` that one's leg B once it has taken the place of leg A;
     `over` tells how a leg has ended it.
     """
 
@@ -88,6 +88,7 @@ class Live:
     renewal: Timer | None = None
     line: Trunk | None = None
     is_stored: bool = False
+    transfer: Transfer | None = field(default=None, compare=False, repr=False)
     partner: Live | None = field(default=None, compare=False, repr=False)
     joined: Leg | None = None
     over: HungUp | Lost | None = None
@@ -106,6 +107,11 @@ class Live:
         return self.offer.shop.tenant
 
     @property
+    def booth_key(self) -> tuple[str, str]:
+        """Whose it is: (tenant, booth)."""
+        return self.offer.booth.tenant, self.offer.booth.name
+
+    @property
     def trunk(self) -> Trunk | None:
         """The trunk that it goes by: the one that was tried last, or the one that a call from outside came by."""
         target = self.call.target
@@ -114,7 +120,7 @@ class Live:
     def carrier_at(self, side: Side) -> Trunk | None:
         """The carrier behind a leg, None where that is a phone's."""
         if side is Side.CALLER:
-            return self.offer.carrier
+            return self.partner.trunk if self.joined is not None and self.partner is not None else self.offer.carrier
         target = self.call.target
         return target if isinstance(target, Trunk) else None
 

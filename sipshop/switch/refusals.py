@@ -61,7 +61,7 @@ _OTHERS: Final = (
     (482, "merged"),
     *((status, "registrar") for status in (400, 403, 423, 500)),
     (403, "wrong_aor"),
-    (603, "no_transfer"),
+    *((status, "no_transfer") for status in (486, 603)),
 )
 
 #: Why messages are dropped, as `MessageDropped` tells.

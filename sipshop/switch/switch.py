@@ -42,6 +42,7 @@ from sipshop.sip.flow import Address, Flow, written
 from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, Lost, OutgoingLeg, Progressed, Referred
 from sipshop.sip.message import NameAddr, Request, Uri, printable
 from sipshop.sip.offer import State as OfferState
+from sipshop.sip.replaces import Replaces, parse_replaces
 from sipshop.sip.resolve import Plan
 from sipshop.sip.shield import Rules
 from sipshop.sip.timers import GIVE_UP_S
@@ -80,7 +81,15 @@ from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import RETRY_S, Settler
 from sipshop.switch.status import Health
 from sipshop.switch.trace import Tracer
-from sipshop.switch.transfers import REFUSED, Transferee, number_of, part
+from sipshop.switch.transfers import (
+    REFUSED,
+    Consultation,
+    Transferee,
+    number_of,
+    part,
+    refusal_to_replace,
+    wants_call,
+)
 from sipshop.switch.trunks import Trunks
 from sipshop.switch.ways import MOST_WAYS, Way, Ways
 from sipshop.world import World
@@ -350,7 +359,10 @@ class Switch:
             return
         carriers = self._directory.trunks_of_source(source.remote)
         if carriers and self._directory.booth_of_source(source.remote[0], request.from_.uri.user) is None:
-            self._hear_carrier(transaction, source, carriers, now)
+            if request.get("replaces") is None:
+                self._hear_carrier(transaction, source, carriers, now)
+            else:
+                self._refuse_replacing(transaction, source, lambda live, leg: _is_carriers(live, leg, carriers), now)
             return
         booth = self.gate.authenticate(transaction, source, request.from_, now)
         if booth is None:
@@ -359,6 +371,9 @@ class Switch:
         if self._directory.is_another(booth, request.from_.uri.user) and not shop.numbers.is_emergency(dialled):
             self._agent.refuse(transaction, 403, now)
             self._tell(RequestRefused(status=403, cause="wrong_aor", shop=shop.name))
+            return
+        if request.get("replaces") is not None and not shop.numbers.is_emergency(dialled):
+            self._refuse_replacing(transaction, source, lambda live, leg: _is_booths(live, leg, booth), now)
             return
         state = self._state(booth)
         offer = partial(
@@ -542,7 +557,7 @@ class Switch:
         if isinstance(event, Referred):
             self._hear_referred(live, leg, event, now)
             return
-        if live.partner is not None and self._is_transfers(live.partner, event, now):
+        if live.transfer is not None and live.transfer.takes(event, now):
             return
         if side is Side.CALLEE:
             self._note_carrier(live, event, now)
@@ -552,14 +567,10 @@ class Switch:
             live.over = event
         self._run(live, live.call.hear(event, now, side), now)
 
-    @staticmethod
-    def _is_transfers(partner: Live, event: Event, now: float) -> bool:
-        return isinstance(partner.leg_a, Transferee) and partner.leg_a.takes(event, now)
-
     # Transfers.
 
     def _hear_referred(self, live: Live, leg: Leg, referred: Referred, now: float) -> None:
-        """A REFER: a booth that has proved to be one may have its callee talk with another number, if its shop lets it.
+        """A REFER: a booth that has proved to be one may have its callee talk with somebody else, if its shop lets it.
 
         Whoever has seen a call's tags could send one, and phone at the booth's cost: it needs the password again.
         """
@@ -572,21 +583,79 @@ class Switch:
         if not isinstance(found, Booth):
             leg.reply(ask, 401, None, now, found)
             return
-        number = number_of(referred, self._hosts_of(live))
-        if number is None or (found.tenant, found.name) != (live.tenant, live.offer.booth.name):
+        is_another = (found.tenant, found.name) != live.booth_key
+        if is_another or not wants_call(referred.uri):
+            self._refuse_transfer(live, leg, ask, now)
+        elif referred.replaces is not None:
+            self._transfer_to_consulted(live, leg, ask, referred.replaces, now)
+        else:
+            self._transfer_to_number(live, leg, referred, found, now)
+
+    def _transfer_to_number(self, live: Live, leg: Leg, referred: Referred, booth: Booth, now: float) -> None:
+        ask, number = referred.ask, number_of(referred.uri, self._hosts_of(live))
+        if number is None:
             self._refuse_transfer(live, leg, ask, now)
             return
         offer = replace(live.offer, dialled=number, e164=None, destination=None, passage=None)
-        offer, way = self._admit_transfer(offer, found, now)
+        offer, way = self._admit_transfer(offer, booth, now)
         if isinstance(way, Cause):
             refusal = REFUSALS[way]
             leg.reply(ask, refusal.status, None, now, refusal.headers())
             self._note_refusal(offer, way)
             return
-        transferee = Transferee(live, leg.refer(ask, now), self._run)
+        transferee = Transferee(live, leg.refer(ask, now), self._run, _offered)
         new = self._open_charged(offer, way, now, transferee)
         transferee.call(new, now)
         self._run(new, new.call.begin(now), now)
+
+    def _transfer_to_consulted(self, live: Live, leg: Leg, ask: Ask, replaces: Replaces, now: float) -> None:
+        """Join the callees of two calls of a booth.
+
+        What becomes of the dialog that is to be replaced NOTIFY tells, as if the callee had asked for it: a 481 to the
+        REFER itself would end the call that it came in (RFC 5057 section 5.1).
+        """
+        state = self._state(live.offer.booth)
+        if state.suspended is not None or state.session_id != live.offer.session_id:
+            cause = Cause.SUSPENDED if state.suspended is not None else Cause.LOCKED
+            leg.reply(ask, REFUSALS[cause].status, None, now, REFUSALS[cause].headers())
+            self._tell(RequestRefused(status=REFUSALS[cause].status, cause=cause.value, shop=live.offer.shop.name))
+            return
+        booth = live.offer.booth
+        other = self._replaced(replaces, lambda live, leg: _is_booths(live, leg, booth))
+        referral = leg.refer(ask, now)
+        if isinstance(other, Live) and other is not live and other.offer.session_id == live.offer.session_id:
+            Consultation(live, other, referral, self._run, _offered).begin(now)
+        else:
+            status = other if isinstance(other, int) else REFUSED
+            referral.finish(status, now)
+            self._tell_not_replaced(status, live.offer.shop.name)
+
+    def _replaced(self, replaces: Replaces, is_his: Callable[[Live, Leg], bool]) -> Live | int:
+        """The call of which somebody may replace a dialog of his, or the status that refuses it (RFC 3891 section 3).
+
+        What is another one's is as unknown to him as what never was.
+        """
+        leg = self._agent.leg_of(replaces.call_id, replaces.to_tag, replaces.from_tag)
+        live, _ = (self._calls.of_leg(leg) if leg is not None else None) or (None, None)
+        if leg is None or (live is not None and not is_his(live, leg)):
+            return 481
+        refusal = refusal_to_replace(leg, replaces)
+        if refusal is not None:
+            return refusal
+        return live if live is not None and self._may_transfer(live) else REFUSED
+
+    def _refuse_replacing(
+        self, transaction: ServerTransaction, source: Flow, is_his: Callable[[Live, Leg], bool], now: float
+    ) -> None:
+        """An INVITE that wants to take a dialog over: nobody may, and he is told what RFC 3891 has for his case."""
+        replaced = self._replaced(parse_replaces(transaction.request.get("replaces") or ""), is_his)
+        status = replaced if isinstance(replaced, int) else REFUSED
+        self._agent.turn_away(transaction, source, status, now)
+        self._tell_not_replaced(status, None)
+
+    def _tell_not_replaced(self, status: int, shop: str | None) -> None:
+        cause = "no_dialog" if status == 481 else "no_transfer"
+        self._tell(RequestRefused(status=status, cause=cause, shop=shop))
 
     def _may_transfer(self, live: Live) -> bool:
         """Whether a call may be transferred: one that its booth has dialled and talks in, in a shop that allows it."""
@@ -1044,6 +1113,16 @@ class Switch:
     def _tell(self, fact: Fact) -> None:
         for listener in self._listeners:
             listener(fact)
+
+
+def _is_booths(live: Live, leg: Leg, booth: Booth) -> bool:
+    """Whether a leg of a call is that of a booth's phone."""
+    return leg is live.booth_leg and live.booth_key == (booth.tenant, booth.name)
+
+
+def _is_carriers(live: Live, leg: Leg, carriers: Sequence[Trunk]) -> bool:
+    """Whether a leg of a call is that of one of these carriers."""
+    return leg is not live.booth_leg and live.trunk in carriers
 
 
 def _said(live: Live, fate: calls.Fate) -> calls.Fate:

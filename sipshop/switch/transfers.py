@@ -1,31 +1,133 @@
-"""Blind transfers (RFC 3515): a booth has its callee talk with another number, which the booth session pays for too.
+"""Transfers (RFC 3515, RFC 5589): a booth has its callee talk with somebody else, which the booth session pays for too.
 
-That number is a call of its own, admitted, rated and held as if the booth had dialled it. Its caller is the callee of
-the first call: `Transferee` is his leg, with the verbs of a caller's. Neither call is over before both are, so each
-keeps its one CDR, and what each costs is what it would have cost.
+That one is another number (a blind transfer), which is then a call of its own, admitted, rated and held as if the booth
+had dialled it: its caller is the callee of the first call, and `Transferee` is his leg, with the verbs of a caller's.
+Or the booth has called him already (with consultation): then `Consultation` joins the callees of two calls that talk.
+Neither call is over before both are, so each keeps its one CDR, and what each costs is what it would have cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
+from sipshop.media.sdp import NoCommonMedia
 from sipshop.proxy import call as calls
 from sipshop.proxy.call import Command
-from sipshop.sip.leg import Acknowledged, Ask, Cancelled, Content, Event, Leg, Referred, Replied
+from sipshop.proxy.routing import Trunk
+from sipshop.sip.leg import Acknowledged, Ask, Cancelled, Content, Event, Leg, Replied, State
+from sipshop.sip.message import Uri
 from sipshop.sip.referral import Referral
+from sipshop.sip.replaces import Replaces
+from sipshop.sip.timers import Timer
 from sipshop.switch.records import Live
 
 #: What a booth's REFER is answered that its shop does not allow, or that names what is none of ours.
 REFUSED: Final = 603
+#: How often a re-INVITE is sent that meets one of the peer's each time.
+MOST_TRIES: Final = 4
 Run = Callable[[Live, list[Command], float], None]
+#: An offer as a carrier gets it; raises `NoCommonMedia`.
+Offered = Callable[[Content | None, Trunk], Content | None]
 
 
-def number_of(referred: Referred, hosts: Collection[str]) -> str | None:
-    """The digits that a REFER wants dialled, or None: it names another host, another method, or a call to replace."""
-    uri = referred.uri
-    is_plain = referred.replaces is None and (uri.params.get("method") or "INVITE").upper() == "INVITE"
-    return uri.user if is_plain and uri.host.lower() in hosts else None
+class Transfer(Protocol):
+    """A transfer that is going on; both of its calls know it."""
+
+    def takes(self, event: Event, now: float) -> bool:
+        """Whether an event of a leg is the answer to a re-INVITE of the transfer, which is nobody else's business."""
+
+    def parted(self, ended: Live, other: Live, now: float) -> None:
+        """One of the calls is over before they were joined."""
+
+
+def wants_call(uri: Uri) -> bool:
+    """Whether a Refer-To asks for a call, and not for some other request."""
+    return (uri.params.get("method") or "INVITE").upper() == "INVITE"
+
+
+def number_of(uri: Uri, hosts: Collection[str]) -> str | None:
+    """The digits that a REFER wants dialled, or None: it names another host."""
+    return uri.user if uri.host.lower() in hosts else None
+
+
+def refusal_to_replace(leg: Leg, replaces: Replaces) -> int | None:
+    """The status by which a dialog of ours is not replaced, or None where it may be (RFC 3891 section 3).
+
+    One that was not answered yet is replaced by whoever began it, which we never did for the one who asks.
+    """
+    match leg.state:
+        case State.CONFIRMED | State.ANSWERED:
+            return 486 if replaces.early_only else None
+        case State.BYE_HELD | State.CLOSING | State.CLOSED:
+            return 603
+        case _:
+            return 481
+
+
+class Reinvitation:
+    """A re-INVITE of ours to a callee who is transferred; `then` hears his final answer.
+
+    Where it meets one of his (491), both try again after a time of chance (RFC 3261 section 14.1). One that is not
+    wanted any more leaves him with the description that he had before.
+    """
+
+    def __init__(self, leg: Leg, content: Content | None, then: Callable[[Replied, float], None], now: float) -> None:
+        self._leg = leg
+        self._content = content
+        self._before = leg.exchange.ours
+        self._then: Callable[[Replied, float], None] | None = then
+        self._ask = Ask("INVITE", content)
+        self._tries = 0
+        self._is_wanted = True
+        self._accepted: Replied | None = None
+        self._timer: Timer | None = None
+        self._send(now)
+
+    def takes(self, event: Event, now: float) -> bool:
+        """Whether an event of the leg is its answer."""
+        if not isinstance(event, Replied) or event.ask is not self._ask:
+            return False
+        self._accepted = event if event.status < 300 else None
+        if event.status == 491 and self._is_wanted and self._tries < MOST_TRIES:
+            self._timer = self._leg.agent.timers.start(now + self._leg.retry_s(), self._send)
+        elif self._then is not None:
+            self._then(event, now)
+        else:
+            self._take_back(now)
+        return True
+
+    def acknowledge(self, content: Content | None) -> None:
+        """Answer the offer that his 2xx has made."""
+        self._leg.acknowledge_relayed(self._ask, content)
+
+    def drop(self, now: float) -> None:
+        """Take it back, as far as it has come."""
+        self._then, self._is_wanted = None, False
+        if self._timer is not None:
+            self._timer.stop()
+        elif self._accepted is not None:
+            self._take_back(now)
+        elif self._content is not None:
+            self._leg.withdraw(self._ask, now)  # else he makes an offer, which has to be answered anyway
+
+    def _send(self, now: float) -> None:
+        self._timer = None
+        self._tries += 1
+        self._leg.relay(self._ask, now)
+
+    def _take_back(self, now: float) -> None:
+        """He has accepted it: have him hold what he held before."""
+        accepted, self._accepted = self._accepted, None
+        if accepted is None:
+            return
+        if accepted.late_offer:
+            self.acknowledge(self._before if accepted.content is not None else None)
+        elif self._content is not self._before is not None:
+            self._content, self._ask, self._tries = self._before, Ask("INVITE", self._before), 0
+            self._is_wanted = True
+            self._send(now)
 
 
 class Transferee:
@@ -39,15 +141,15 @@ class Transferee:
     takes_reliable: Final = False
     dialog: Final = None  # his is that of the old call
 
-    def __init__(self, old: Live, referral: Referral, run: Run) -> None:
+    def __init__(self, old: Live, referral: Referral, run: Run, offered: Offered) -> None:
         self.call_id: str = old.leg_a.call_id
         self._old = old
         self._referral = referral
         self._run = run
+        self._offered = offered
         self._new: Live | None = None
-        self._ask: Ask | None = None  # our re-INVITE to him
+        self._offering: Reinvitation | None = None
         self._answer: Content | None = None
-        self._then: Callable[[float], None] | None = None
 
     @property
     def is_free(self) -> bool:
@@ -56,29 +158,34 @@ class Transferee:
 
     def call(self, new: Live, now: float) -> None:
         """The other number is about to be called: from now on either call hears how the other one ends."""
-        self._new, self._old.partner, new.partner = new, new, self._old
+        self._new = new
+        _pair(self._old, new, self)
         self._run(self._old, self._old.call.hear(calls.TransferBegun(), now), now)
 
     def when_free(self, do: Callable[[float], None], now: float) -> None:
         """Offer him what the other number offers, and do something when he has agreed to it."""
-        content = self._new_now.call.description
-        if content is None:
-            self._fail(now)  # an answer to no offer at all: nobody would hear anybody
-            return
-        self._then, self._ask = do, Ask("INVITE", content)
-        self._leg.relay(self._ask, now)
+        try:
+            content = _for(self._old, self._new_now.call.description, self._offered)
+        except NoCommonMedia:
+            self._fail(now)
+        else:
+            self._offering = Reinvitation(_callee(self._old), content, partial(self._agreed, do), now)
 
-    def takes(self, event: Event, now: float) -> bool:
-        """Whether an event of his leg is the answer to our re-INVITE, which is nobody else's business."""
-        if not isinstance(event, Replied) or event.ask is not self._ask:
-            return False
-        then, self._ask, self._then = self._then, None, None
-        if then is not None and event.status < 300 and event.content is not None:
-            self._answer = event.content
-            then(now)
+    def _agreed(self, do: Callable[[float], None], replied: Replied, now: float) -> None:
+        if replied.status < 300 and replied.content is not None:
+            self._answer = replied.content
+            do(now)
         else:
             self._fail(now)
-        return True
+
+    def takes(self, event: Event, now: float) -> bool:
+        """Whether an event of his leg is the answer to our re-INVITE."""
+        return self._offering is not None and self._offering.takes(event, now)
+
+    def parted(self, ended: Live, other: Live, now: float) -> None:
+        """One of the calls is over before they were joined."""
+        failed = calls.TransferFailed() if ended is self._new else Cancelled()
+        self._run(other, other.call.hear(failed, now), now)
 
     def progress(self, status: int, content: Content | None, now: float, *, reliably: bool = False) -> None:
         """He is not told how it goes: his leg is in a call."""
@@ -88,32 +195,93 @@ class Transferee:
 
     def answer(self, content: Content | None, now: float) -> None:
         """He talks with the other number: the booth is let go, and both calls are charged until they end."""
-        old, new = self._old, self._new_now
         self._referral.finish(200, now)
-        self._run(old, old.call.hear(calls.Transferred(), now), now)
-        assert new.leg_b is not None, "who answers was called"
-        old.joined, new.joined = new.leg_b, self._leg
-        self._run(new, new.call.hear(Acknowledged(self._answer, None), now), now)
+        self._run(self._old, self._old.call.hear(calls.Transferred(), now), now)
+        _join(self._old, self._new_now)
+        self._run(self._new_now, self._new_now.call.hear(Acknowledged(self._answer, None), now), now)
 
     def reject(self, status: int, reason: str | None, headers: list[tuple[str, str]], now: float) -> None:
         """The other number cannot be had."""
         self._referral.finish(status, now)
-        if self._ask is not None:
-            self._leg.withdraw(self._ask, now)
-            self._ask = self._then = None
+        if self._offering is not None:
+            self._offering.drop(now)
 
     def _fail(self, now: float) -> None:
         self._run(self._new_now, self._new_now.call.hear(Cancelled(), now), now)
 
     @property
-    def _leg(self) -> Leg:
-        assert self._old.leg_b is not None, "a call that talks has leg B"
-        return self._old.leg_b
-
-    @property
     def _new_now(self) -> Live:
         assert self._new is not None, "it is called before anything comes of it"
         return self._new
+
+
+class Consultation:
+    """The callees of two calls of a booth, who are to talk with each other.
+
+    The one whom the booth has consulted is asked for an offer, which is then offered to the other one, whose answer
+    goes with the ACK (RFC 3725 section 4.1). If that fails, each has the booth as before.
+    """
+
+    def __init__(self, one: Live, consulted: Live, referral: Referral, run: Run, offered: Offered) -> None:
+        self._one = one
+        self._consulted = consulted
+        self._referral = referral
+        self._run = run
+        self._offered = offered
+        self._asking: Reinvitation | None = None
+        self._offering: Reinvitation | None = None
+
+    def begin(self, now: float) -> None:
+        """Ask the consulted one; from now on either call hears how the other one ends."""
+        _pair(self._one, self._consulted, self)
+        for live in (self._one, self._consulted):
+            self._run(live, live.call.hear(calls.TransferBegun(), now), now)
+        self._asking = Reinvitation(_callee(self._consulted), None, self._hear_offer, now)
+
+    def takes(self, event: Event, now: float) -> bool:
+        """Whether an event of either leg is the answer to a re-INVITE of ours."""
+        return any(sent is not None and sent.takes(event, now) for sent in (self._asking, self._offering))
+
+    def parted(self, ended: Live, other: Live, now: float) -> None:
+        """One of the calls is over before they were joined."""
+        self._give_up(487, (other,), now)
+
+    def _hear_offer(self, replied: Replied, now: float) -> None:
+        if replied.status >= 300 or replied.content is None:
+            self._fail(replied.status, now)
+            return
+        try:
+            content = _for(self._one, replied.content, self._offered)
+        except NoCommonMedia:
+            self._fail(488, now)
+        else:
+            self._offering = Reinvitation(_callee(self._one), content, self._hear_answer, now)
+
+    def _hear_answer(self, replied: Replied, now: float) -> None:
+        if replied.status >= 300 or replied.content is None:
+            self._fail(replied.status, now)
+            return
+        assert self._asking is not None, "who answers was offered what the other one said"
+        self._asking.acknowledge(replied.content)
+        self._referral.finish(200, now)
+        for live in (self._one, self._consulted):
+            self._run(live, live.call.hear(calls.Transferred(), now), now)
+        _join(self._one, self._consulted)
+
+    def _fail(self, status: int, now: float) -> None:
+        """It did not come to a join; a success without a description is a failure all the same."""
+        both = self._one, self._consulted
+        for live in both:
+            live.partner = None
+        self._give_up(status if status >= 300 else 488, both, now)
+
+    def _give_up(self, status: int, left: Collection[Live], now: float) -> None:
+        self._referral.finish(status, now)
+        for sent in (self._asking, self._offering):
+            if sent is not None:
+                sent.drop(now)
+        for live in left:
+            self._run(live, live.call.hear(calls.TransferFailed(), now), now)
 
 
 def part(live: Live, run: Run, now: float) -> None:
@@ -124,7 +292,29 @@ def part(live: Live, run: Run, now: float) -> None:
     partner.partner = None
     if live.joined is not None:
         run(partner, partner.call.hear(live.over or calls.Cut("the call joined with it has ended"), now), now)
-    elif isinstance(live.leg_a, Transferee):
-        run(partner, partner.call.hear(calls.TransferFailed(), now), now)
     else:
-        run(partner, partner.call.hear(Cancelled(), now), now)
+        assert live.transfer is not None, "partners that were not joined yet are about to be"
+        live.transfer.parted(live, partner, now)
+
+
+def _pair(one: Live, other: Live, transfer: Transfer) -> None:
+    one.partner, other.partner = other, one
+    one.transfer = other.transfer = transfer
+
+
+def _join(one: Live, other: Live) -> None:
+    one.joined, other.joined = _callee(other), _callee(one)
+
+
+def _callee(live: Live) -> Leg:
+    assert live.leg_b is not None, "a call that talks has leg B"
+    return live.leg_b
+
+
+def _for(live: Live, content: Content | None, offered: Offered) -> Content:
+    """An offer as the callee of a call gets it; raises `NoCommonMedia` where there is none for him."""
+    trunk = live.trunk
+    fitting = offered(content, trunk) if trunk is not None else content
+    if fitting is None:
+        raise NoCommonMedia("the other one has said nothing of his sound")
+    return fitting

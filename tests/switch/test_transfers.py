@@ -213,7 +213,6 @@ def test_a_callee_that_hangs_up_while_the_other_rings_ends_both(house: House) ->
     [
         pytest.param(MUNICH, "203.0.113.9", "", 603, id="another host"),
         pytest.param("490900123", SWITCH[0], ";method=BYE", 603, id="another method"),
-        pytest.param(MUNICH, SWITCH[0], "?Replaces=x%3Bto-tag%3Da%3Bfrom-tag%3Db", 603, id="a call to replace"),
         pytest.param("0049900123", SWITCH[0], "", 403, id="a number that is not sold"),
         pytest.param("0033123456", SWITCH[0], "", 404, id="a number without a rate"),
         pytest.param("0044123456", SWITCH[0], "", 404, id="a number without a route"),

@@ -1,13 +1,15 @@
-"""A blind transfer on the wire: SIPp is the booth and both carriers, and the booth leaves before the two talk."""
+"""Transfers on the wire: SIPp transfers blindly and leaves before the two talk; pjsua2 consults, and the two hear."""
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.wire.harness import Server, Sipp, World, free_port, password, until
+from tests.wire.harness import HOST, Program, Server, Sipp, World, free_port, password, until
+from tests.wire.test_phones import PHONE, samples_of, share, told
 
 pytestmark = pytest.mark.wire
 
@@ -47,3 +49,51 @@ def test_a_booth_that_transfers_and_leaves_pays_for_both_calls(tmp_path: Path) -
         assert [cdr["talk_ms"] >= 1000 for cdr in cdrs] == [True, True]
         assert server.look("/calls")["calls"] == []
         assert server.cli("audit").returncode == 0
+
+
+def phone(folder: Path, name: str, hz: int, port: int, *more: str) -> Program:
+    """A phone of pjsua2 that plays a tone of its own and records what it hears."""
+    words = ["--port", str(port), "--tone-hz", str(hz), "--record", str(folder / f"{name}.wav"), *more]
+    return Program([sys.executable, PHONE, *words], folder / f"{name}.log")
+
+
+@pytest.mark.scenario(39)
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="there is no pjsua2 for Python 3.13")
+def test_two_whom_a_phone_has_joined_hear_each_other_and_its_booth_pays(tmp_path: Path) -> None:
+    one, two = free_port(), free_port()
+    text = World(
+        booths={"booth1": "calls: 2"},
+        trunks={"one": f"port: {one}, carrier: One, emergency: true", "two": f"port: {two}, carrier: Two"},
+        routes={"49": ["one"], "44": ["two"]},
+    ).yaml()
+    text = text.replace("    booths:", "    transfer: true\n    booths:", 1)
+    with (
+        Server(tmp_path, text) as server,
+        phone(tmp_path, "first", 1000, one) as first,
+        phone(tmp_path, "second", 1400, two) as second,
+    ):
+        server.ready().unlock("booth1")
+        for callee in (first, second):
+            callee.saw('"ready"')
+        login = ("--server", f"{HOST}:{server.sip}", "--user", "booth1", "--password", password("booth1"))
+        errand = ("--dial", "0301234567", "--consult", "00441234567")
+        with phone(tmp_path, "booth", 600, free_port(), *login, *errand) as booth:
+            assert booth.wait() == 0, booth.said
+        assert told(booth, "transfer") == {"event": "transfer", "status": 200, "final": True}
+        assert [call["state"] for call in server.look("/calls")["calls"]] == ["answered"] * 2
+        joined = time.monotonic()
+        until(lambda: time.monotonic() - joined > 1.5, "a talk of more than a second")
+        server.command("/booths/booth1/lock", {"cut": True})
+        for callee in (first, second):
+            assert callee.wait() == 0, callee.said
+        until(lambda: len(server.cdrs("booth1")) == 2, "both records")
+        cdrs = sorted(server.cdrs("booth1"), key=lambda cdr: str(cdr["trunk"]))
+        assert [(cdr["trunk"], cdr["result"], cdr["hung_up_by"]) for cdr in cdrs] == [
+            ("one", "answered", "switch"),
+            ("two", "answered", "switch"),
+        ]
+        assert [cdr["talk_ms"] >= 1500 for cdr in cdrs] == [True, True]
+        assert server.cli("audit").returncode == 0
+    for name, played_by_the_other in (("first", 1400), ("second", 1000)):
+        samples, rate = samples_of(tmp_path / f"{name}.wav")
+        assert share((samples[-rate:], rate), played_by_the_other) > 0.9

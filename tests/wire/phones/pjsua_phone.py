@@ -1,7 +1,8 @@
-"""A phone made of pjsua2, as a process: plays a tone into its one call and records what it hears.
+"""A phone made of pjsua2, as a process: plays a tone into its call and records what it hears.
 
 It tells what happens as one JSON object a line, and ends with its call. With --server it registers there and dials;
-without one it waits to be called and answers.
+without one it waits to be called and answers. With --consult it then holds its call, dials that number too, and has the
+two talk with each other (REFER with Replaces).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import pjsua2 as pj
 
 #: RTP packets of 20 ms that must have come before the caller hangs up: two seconds of sound.
 ENOUGH_PACKETS = 100
+#: What shows that two hear each other.
+FEW_PACKETS = 20
 PATIENCE_S = 20.0
 
 
@@ -29,6 +32,7 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
     def __init__(self, phone: Phone, call_id: int = pj.PJSUA_INVALID_ID) -> None:
         super().__init__(phone, call_id)
         self.phone = phone
+        self.is_over = False
 
     def onCallState(self, _prm: object) -> None:  # noqa: N802  # pjsua2's name
         """Tell the states that matter."""
@@ -37,7 +41,7 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             tell("answered")
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             tell("ended", status=info.lastStatusCode, reason=info.lastReason)
-            self.phone.over = True
+            self.is_over = True
 
     def onCallMediaState(self, _prm: object) -> None:  # noqa: N802  # pjsua2's name
         """Plug the tone and the recorder in as soon as sound can flow."""
@@ -47,6 +51,10 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self.phone.tone.startTransmit(sound)
             sound.startTransmit(self.phone.recorder)
 
+    def onCallTransferStatus(self, prm: object) -> None:  # noqa: N802  # pjsua2's name
+        """Tell what NOTIFY says of a transfer."""
+        tell("transfer", status=prm.statusCode, final=prm.finalNotify)  # type: ignore[attr-defined]  # no types
+
     def packets(self) -> tuple[int, int]:
         """RTP packets sent and received."""
         stream = self.getStreamStat(0)
@@ -54,12 +62,12 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
 
 
 class Phone(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
-    """The account, its one call, and its sound."""
+    """The account, its call and the one of a consultation, and its sound."""
 
     def __init__(self, tone_hz: int, record: str) -> None:
         super().__init__()
         self.call: Call | None = None
-        self.over = False
+        self.consultation: Call | None = None
         self.registered = False
         self.tone = pj.ToneGenerator()
         self.tone.createToneGenerator(8000, 1)
@@ -83,10 +91,33 @@ class Phone(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
             parameters.statusCode = status
             self.call.answer(parameters)
 
-    def dial(self, target: str) -> None:
+    def dial(self, target: str) -> Call:
         """Call somebody."""
-        self.call = Call(self)
-        self.call.makeCall(target, pj.CallOpParam(True))
+        call = Call(self)
+        call.makeCall(target, pj.CallOpParam(True))
+        return call
+
+    @property
+    def over(self) -> bool:
+        """Whether it was in a call, and is in none any more."""
+        calls = [call for call in (self.call, self.consultation) if call is not None]
+        return bool(calls) and all(call.is_over for call in calls)
+
+    def consult(self, target: str) -> None:
+        """Put the call on hold and call somebody else."""
+        assert self.call is not None
+        self.call.setHold(pj.CallOpParam(True))
+        self.consultation = self.dial(target)
+
+    def transfer(self) -> None:
+        """Have the two whom it talks with talk with each other."""
+        assert self.call is not None
+        self.call.xferReplaces(self.consultation, pj.CallOpParam(True))
+
+
+def has_sound(call: Call, packets: int) -> bool:
+    """Whether so many packets of sound have come in a call."""
+    return bool(call.isActive() and call.hasMedia() and call.packets()[1] >= packets)
 
 
 def start(port: int) -> pj.Endpoint:
@@ -133,6 +164,7 @@ def main() -> None:
     parser.add_argument("--user")
     parser.add_argument("--password")
     parser.add_argument("--dial")
+    parser.add_argument("--consult")
     options = parser.parse_args()
 
     endpoint = start(options.port)
@@ -141,14 +173,20 @@ def main() -> None:
     tell("ready")
     give_up = time.monotonic() + PATIENCE_S
     counted = (0, 0)
+    transferred = False
     while not phone.over and time.monotonic() < give_up:
         endpoint.libHandleEvents(10)
         if phone.call is None and options.dial and phone.registered:
-            phone.dial(f"sip:{options.dial}@{options.server}")
+            phone.call = phone.dial(f"sip:{options.dial}@{options.server}")
         if phone.call is not None and phone.call.isActive() and phone.call.hasMedia():
             counted = max(counted, phone.call.packets())
-            if options.dial and counted[1] >= ENOUGH_PACKETS:
+            if options.consult and phone.consultation is None and counted[1] >= FEW_PACKETS:
+                phone.consult(f"sip:{options.consult}@{options.server}")
+            elif options.dial and not options.consult and counted[1] >= ENOUGH_PACKETS:
                 phone.call.hangup(pj.CallOpParam(True))
+        if not transferred and phone.consultation is not None and has_sound(phone.consultation, FEW_PACKETS):
+            transferred = True
+            phone.transfer()
     tell("sound", sent=counted[0], received=counted[1])
     if options.server is not None:
         phone.setRegistration(False)
