@@ -170,7 +170,8 @@ class Server(Program):
 
     def _configuration(self, tls_port: int) -> str:
         """A file for `serve` that says what the options of `demo` do, and TLS; JSON, which is YAML too."""
-        files = {"certificate": str(CERTIFICATES / "carrier.pem"), "key": str(CERTIFICATES / "carrier.key")}
+        names = {"certificate": "carrier.pem", "key": "carrier.key", "ca": "authority.pem"}
+        files = {key: str(CERTIFICATES / name) for key, name in names.items()}
         return json.dumps(
             {
                 "worlds": ["world.yaml"],

@@ -1,4 +1,7 @@
-"""Kamailio as an edge before the switch and as a carrier behind it: route sets, twice where transports change."""
+"""Kamailio as an edge before the switch and as a carrier behind it: route sets, twice where transports change.
+
+The one by TLS is believed because its certificate is, and answered by Kamailio because it believes ours.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,13 @@ from .harness import CERTIFICATES, Program, Server, Sipp, World, free_port, pass
 
 pytestmark = pytest.mark.wire
 
-PORTS: Final = ("edge", "edge_turn", "edge_tls", "carrier", "carrier_turn", "switch", "switch_tls", "callee")
+PORTS: Final = (
+    *("edge", "edge_turn", "edge_tls", "carrier", "carrier_turn", "carrier_tls"),
+    *("switch", "switch_tls", "callee"),
+)
 CONFIGURATION: Final = Path(__file__).parent / "kamailio" / "kamailio.cfg"
 #: Trunks by what they lead through, and the numbers that lead to them.
-NUMBERS: Final = {"udp": "00331", "tcp": "00341", "udp_turn": "00391", "tcp_turn": "00431"}
+NUMBERS: Final = {"udp": "00331", "tcp": "00341", "udp_turn": "00391", "tcp_turn": "00431", "tls": "00491"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
             "tcp": f"port: {ports['carrier']}, transport: tcp",
             "udp_turn": f"port: {ports['carrier_turn']}",
             "tcp_turn": f"port: {ports['carrier_turn']}, transport: tcp",
+            "tls": f"port: {ports['carrier_tls']}, transport: tls",
         },
         routes={number.removeprefix("00")[:2]: [trunk] for trunk, number in NUMBERS.items()},
     )
@@ -72,7 +79,7 @@ PATHS: Final = {
     "udp_all_the_way": ("u1", "edge", "udp", "u1"),
     "tcp_all_the_way": ("t1", "edge", "tcp", "t1"),
     "udp_then_tcp_then_udp_then_tcp": ("u1", "edge_turn", "udp_turn", "t1"),
-    "udp_then_tls_then_udp": ("u1", "edge_tls", "udp", "u1"),
+    "udp_then_tls_then_tls_then_udp": ("u1", "edge_tls", "tls", "u1"),
     "tcp_then_udp_then_tcp_then_udp": ("t1", "edge_turn", "tcp_turn", "u1"),
 }
 
@@ -102,5 +109,7 @@ def test_a_call_through_proxies_that_record_themselves(network: Network, path: s
             uas.passed()
     cdr = server.cdr(booth)
     assert (cdr["result"], cdr["trunk"], cdr["hung_up_by"]) == ("answered", trunk, "callee" if far_end else "caller")
+    price = "0.17" if trunk == "tls" else "0.10"
+    assert [charge["amount"] for charge in cdr["charges"]] == [price] * 3  # everybody sells by one deck
     recorded = [message.text.count("Record-Route:") for message in uas.messages if message.is_request("INVITE")]
-    assert recorded[0] >= (2 if trunk.endswith("turn") else 1)
+    assert recorded[0] >= (1 if trunk in {"udp", "tcp"} else 2)
