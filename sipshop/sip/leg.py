@@ -493,7 +493,7 @@ class Leg:
                 self._hear_update(dialog, request, transaction, now)
             case "INVITE":
                 self._hear_reinvite(dialog, request, transaction, now)
-            case "REFER" if self.state is State.CONFIRMED:
+            case "REFER" if self.state in {State.CONFIRMED, State.ANSWERED}:
                 self._hear_refer(request, transaction, now)
             case _ if self.state in {State.CONFIRMED, State.ANSWERED}:
                 self._ask(Ask(request.method, content_of(request), transaction))

@@ -39,7 +39,20 @@ from sipshop.proxy.trunk import Caller, identity, is_withheld
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.endpoint import Endpoint
 from sipshop.sip.flow import Address, Flow, written
-from sipshop.sip.leg import Answered, Ask, Content, Event, Failed, HungUp, Leg, Lost, OutgoingLeg, Progressed, Referred
+from sipshop.sip.leg import (
+    Answered,
+    Ask,
+    Content,
+    Event,
+    Failed,
+    HungUp,
+    Leg,
+    Lost,
+    OutgoingLeg,
+    Progressed,
+    Referred,
+    Replied,
+)
 from sipshop.sip.message import NameAddr, Request, Uri, printable
 from sipshop.sip.offer import State as OfferState
 from sipshop.sip.replaces import Replaces, parse_replaces
@@ -84,6 +97,7 @@ from sipshop.switch.trace import Tracer
 from sipshop.switch.transfers import (
     REFUSED,
     Consultation,
+    OurAsk,
     Transferee,
     number_of,
     part,
@@ -557,7 +571,8 @@ class Switch:
         if isinstance(event, Referred):
             self._hear_referred(live, leg, event, now)
             return
-        if live.transfer is not None and live.transfer.takes(event, now):
+        if isinstance(event, Replied) and isinstance(event.ask, OurAsk):
+            event.ask.hear(event, now)
             return
         if side is Side.CALLEE:
             self._note_carrier(live, event, now)

@@ -16,7 +16,7 @@ from sipshop.media.sdp import NoCommonMedia
 from sipshop.proxy import call as calls
 from sipshop.proxy.call import Command
 from sipshop.proxy.routing import Trunk
-from sipshop.sip.leg import Acknowledged, Ask, Cancelled, Content, Event, Leg, Replied, State
+from sipshop.sip.leg import Acknowledged, Ask, Cancelled, Content, Leg, Replied, State
 from sipshop.sip.message import Uri
 from sipshop.sip.referral import Referral
 from sipshop.sip.replaces import Replaces
@@ -25,8 +25,9 @@ from sipshop.switch.records import Live
 
 #: What a booth's REFER is answered that its shop does not allow, or that names what is none of ours.
 REFUSED: Final = 603
-#: How often a re-INVITE is sent that meets one of the peer's each time.
-MOST_TRIES: Final = 4
+#: How long a callee may take to agree that he is transferred (seconds). Who has answered meanwhile costs nobody but the
+#: provider: so it is no longer than a re-INVITE needs that was lost or has met another.
+LIMIT_S: Final = 10.0
 Run = Callable[[Live, list[Command], float], None]
 #: An offer as a carrier gets it; raises `NoCommonMedia`.
 Offered = Callable[[Content | None, Trunk], Content | None]
@@ -34,9 +35,6 @@ Offered = Callable[[Content | None, Trunk], Content | None]
 
 class Transfer(Protocol):
     """A transfer that is going on; both of its calls know it."""
-
-    def takes(self, event: Event, now: float) -> bool:
-        """Whether an event of a leg is the answer to a re-INVITE of the transfer, which is nobody else's business."""
 
     def parted(self, ended: Live, other: Live, now: float) -> None:
         """One of the calls is over before they were joined."""
@@ -66,8 +64,18 @@ def refusal_to_replace(leg: Leg, replaces: Replaces) -> int | None:
             return 481
 
 
+class OurAsk(Ask):
+    """A request of ours to one of two whom a transfer joins; who sent it hears the answer, and nobody else."""
+
+    __slots__ = ("hear",)
+
+    def __init__(self, content: Content | None, hear: Callable[[Replied, float], None]) -> None:
+        super().__init__("INVITE", content)
+        self.hear = hear
+
+
 class Reinvitation:
-    """A re-INVITE of ours to a callee who is transferred; `then` hears his final answer.
+    """A re-INVITE of ours to a callee who is transferred; `then` hears his final answer, 408 where none comes in time.
 
     Where it meets one of his (491), both try again after a time of chance (RFC 3261 section 14.1). One that is not
     wanted any more leaves him with the description that he had before.
@@ -75,28 +83,14 @@ class Reinvitation:
 
     def __init__(self, leg: Leg, content: Content | None, then: Callable[[Replied, float], None], now: float) -> None:
         self._leg = leg
-        self._content = content
         self._before = leg.exchange.ours
         self._then: Callable[[Replied, float], None] | None = then
-        self._ask = Ask("INVITE", content)
-        self._tries = 0
+        self._ask = OurAsk(content, self._hear)
         self._is_wanted = True
         self._accepted: Replied | None = None
-        self._timer: Timer | None = None
-        self._send(now)
-
-    def takes(self, event: Event, now: float) -> bool:
-        """Whether an event of the leg is its answer."""
-        if not isinstance(event, Replied) or event.ask is not self._ask:
-            return False
-        self._accepted = event if event.status < 300 else None
-        if event.status == 491 and self._is_wanted and self._tries < MOST_TRIES:
-            self._timer = self._leg.agent.timers.start(now + self._leg.retry_s(), self._send)
-        elif self._then is not None:
-            self._then(event, now)
-        else:
-            self._take_back(now)
-        return True
+        self._again: Timer | None = None
+        self._limit: Timer | None = None
+        self._begin(now)
 
     def acknowledge(self, content: Content | None) -> None:
         """Answer the offer that his 2xx has made."""
@@ -105,29 +99,60 @@ class Reinvitation:
     def drop(self, now: float) -> None:
         """Take it back, as far as it has come."""
         self._then, self._is_wanted = None, False
-        if self._timer is not None:
-            self._timer.stop()
+        if self._again is not None:
+            self._rest()
         elif self._accepted is not None:
             self._take_back(now)
-        elif self._content is not None:
+        elif self._limit is not None and self._ask.content is not None:
+            self._rest()
             self._leg.withdraw(self._ask, now)  # else he makes an offer, which has to be answered anyway
 
-    def _send(self, now: float) -> None:
-        self._timer = None
-        self._tries += 1
+    def _begin(self, now: float) -> None:
+        self._limit = self._leg.agent.timers.start(now + LIMIT_S, self._give_up)
         self._leg.relay(self._ask, now)
 
+    def _send_again(self, now: float) -> None:
+        self._again = None
+        self._leg.relay(self._ask, now)
+
+    def _hear(self, replied: Replied, now: float) -> None:
+        if replied.status == 491 and self._is_wanted and self._limit is not None:
+            self._again = self._leg.agent.timers.start(now + self._leg.retry_s(), self._send_again)
+            return
+        self._rest()
+        self._accepted = replied if replied.status < 300 else None
+        if self._then is not None:
+            self._then(replied, now)
+        else:
+            self._take_back(now)
+
+    def _give_up(self, now: float) -> None:
+        then, self._then = self._then, None
+        was_sent = self._again is None
+        self._is_wanted = False
+        self._rest()
+        if was_sent:
+            self._leg.withdraw(self._ask, now)
+        if then is not None:
+            then(Replied(self._ask, 408 if was_sent else 491, None, late_offer=False), now)
+
+    def _rest(self) -> None:
+        for timer in (self._again, self._limit):
+            if timer is not None:
+                timer.stop()
+        self._again = self._limit = None
+
     def _take_back(self, now: float) -> None:
-        """He has accepted it: have him hold what he held before."""
+        """If he has accepted it, have him hold what he held before."""
         accepted, self._accepted = self._accepted, None
         if accepted is None:
             return
         if accepted.late_offer:
             self.acknowledge(self._before if accepted.content is not None else None)
-        elif self._content is not self._before is not None:
-            self._content, self._ask, self._tries = self._before, Ask("INVITE", self._before), 0
+        elif self._ask.content is not self._before is not None:
+            self._ask = OurAsk(self._before, self._hear)
             self._is_wanted = True
-            self._send(now)
+            self._begin(now)
 
 
 class Transferee:
@@ -177,10 +202,6 @@ class Transferee:
             do(now)
         else:
             self._fail(now)
-
-    def takes(self, event: Event, now: float) -> bool:
-        """Whether an event of his leg is the answer to our re-INVITE."""
-        return self._offering is not None and self._offering.takes(event, now)
 
     def parted(self, ended: Live, other: Live, now: float) -> None:
         """One of the calls is over before they were joined."""
@@ -237,10 +258,6 @@ class Consultation:
         for live in (self._one, self._consulted):
             self._run(live, live.call.hear(calls.TransferBegun(), now), now)
         self._asking = Reinvitation(_callee(self._consulted), None, self._hear_offer, now)
-
-    def takes(self, event: Event, now: float) -> bool:
-        """Whether an event of either leg is the answer to a re-INVITE of ours."""
-        return any(sent is not None and sent.takes(event, now) for sent in (self._asking, self._offering))
 
     def parted(self, ended: Live, other: Live, now: float) -> None:
         """One of the calls is over before they were joined."""
