@@ -383,6 +383,16 @@ def _options(qop: str) -> list[str]:
     return [option.strip().lower() for option in qop.split(",")]
 
 
+def user_of(authorization: str) -> str | None:
+    r"""The user whom credentials name, right or wrong, or None where they name none or cannot be read.
+
+    >>> user_of('Digest realm="x", USERNAME = "booth\\1"')
+    'booth1'
+    """
+    given = _parse(authorization)
+    return _unescape(given["username"]) if given is not None and "username" in given else None
+
+
 def _parse(value: str) -> dict[str, str] | None:
     """The parameters of a Digest challenge or credentials, or None where it is neither.
 

@@ -20,6 +20,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 
+from sipshop.sip.digest import user_of
 from sipshop.sip.flow import Address, Flow
 from sipshop.sip.message import Request
 
@@ -37,7 +38,6 @@ _KNOWN_S: Final = 3900.0
 #: A burst is what a source may cost in this time at its rate (seconds).
 _BURST_S: Final = 2.0
 _NONCE: Final = re.compile(rb'\bnonce="([0-9a-f]{60})"')
-_USER: Final = re.compile(r'\busername="([^"\\]*)"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +285,7 @@ class Shield:
 
 def _accounts_of(request: Request) -> Iterator[str]:
     """The accounts that a request claims: of its credentials, or, where it has none, of To and From."""
-    claimed = [user for value in request.all("authorization") for user in _USER.findall(value)]
+    claimed = [user for value in request.all("authorization") if (user := user_of(value))]
     for user in claimed or (request.to.uri.user, request.from_.uri.user):
         if user:
             yield user[:_LONGEST_ACCOUNT]

@@ -135,6 +135,8 @@ def test_some_wrong_passwords_ban_the_pair_and_nobody_else() -> None:
     guess(guard, 1)
     assert not guard.screen(request(), STRANGER, 0.0)
     assert not guard.screen(request(user="x", authorization='Digest username="booth1"'), STRANGER, 0.0)
+    for spelt in ('USERNAME="booth1"', 'username = "booth1"', 'username="b\\ooth1"', "username=booth1"):
+        assert not guard.screen(request(user="x", authorization=f'Digest realm="x", {spelt}'), STRANGER, 0.0), spelt
     assert guard.screen(request(user="booth2"), STRANGER, 0.0)
     assert guard.screen(request(), Flow("UDP", HERE, ("192.0.2.67", 5060)), 0.0)
     assert guard.admit(b"", STRANGER, 0.0), "the source is heard for others"
