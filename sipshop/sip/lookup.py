@@ -134,7 +134,8 @@ class Resolver:
         with self._turn() as now:
 
             def known(question: Question) -> Records:
-                return self._here(question) or self.answers.any(question, now) or ()
+                here = self._here(question)
+                return (self.answers.any(question, now) or ()) if here is None else here
 
             found = search.plan(known, self._pick)
             if not found.targets:

@@ -107,7 +107,6 @@ class Reliable:
 
     def takes(self, prack: Request) -> bool:
         """Whether a PRACK is that of the response that is repeated (section 3)."""
-        assert self._last is not None or self.state is not State.AWAITING, "what is awaited was sent"
         if self.state is not State.AWAITING or self._last is None:
             return False
         cseq, _ = self._last.cseq
@@ -144,6 +143,9 @@ class Reliable:
         self._start(now)
 
     def _queue_up(self, response: Response, _now: float) -> None:
+        """Have it wait. Of those that only say how it goes the newest is enough: a callee may say it without end."""
+        if self._queue and not (self._queue[-1].body or response.body):
+            self._queue.pop()
         self._queue.append(response)
 
     def _repeat(self, _response: None, now: float) -> None:

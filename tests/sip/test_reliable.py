@@ -138,6 +138,18 @@ def test_the_next_response_waits_for_the_prack_and_counts_on() -> None:
     assert bench.last("180 INVITE").get("rseq") == str(int(first or 0) + 1)
 
 
+def test_of_all_that_rings_meanwhile_the_newest_is_told() -> None:
+    """A callee who rings without end fills nothing."""
+    bench = Bench()
+    leg = ringing(bench)
+    for status in (180, 181, 182) * 100:
+        leg.progress(status, None, bench.now, reliably=True)
+    prack(bench, leg)
+    assert bench.effects() == "sends 200, sends 182"
+    prack(bench, leg)
+    assert bench.effects() == "sends 200"
+
+
 @pytest.mark.rfc("3262", "3")
 def test_the_200_waits_for_the_prack_of_a_description() -> None:
     bench = Bench()
