@@ -37,7 +37,7 @@ class Inside:
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """A response that the transaction does not absorb."""
-        if response.status not in {408, 481}:
+        if response.status not in {100, 408, 481}:  # a 100 is a proxy's, and may be all that is left
             self.leg.heard_at_s = now
         if self._authorization is not None and response.status in {401, 407} and not self.withdrawn:
             request = transaction.request

@@ -358,6 +358,16 @@ def test_who_answers_no_probe_at_all_is_gone_after_50_seconds() -> None:
     forgets(bench)
 
 
+def test_a_100_is_a_proxys_and_no_sign_of_life() -> None:
+    """What was said after the last one would be billed."""
+    bench = Bench(manners=PROBING)
+    called(bench)
+    bench.run(30.5)
+    answers(bench, "OPTIONS", 100)
+    bench.run(51.0)
+    assert bench.events == [Lost("gone inside the dialog", alive_at_s=0.0)]
+
+
 def test_whoever_speaks_but_answers_no_probe_is_gone_within_50_seconds_of_his_last_word() -> None:
     bench = Bench(manners=PROBING)
     leg = called(bench)
