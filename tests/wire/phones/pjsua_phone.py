@@ -18,7 +18,7 @@ import pjsua2 as pj
 ENOUGH_PACKETS = 100
 #: What shows that two hear each other.
 FEW_PACKETS = 20
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 
 
 def tell(event: str, **facts: object) -> None:
