@@ -48,14 +48,14 @@ class Farewells:
         self._store.submit(FarewellOwed(owed), written)
         return partial(_end, owed)
 
-    def of(self, legs: Iterable[object]) -> tuple[Owed, ...]:
+    def of(self, legs: Iterable[object], now: float) -> tuple[Owed, ...]:
         """What is owed to the legs of a call that is over, to be written with its CDR."""
-        return tuple(self._of_leg(leg) for leg in legs if isinstance(leg, Leg) and leg.owes_bye)
+        return tuple(self._of_leg(leg, now) for leg in legs if isinstance(leg, Leg) and leg.owes_bye)
 
-    def _of_leg(self, leg: Leg) -> Owed:
+    def _of_leg(self, leg: Leg, now: float) -> Owed:
         assert leg.dialog is not None, "a leg that owes a BYE has a dialog"
         owed = self._add(leg.dialog)
-        leg.at_end(partial(_end, owed))
+        leg.at_end(partial(_end, owed), now)
         return owed
 
     def end(self, dialog: Dialog, now: float) -> Owed:
