@@ -27,3 +27,5 @@ def test_a_phone_that_answers_bye_and_nothing_before_pays_up_to_that(tmp_path: P
         assert int(str(cdr["talk_ms"])) > 2_900  # three silences of a second
         assert cdr["charges"]
         assert server.cli("audit").returncode == 0
+        server.stop()
+        assert "stopped by SIGTERM: 0 calls ended" in server.said
