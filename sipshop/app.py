@@ -306,7 +306,7 @@ class _House:
         yield _forget_log()
 
     def _hear_signals(self, loop: asyncio.AbstractEventLoop, switch: Switch) -> asyncio.Future[str]:
-        """Have a SIGHUP reload the configuration; the name of SIGINT or SIGTERM comes. A demo ends with its terminal."""
+        """Have a SIGHUP reload the configuration; which of SIGINT and SIGTERM came. A demo ends with its terminal."""
         stop: asyncio.Future[str] = loop.create_future()
 
         def on_stop(number: signal.Signals) -> None:
