@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from sipshop.sip.dialog import Dialog
-from sipshop.sip.farewell import Farewell, Then
+from sipshop.sip.farewell import Then
 from sipshop.sip.leg import Leg
 from sipshop.sip.useragent import UserAgent
 from sipshop.store import FarewellOwed, FarewellsOver, Owed, Store
@@ -60,10 +60,8 @@ class Farewells:
 
     def end(self, dialog: Dialog, now: float) -> Owed:
         """Send BYE in a dialog that an earlier process held."""
-        farewell = Farewell()
-        self._agent.end_dialog(dialog, RESTARTED, farewell, now)
         owed = self._add(dialog)
-        farewell.over = partial(_end, owed)
+        self._agent.end_dialog(dialog, RESTARTED, partial(_end, owed), now)
         return owed
 
     def recover(self, now: float) -> None:
@@ -73,7 +71,7 @@ class Farewells:
             log.info("%d BYEs of an earlier run are sent again", len(left))
         for owed in left:
             self._open.append(owed)
-            self._agent.end_dialog(Dialog.from_json(owed.dialog), RESTARTED, Farewell(partial(_end, owed)), now)
+            self._agent.end_dialog(Dialog.from_json(owed.dialog), RESTARTED, partial(_end, owed), now)
 
     def sweep(self) -> None:
         """Have the rows removed of those that are over."""
