@@ -197,9 +197,10 @@ class _House:
             _quiet_collector()
             self._greet(directory, token_files[0])
             try:
-                await stop.wait()
+                by = await stop
                 _tell_systemd("STOPPING=1")
-                await switch.drain(self.settings.limits.drain_s)
+                ended = await self._drain(switch)
+                log.info("stopped by %s: %d calls ended", by, ended)
             finally:
                 for chore in chores:
                     chore.cancel()
@@ -207,6 +208,12 @@ class _House:
                 for listener in listeners:
                     await listener.stop()
                 endpoint.close()
+
+    async def _drain(self, switch: Switch) -> int:
+        """End the calls, and wait for their records; how many there were that we ended."""
+        before = switch.tables()["calls"]
+        await switch.drain(self.settings.limits.drain_s)
+        return before - switch.tables()["calls"]
 
     # What is there.
 
@@ -298,11 +305,16 @@ class _House:
         yield retain(store, lambda: tenants, lambda: _retention(self.settings), utc_ms)
         yield _forget_log()
 
-    def _hear_signals(self, loop: asyncio.AbstractEventLoop, switch: Switch) -> asyncio.Event:
-        """Have a SIGHUP reload the configuration; what SIGINT and SIGTERM set. A demo ends with its terminal."""
-        stop = asyncio.Event()
+    def _hear_signals(self, loop: asyncio.AbstractEventLoop, switch: Switch) -> asyncio.Future[str]:
+        """Have a SIGHUP reload the configuration; which of SIGINT and SIGTERM came. A demo ends with its terminal."""
+        stop: asyncio.Future[str] = loop.create_future()
+
+        def on_stop(number: signal.Signals) -> None:
+            if not stop.done():
+                stop.set_result(number.name)
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, on_stop, number)
 
         def on_hangup() -> None:
             with suppress(SettingsErrors):  # it was logged

@@ -109,7 +109,7 @@ class TrunkChanged:
 
     `state` is "up", "half_open" or "down", or "gone" where the trunk is in use no more. `registration` is "registered",
     "registering" or "failed", None where we do not register; `status` is the last thing that he said, 408 where he was
-    silent.
+    silent. `is_first`: nothing was known of him before.
     """
 
     tenant: str
@@ -117,6 +117,7 @@ class TrunkChanged:
     state: str
     registration: str | None
     status: int | None
+    is_first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +131,16 @@ class TrunkProbed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRefused:
-    """A request was refused before it became a call; `shop` is None where nobody was authenticated."""
+    """A request was refused before it became a call; `shop` is None where nobody was authenticated.
+
+    Of who has to prove himself, `account` is what he calls himself, and `why` says what is missing.
+    """
 
     status: int
     cause: str
     shop: str | None
+    account: str | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -225,7 +225,8 @@ def log_fact(fact: Fact) -> None:
             log.warning("too many wrong passwords from %s: %s is not heard for %d s", fact.source, what, fact.seconds)
         case TrunkChanged():
             registration = "" if fact.registration is None else f", {fact.registration}"
-            level = logging.INFO if fact.state == "up" and fact.registration != "failed" else logging.WARNING
+            is_well = fact.state == "up" and fact.registration != "failed"
+            level = logging.WARNING if not is_well else logging.DEBUG if fact.is_first else logging.INFO
             about = {"tenant": fact.tenant, "trunk": fact.trunk}
             log.log(level, "the carrier is %s%s", fact.state, registration, extra=about)
         case LossSeen():
@@ -248,7 +249,9 @@ def _log_detail(fact: Fact) -> None:
             about = {"tenant": fact.tenant, "shop": fact.shop, "booth": fact.booth}
             log.debug("registered: %d, of which %d answer", fact.bindings, fact.reachable, extra=about)
         case RequestRefused():
-            log.debug("refused with %d: %s", fact.status, fact.cause, extra={"shop": fact.shop or ""})
+            why = f", {fact.why}" if fact.why else ""
+            about = {"shop": fact.shop or "", "booth": fact.account or ""}
+            log.debug("refused with %d: %s%s", fact.status, fact.cause, why, extra=about)
         case MessageDropped():
             log.debug("%d messages were dropped: %s", fact.times, fact.reason)
 

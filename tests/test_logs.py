@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from threading import Event
@@ -25,6 +26,7 @@ from sipshop.facts import (
     MessageDropped,
     RegistrationChanged,
     RequestRefused,
+    TrunkChanged,
 )
 from sipshop.logs import Aside, JsonLines, TextLines, begin_log, forget_log, log_fact
 from sipshop.settings import LogFormat, LogLevel, LogSettings
@@ -57,6 +59,14 @@ DETAILS: list[tuple[Fact, str]] = [
     ),
     (RequestRefused(status=403, cause="locked", shop="s"), "refused with 403: locked shop=s"),
     (RequestRefused(status=401, cause="unauthenticated", shop=None), "refused with 401: unauthenticated"),
+    (
+        RequestRefused(status=401, cause="unauthenticated", shop=None, account="ev\x1bil", why="a wrong password"),
+        "refused with 401: unauthenticated, a wrong password booth=ev\\x1bil",
+    ),
+    (
+        TrunkChanged(tenant="t", trunk="one", state="up", registration=None, status=200, is_first=True),
+        "the carrier is up tenant=t trunk=one",
+    ),
     (MessageDropped(reason="malformed"), "1 messages were dropped: malformed"),
 ]
 
@@ -167,6 +177,17 @@ def test_a_loss_is_a_warning(logged: Path) -> None:
     log_fact(ENDED)
     log_fact(LossSeen(tenant="t", party="ann", call_id="c"))
     assert [line[25:] for line in lines_of(logged)] == ["WARNING sipshop.calls: ann loses on this call call=c tenant=t"]
+
+
+def test_a_carrier_is_told_of_when_he_changes_or_is_found_down(logged: Path) -> None:
+    begin_log(LogSettings(file=str(logged)))
+    changed = TrunkChanged(tenant="t", trunk="one", state="up", registration=None, status=200)
+    for fact in (changed, replace(changed, is_first=True), replace(changed, is_first=True, state="down")):
+        log_fact(fact)
+    assert [line[25:] for line in lines_of(logged)] == [
+        "INFO sipshop.calls: the carrier is up tenant=t trunk=one",
+        "WARNING sipshop.calls: the carrier is down tenant=t trunk=one",
+    ]
 
 
 def test_details_are_told_only_at_the_level_debug(logged: Path) -> None:

@@ -25,6 +25,12 @@ from sipshop.sip.words import Word
 COMMIT_LIMIT_S: Final = 2.0
 #: How long the search for a trunk's addresses may take, whatever `sip.dns.wait_ms` is (seconds).
 SEARCH_LIMIT_S: Final = 12.0
+#: How long who was taken for gone has for an answer to BYE (seconds): it is sent five times in them.
+PROOF_LIMIT_S: Final = 8.0
+#: The causes of a talk that ended because somebody was silent: he is gone (destination out of order), or he is there
+#: and answers no questions (recovery on timer expiry; ITU-T Q.850).
+GONE_Q850: Final = 27
+DEAF_Q850: Final = 102
 #: The cause of an attempt at a trunk that is at its cap: no circuit is available (ITU-T Q.850).
 NO_CIRCUIT_Q850: Final = 34
 
@@ -39,6 +45,7 @@ class State(Word):
     TALKING = auto()
     TRANSFERRING = auto()  # the caller wants the callee to talk with somebody else, who is being called
     WAITING = auto()  # the same, and he has hung up meanwhile
+    PROVING = auto()  # one of them was taken for gone: what he answers to BYE says how long the talk was
     ENDED = auto()
 
 
@@ -68,6 +75,9 @@ class Input(Word):
     PROGRESS_ACKNOWLEDGED = auto()  # with the answer to an offer that rang
     CALLER_GONE = auto()
     CALLEE_GONE = auto()
+    CALLER_VANISHED = auto()
+    CALLEE_VANISHED = auto()
+    PROVED = auto()  # that he lived, or not
     WRITTEN = auto()
     COMMITTED = auto()
     NOT_COMMITTED = auto()
@@ -98,6 +108,7 @@ class Action(Word):
     GIVE_UP = auto()
     HANG_UP_CALLER = auto()
     HANG_UP_CALLEE = auto()
+    AWAIT_PROOF = auto()
     SETTLE = auto()
     PASS_ASK = auto()
     REFUSE_ASK = auto()
@@ -174,6 +185,10 @@ CALL: Final[Table] = {
     (S.ANSWERING, On.REPLIED): (S.ANSWERING, (Do.PASS_REPLY,)),
     **_while_talking(S.TALKING),
     (S.TALKING, On.CALLER_GONE): (S.ENDED, (Do.HANG_UP_CALLEE, Do.SETTLE)),
+    (S.TALKING, On.CALLER_VANISHED): (S.PROVING, (Do.HANG_UP_CALLEE, Do.AWAIT_PROOF)),
+    (S.TALKING, On.CALLEE_VANISHED): (S.PROVING, (Do.HANG_UP_CALLER, Do.AWAIT_PROOF)),
+    (S.PROVING, On.PROVED): (S.ENDED, (Do.SETTLE,)),
+    (S.PROVING, On.CUT): (S.ENDED, (Do.SETTLE,)),
     (S.TALKING, On.TRANSFER_BEGUN): (S.TRANSFERRING, ()),
     **_while_talking(S.TRANSFERRING),
     (S.TRANSFERRING, On.CALLER_GONE): (S.WAITING, ()),
@@ -289,6 +304,24 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Vanished:
+    """Who talked was taken for gone; `alive_at_s` was his last sign of life, and BYE is on its way to him.
+
+    Who is told of `Lost` instead is gone for certain.
+    """
+
+    why: str
+    alive_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Who was taken for gone has answered BYE, or never will: `lived` says that he knew of the call until then."""
+
+    lived: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TransferBegun:
     """The caller wants the callee to talk with somebody else, and that one is being called."""
 
@@ -395,6 +428,14 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitProof:
+    """Say by `Proved` what this side answers to BYE; until then the talk is only known to have been so long."""
+
+    side: Side
+    talk_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class PassAsk:
     """Send a request of one leg to the other."""
 
@@ -448,6 +489,8 @@ Heard = (
     | Committed
     | NotCommitted
     | Cut
+    | Vanished
+    | Proved
     | TransferBegun
     | TransferFailed
     | Transferred
@@ -466,6 +509,7 @@ Command = (
     | Acknowledge
     | Reject
     | HangUp
+    | AwaitProof
     | PassAsk
     | PassReply
     | PassWithdrawal
@@ -490,6 +534,16 @@ class Attempt:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Who was taken for gone, his last sign of life, and when BYE was sent to him."""
+
+    side: Side
+    why: str
+    alive_at_s: float
+    asked_at_s: float
+
+
 @dataclass(slots=True)
 class Call:
     """One call, from its admission to its end."""
@@ -505,6 +559,7 @@ class Call:
     _early: Content | None = None
     _late_offer: bool = False
     _others: int = 0  # addresses of the target that are left
+    _doubt: Doubt | None = None
 
     @property
     def deadline(self) -> float | None:
@@ -520,6 +575,11 @@ class Call:
     def ended(self) -> bool:
         """Whether its CDR was asked for."""
         return self.state is State.ENDED
+
+    @property
+    def talks(self) -> bool:
+        """Whether the caller is charged for each second that passes."""
+        return self.state in _CHARGED
 
     @property
     def target(self) -> Target | None:
@@ -601,7 +661,9 @@ class Call:
                 agreed = self.target.fail_over if self.target is not None else AS_USUAL
                 over = self._another_target and (self.emergency or fails_over(status, agreed))
                 return On.FAILED_OVER if over else On.FAILED
-            case leg.HungUp() | leg.Lost():
+            case Vanished() if self.state is S.TALKING:
+                return On.CALLER_VANISHED if side is Side.CALLER else On.CALLEE_VANISHED
+            case leg.HungUp() | leg.Lost() | Vanished():
                 return On.CALLER_GONE if side is Side.CALLER else On.CALLEE_GONE
             case Blocked():
                 return On.BLOCKED_OVER if self._another_target else On.BLOCKED
@@ -618,7 +680,7 @@ class Call:
         if self.ended:
             self._alarm = None
             fate = self._fate(before, happened, event)
-            until_s = event.alive_at_s if isinstance(event, leg.Lost) and event.alive_at_s is not None else now
+            until_s = self._until_s(event, now)
             return [self._end(action, fate, until_s) for action in actions]
         if happened in {On.TRYING, On.PROGRESSED}:
             last = self.attempts[-1]
@@ -627,10 +689,15 @@ class Call:
             self._alarm = (now + SEARCH_LIMIT_S, On.SILENT)
         elif happened is On.SENT:
             self._alarm = (now + self.attempts[-1].target.first_response_timeout_s, On.SILENT)
+        elif self.state is S.PROVING:
+            assert isinstance(event, Vanished), "nothing else is doubted"
+            return self._prove(event, side, now)
         return [command for action in actions for command in self._do(action, event, side, now)]
 
     def _fate(self, before: State, happened: Input, event: Heard | None) -> Fate:
         """How the call comes out: what a carrier said of the callee tells more than that the ones after him failed."""
+        if self._doubt is not None:
+            return _fate_of_doubt(self._doubt, event)
         fate = _fate(before, happened, event)
         said = [attempt for attempt in self.attempts[:-1] if attempt.status is not None]
         words = [attempt for attempt in said if not fails_over(attempt.status or 0)]
@@ -640,6 +707,16 @@ class Call:
         assert word.status is not None, "it was said"
         told = _fate_of_failure(leg.Failed(word.status, None, None, responded=True))
         return replace(told, q850=word.q850)
+
+    def _until_s(self, event: Heard | None, now: float) -> float:
+        """When the talk was over: for who has vanished at his last sign of life, which may be that he answers BYE."""
+        match event:
+            case Proved(lived=True) if self._doubt is not None:
+                return self._doubt.asked_at_s
+            case leg.Lost(alive_at_s=float() as alive_at_s) | Vanished(alive_at_s=alive_at_s):
+                return alive_at_s
+            case _:
+                return now if self._doubt is None else self._doubt.alive_at_s
 
     def _end(self, action: Action, fate: Fate, until_s: float) -> Command:
         """One of the last commands; talk lasted `until_s`, which for a peer that vanished is its last sign of life."""
@@ -689,6 +766,15 @@ class Call:
                 return [Acknowledge(content)] if self._late_offer else []  # else the callee has his ACK already
             case _:
                 return self._pass(action, event, side)
+
+    def _prove(self, vanished: Vanished, side: Side, now: float) -> list[Command]:
+        """Let the other side go, and wait for what this one answers to BYE."""
+        self._doubt = Doubt(side, vanished.why, vanished.alive_at_s, now)
+        self._alarm = (now + PROOF_LIMIT_S, On.PROVED)
+        return [
+            HangUp(side.other, GONE_Q850, _lost(side, vanished.why)),
+            AwaitProof(side, self._talk_ms(vanished.alive_at_s)),
+        ]
 
     def _pass(self, action: Action, event: Heard | None, side: Side) -> list[Command]:
         """Requests inside the dialogs, on their way through."""
@@ -750,6 +836,7 @@ _PLAIN: Final[Mapping[type, Input]] = {
     Committed: On.COMMITTED,
     NotCommitted: On.NOT_COMMITTED,
     Cut: On.CUT,
+    Proved: On.PROVED,
     TransferBegun: On.TRANSFER_BEGUN,
     TransferFailed: On.TRANSFER_FAILED,
     Transferred: On.TRANSFERRED,
@@ -841,8 +928,8 @@ def _fate_of_talk(happened: Input, event: Heard | None) -> Fate:
         case leg.HungUp(reason=reason):
             by = "caller" if happened is Input.CALLER_GONE else "callee"
             q850 = q850_of(reason, 200) or 16
-        case leg.Lost(why=why):
-            detail, q850 = f"{'caller' if happened is Input.CALLER_GONE else 'callee'} lost: {why}", 27
+        case leg.Lost(why=why) | Vanished(why=why):
+            detail, q850 = _lost(Side.CALLER if happened is Input.CALLER_GONE else Side.CALLEE, why), GONE_Q850
         case Cut(detail=detail):
             q850 = 31
         case TransferFailed():
@@ -850,6 +937,18 @@ def _fate_of_talk(happened: Input, event: Heard | None) -> Fate:
         case _:
             detail, q850 = "the granted time is over", 31
     return Fate(outcome=Outcome.ANSWERED, status=200, q850=q850, hung_up_by=by, detail=detail)
+
+
+def _fate_of_doubt(doubt: Doubt, event: Heard | None) -> Fate:
+    """How a talk comes out that ended because somebody was silent."""
+    detail, q850 = _lost(doubt.side, doubt.why), GONE_Q850
+    if isinstance(event, Proved) and event.lived:
+        detail, q850 = f"{doubt.side} answers BYE, and was silent before: {doubt.why}", DEAF_Q850
+    return Fate(outcome=Outcome.ANSWERED, status=200, q850=q850, hung_up_by="switch", detail=detail)
+
+
+def _lost(side: Side, why: str) -> str:
+    return f"{side} lost: {why}"
 
 
 def _fate_of_failure(failed: leg.Failed) -> Fate:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.message import Response
+from sipshop.sip.timers import GIVE_UP_S, Timer, Timers
 from sipshop.sip.transaction import ClientTransaction
 
 Then = Callable[[float], None]
@@ -49,3 +50,38 @@ class Farewell:
         if not self._is_done:
             self._is_done = True
             self.over(now)
+
+
+class Ending:
+    """The BYE of a dialog that an earlier process held; `over` is called after 64*T1, and not before.
+
+    It may overtake the 2xx that made the dialog. Then the peer refuses it, or takes it for the end of an early dialog,
+    and is in the call all the same when the 2xx comes: his ACK tells so, and `send` sends another BYE.
+    """
+
+    def __init__(self, timers: Timers, send: Then, over: Then) -> None:
+        self._timers = timers
+        self._send = send
+        self._over = over
+        self._timer: Timer | None = None
+        self._is_answered = False
+
+    def begin(self, now: float) -> None:
+        """Send BYE."""
+        self._is_answered = False
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self._timers.start_lazily(now + GIVE_UP_S, self._over)
+        self._send(now)
+
+    def hear_ack(self, now: float) -> None:
+        """The peer is in the dialog."""
+        if self._is_answered:
+            self.begin(now)
+
+    def on_response(self, _transaction: ClientTransaction, response: Response, _now: float) -> None:
+        """A response that the transaction does not absorb."""
+        self._is_answered = response.status >= 200
+
+    def on_no_response(self, _transaction: ClientTransaction, _why: str, _now: float) -> None:
+        """His time is over."""

@@ -206,7 +206,7 @@ class Bye(Inside):
 
     def _hear(self, transaction: ClientTransaction, response: Response | None, now: float) -> None:
         if response is None or response.status >= 200:
-            self.leg.on_bye_done(now)
+            self.leg.on_bye_done(response.status if response is not None else None, now)
 
 
 def content_headers(content: Content | None) -> list[tuple[str, str]]:

@@ -373,6 +373,7 @@ class Leg:
         self._session: Session | None = None
         self._probes: Probes | None = None
         self._bye_reason: str | None = None
+        self.bye_status: int | None = None  # what our BYE was answered, once the leg is over
         self._at_end: list[Then] = []
 
     # verbs
@@ -452,9 +453,12 @@ class Leg:
         """Whether a BYE of ours is under way, or held back."""
         return self.state in _OWING
 
-    def at_end(self, do: Then) -> None:
+    def at_end(self, do: Then, now: float) -> None:
         """Do something when the leg is over: its BYE was answered, or needs none, or the peer had its time."""
-        self._at_end.append(do)
+        if self.state is _CLOSED:
+            do(now)
+        else:
+            self._at_end.append(do)
 
     def put_off_asks(self, now: float) -> None:
         """Refuse what the peer has asked and nobody will answer any more: it may ask again."""
@@ -823,8 +827,9 @@ class Leg:
         """The peer knows nothing of the dialog, or is silent inside it."""
         self._hear(Input.PEER_GONE, now)
 
-    def on_bye_done(self, now: float) -> None:
+    def on_bye_done(self, status: int | None, now: float) -> None:
         """Our BYE was answered, or never will be."""
+        self.bye_status = status
         self._hear(Input.BYE_DONE, now)
 
     def on_invite_done(self, sent: Reinvite) -> None:
@@ -1312,7 +1317,7 @@ class OutgoingLeg(Leg):
 
     def _keep(self, _happened: Input, _message: Message | None, now: float) -> None:
         assert self.dialog is not None, "a 2xx made the dialog"
-        self.at_end(self.agent.keep(self.dialog, lambda then: self._hear(Input.KEPT, then), now))
+        self.at_end(self.agent.keep(self.dialog, lambda then: self._hear(Input.KEPT, then), now), now)
 
     def _send_ack(self, happened: Input, _message: Message | None, _now: float) -> None:
         dialog = self.dialog

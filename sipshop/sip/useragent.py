@@ -18,7 +18,7 @@ from typing import Final
 from sipshop.sip import session_timer, validate
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import Credentials, DigestClient
-from sipshop.sip.farewell import Farewell, Keep, keep_nothing
+from sipshop.sip.farewell import Ending, Farewell, Keep, Then, keep_nothing
 from sipshop.sip.flow import Address, Addresses, Flow
 from sipshop.sip.leg import Content, Event, IncomingLeg, Leg, OutgoingLeg
 from sipshop.sip.message import MalformedMessage, Request, Response, parse, split_commas
@@ -158,6 +158,7 @@ class UserAgent:
         self.product = product
         self.transactions = Transactions(timers, self._put)
         self.legs: dict[tuple[str, str], Leg] = {}
+        self._endings: dict[tuple[str, str, str], Ending] = {}  # of an earlier process, by Call-ID and both tags
         self.out: deque[Output] = deque()
         self._ours = ours
         self._key = token().encode("ascii")
@@ -326,10 +327,23 @@ class UserAgent:
         if self.shield is not None:
             self.shield.charge(source, now)
 
-    def end_dialog(self, dialog: Dialog, reason: str, user: ClientUser, now: float) -> None:
-        """Send BYE in a dialog that an earlier process held, well above its last sequence number."""
+    def end_dialog(self, dialog: Dialog, reason: str, over: Then, now: float) -> None:
+        """Send BYE in a dialog that an earlier process held, well above its last sequence number.
+
+        `over` is called after 64*T1: until then an ACK shows that the peer was not in the dialog yet, and gets another.
+        """
         dialog.local_cseq += 10_000
-        self.send_inside(dialog, "BYE", user, now, headers=[("reason", reason)])
+        key = dialog.call_id, dialog.local_tag, dialog.remote_tag
+
+        def send(then: float) -> None:
+            self.send_inside(dialog, "BYE", ending, then, headers=[("reason", reason)])
+
+        def ended(then: float) -> None:
+            self._endings.pop(key, None)
+            over(then)
+
+        ending = self._endings[key] = Ending(self.timers, send, ended)
+        ending.begin(now)
 
     def leave(self, dialog: Dialog, now: float, acknowledge: Callable[[], object], reason: str | None = None) -> None:
         """Acknowledge a 2xx that no leg wants, and send BYE, as soon as it is kept that this is owed."""
@@ -425,7 +439,7 @@ class UserAgent:
         return {
             "server_transactions": len(self.transactions.servers),
             "client_transactions": len(self.transactions.clients),
-            "legs": len(self.legs),
+            "legs": len(self.legs) + len(self._endings),
             "timers": len(self.timers),
         }
 
@@ -488,10 +502,13 @@ class UserAgent:
         """An ACK of a 2xx goes to its dialog; any other is dropped, never answered (section 17)."""
         try:
             leg = self._find(request)
+            ending = self._endings.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
         except MalformedMessage:
-            leg = None
+            leg = ending = None
         if leg is not None:
             leg.hear_ack(request, now)
+        elif ending is not None:
+            ending.hear_ack(now)
         elif not self._is_turned_away(request):
             self._drop("stray_ack", flow, now)
 

@@ -28,6 +28,7 @@ from sipshop.store.worlds import Applied, WorldApplied, opening_transfer
 from sipshop.store.writes import (
     AccountMoved,
     CallAnswered,
+    CallDoubted,
     CallGranted,
     CallRelayed,
     CallSettled,
@@ -51,6 +52,7 @@ __all__ = [
     "Applied",
     "BindingsKept",
     "CallAnswered",
+    "CallDoubted",
     "CallGranted",
     "CallRelayed",
     "CallSettled",

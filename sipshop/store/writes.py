@@ -206,6 +206,7 @@ _GRANT: Final = Statement(
     .where(*_IS_CALL)
     .values(granted_ms=func.max(func.coalesce(calls.c.granted_ms, bindparam("granted_ms")), bindparam("granted_ms")))
 )
+_DOUBT: Final = Statement(update(calls).where(*_IS_CALL).values(granted_ms=bindparam("granted_ms")))
 _FORGET: Final = Statement(delete(calls).where(*_IS_CALL))
 _SETTLE: Final = Statement(insert(cdrs).on_conflict_do_nothing())
 _CHARGE: Final = Statement(insert(charges))
@@ -282,6 +283,20 @@ class CallGranted:
     def apply(self, connection: sqlite3.Connection) -> None:
         """Raise what the call's row says, if it has one still; what was granted is never taken back."""
         _GRANT.run(connection, {"key_tenant": self.tenant, "key_call_id": self.call_id, "granted_ms": self.granted_ms})
+
+
+@dataclass(frozen=True, slots=True)
+class CallDoubted:
+    """A talk is over, and may have been longer than this, which is known: a crash bills no more."""
+
+    waited_for: ClassVar[bool] = False
+    tenant: str
+    call_id: str
+    talk_ms: int
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Lower what the call's row says was granted, if it has one still: nothing is granted to it any more."""
+        _DOUBT.run(connection, {"key_tenant": self.tenant, "key_call_id": self.call_id, "granted_ms": self.talk_ms})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from sipshop.sip.dialog import Dialog
-from sipshop.sip.farewell import Farewell, Then
+from sipshop.sip.farewell import Then
 from sipshop.sip.leg import Leg
 from sipshop.sip.useragent import UserAgent
 from sipshop.store import FarewellOwed, FarewellsOver, Owed, Store
@@ -48,22 +48,20 @@ class Farewells:
         self._store.submit(FarewellOwed(owed), written)
         return partial(_end, owed)
 
-    def of(self, legs: Iterable[object]) -> tuple[Owed, ...]:
+    def of(self, legs: Iterable[object], now: float) -> tuple[Owed, ...]:
         """What is owed to the legs of a call that is over, to be written with its CDR."""
-        return tuple(self._of_leg(leg) for leg in legs if isinstance(leg, Leg) and leg.owes_bye)
+        return tuple(self._of_leg(leg, now) for leg in legs if isinstance(leg, Leg) and leg.owes_bye)
 
-    def _of_leg(self, leg: Leg) -> Owed:
+    def _of_leg(self, leg: Leg, now: float) -> Owed:
         assert leg.dialog is not None, "a leg that owes a BYE has a dialog"
         owed = self._add(leg.dialog)
-        leg.at_end(partial(_end, owed))
+        leg.at_end(partial(_end, owed), now)
         return owed
 
     def end(self, dialog: Dialog, now: float) -> Owed:
         """Send BYE in a dialog that an earlier process held."""
-        farewell = Farewell()
-        self._agent.end_dialog(dialog, RESTARTED, farewell, now)
         owed = self._add(dialog)
-        farewell.over = partial(_end, owed)
+        self._agent.end_dialog(dialog, RESTARTED, partial(_end, owed), now)
         return owed
 
     def recover(self, now: float) -> None:
@@ -73,7 +71,7 @@ class Farewells:
             log.info("%d BYEs of an earlier run are sent again", len(left))
         for owed in left:
             self._open.append(owed)
-            self._agent.end_dialog(Dialog.from_json(owed.dialog), RESTARTED, Farewell(partial(_end, owed)), now)
+            self._agent.end_dialog(Dialog.from_json(owed.dialog), RESTARTED, partial(_end, owed), now)
 
     def sweep(self) -> None:
         """Have the rows removed of those that are over."""

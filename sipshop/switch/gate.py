@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sipshop.facts import Fact, MessageDropped, RequestRefused, SourceBanned
 from sipshop.proxy.admission import Booth, Cause
-from sipshop.sip.digest import DigestServer, Guess, Verified
+from sipshop.sip.digest import DigestServer, Guess, Unverified, Verified
 from sipshop.sip.flow import Flow
 from sipshop.sip.message import NameAddr, Request
 from sipshop.sip.shield import Rules, Shield
@@ -104,8 +104,19 @@ class Gate:
             return booth
         if verdict.guess is not None:
             self._note(verdict.guess, source, now)
-        self._tell(RequestRefused(status=401, cause=Cause.UNAUTHENTICATED.value, shop=None))
+        why = self._why(verdict, realm)
+        cause = Cause.UNAUTHENTICATED.value
+        self._tell(RequestRefused(status=401, cause=cause, shop=None, account=uri.user or None, why=why))
         return self._digest.challenge(realm, algorithms, now, stale=verdict.stale, host=host)
+
+    def _why(self, verdict: Unverified, realm: str) -> str:
+        """What a request lacks, for the log alone: whoever sent it is told nothing of it."""
+        if verdict.stale:
+            return "a nonce that is no longer good"
+        if verdict.guess is None:
+            return "credentials that answer no challenge of ours" if verdict.tried else "no credentials yet"
+        is_known = self._directory.ha1_of(realm, verdict.guess.user) is not None
+        return "a wrong password" if is_known else f"no booth of that name in the realm {realm}"
 
     def trust(self, booth: Booth, flow: Flow, now: float) -> None:
         """Take a phone for known that proved itself to an earlier process: its next request is not a stranger's."""

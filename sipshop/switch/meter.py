@@ -73,7 +73,7 @@ class Meter:
     def renew(self, live: Live, now: float) -> None:
         """Grant a talking call another slice, where every level can pay for it, and look again before that ends."""
         answered_at_s, granted_ms = live.call.answered_at_s, live.call.granted_ms
-        if live.call.ended or answered_at_s is None or granted_ms is None:
+        if not live.call.talks or answered_at_s is None or granted_ms is None:
             return
         if granted_ms > self._most_of(live) * 1000:
             return  # more is granted than its trunk carries
@@ -93,9 +93,7 @@ class Meter:
 
     def watch(self, live: Live, now: float) -> None:
         """Look again at what can be granted, the nearer the end the more often: money may come in meanwhile."""
-        if live.renewal is not None:
-            live.renewal.stop()
-            live.renewal = None
+        self.rest(live)
         answered_at_s, granted_ms = live.call.answered_at_s, live.call.granted_ms
         if answered_at_s is None or granted_ms is None or granted_ms >= self._most_of(live) * 1000:
             return
@@ -109,11 +107,15 @@ class Meter:
         trunk = live.trunk
         return min(self._most_s, trunk.max_call_s or self._most_s) if trunk is not None else self._most_s
 
-    def charge(self, live: Live, talk_ms: int) -> None:
-        """A call is over: charge every level in memory, free what was held and its carrier's line."""
+    def rest(self, live: Live) -> None:
+        """Grant no more: nobody talks any longer. What is held stays."""
         if live.renewal is not None:
             live.renewal.stop()
             live.renewal = None
+
+    def charge(self, live: Live, talk_ms: int) -> None:
+        """A call is over: charge every level in memory, free what was held and its carrier's line."""
+        self.rest(live)
         self._free_line(live)
         passage = live.offer.passage
         if passage is not None:

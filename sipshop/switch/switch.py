@@ -66,6 +66,7 @@ from sipshop.store import (
     CallAnswered as AnsweredRow,
 )
 from sipshop.store import (
+    CallDoubted,
     CallRelayed,
     CallStarted,
     Heartbeat,
@@ -580,6 +581,10 @@ class Switch:
             self._calls.let_go(leg)
         if isinstance(event, HungUp | Lost) and live.joined is not None:
             live.over = event
+        elif isinstance(event, Lost) and event.alive_at_s is not None:
+            vanished = calls.Vanished(event.why, event.alive_at_s)
+            self._run(live, live.call.hear(vanished, now, side), now)
+            return
         self._run(live, live.call.hear(event, now, side), now)
 
     # Transfers.
@@ -776,9 +781,11 @@ class Switch:
                 leg_to_end = self._leg(live, side)
                 self._calls.let_go(leg_to_end)
                 leg_to_end.hang_up(f"Q.850;cause={q850}", now)
+            case calls.AwaitProof(side=side, talk_ms=talk_ms):
+                self._await_proof(live, self._leg(live, side), talk_ms, now)
             case calls.Settle(fate=fate, talk_ms=talk_ms):
                 self._meter.charge(live, talk_ms)
-                self._settle(live, cdr_of(live, _said(live, fate), talk_ms, self._utc_ms()))
+                self._settle(live, cdr_of(live, _said(live, fate), talk_ms, self._utc_ms()), now)
                 part(live, self._run, now)
             case _:
                 self._pass(live, command, now)
@@ -989,7 +996,7 @@ class Switch:
             self._store.submit(AnsweredRow(tenant, live.call_id, row))
         else:
             live.added_s += self._clock()
-        self._write_relayed(live, CallRelayed(tenant, live.call_id, live.relayed_at_ms, self._mono_ms(now)))
+        self._insist(live, CallRelayed(tenant, live.call_id, live.relayed_at_ms, self._mono_ms(now)))
         self._tell(
             CallAnswered(
                 call_id=live.call_id,
@@ -1003,13 +1010,24 @@ class Switch:
             )
         )
 
-    def _write_relayed(self, live: Live, write: CallRelayed) -> None:
-        """Write the start of talk time, again and again if need be while the call lives: a crash would bill by it."""
+    def _await_proof(self, live: Live, leg: Leg, talk_ms: int, now: float) -> None:
+        """Hear what a leg that was taken for gone answers to BYE; if we die before, it is billed as gone."""
+
+        def over(then: float) -> None:
+            lived = leg.bye_status is not None and leg.bye_status < 300
+            self._run(live, live.call.hear(calls.Proved(lived), then), then)
+
+        self._meter.rest(live)
+        self._insist(live, CallDoubted(live.tenant, live.call_id, talk_ms))
+        leg.at_end(over, now)
+
+    def _insist(self, live: Live, write: CallRelayed | CallDoubted) -> None:
+        """Write how long a talk is, again and again if need be while the call lives: a crash would bill by it."""
 
         def written(result: object) -> None:
             if isinstance(result, Exception) and not live.call.ended:
                 with self._turn() as now:
-                    self._agent.timers.start(now + RETRY_S, lambda _now: self._write_relayed(live, write))
+                    self._agent.timers.start(now + RETRY_S, lambda _now: self._insist(live, write))
 
         if not live.call.ended:
             self._store.submit(write, written)
@@ -1025,10 +1043,10 @@ class Switch:
         live.leg_a.reject(refusal.status, refusal.phrase, refusal.headers(), now)
         self._tell(RequestRefused(status=refusal.status, cause=fate.cause.value, shop=live.offer.shop.name))
 
-    def _settle(self, live: Live, cdr: Cdr) -> None:
+    def _settle(self, live: Live, cdr: Cdr, now: float) -> None:
         """A call is over: forget it and write its CDR."""
         self._calls.remove(live)
-        self._settler.write(cdr, self._farewells.of((live.leg_a, live.leg_b)))
+        self._settler.write(cdr, self._farewells.of((live.leg_a, live.leg_b), now))
         for fact in trunks_tried(cdr):
             self._tell(fact)
         self._tell(

@@ -285,7 +285,7 @@ class Trunks:
         seen = carrier.condition(now)
         told = (seen.state, seen.registration)
         if told != carrier.told:
-            carrier.told = told
+            is_first, carrier.told = carrier.told is None, told
             self._tell(
                 TrunkChanged(
                     tenant=carrier.trunk.tenant,
@@ -293,6 +293,7 @@ class Trunks:
                     state=seen.state,
                     registration=seen.registration,
                     status=seen.registration_status if seen.state == "up" else seen.last_status,
+                    is_first=is_first,
                 )
             )
 

@@ -18,6 +18,7 @@ from sipshop.proxy.call import (
     Acknowledge,
     Answer,
     Authorise,
+    AwaitProof,
     Blocked,
     Call,
     Command,
@@ -41,6 +42,7 @@ from sipshop.proxy.call import (
     PassReply,
     PassWithdrawal,
     Progress,
+    Proved,
     Reject,
     Searching,
     Sent,
@@ -50,6 +52,7 @@ from sipshop.proxy.call import (
     TransferBegun,
     TransferFailed,
     Transferred,
+    Vanished,
     Written,
     fails_over,
     q850_of,
@@ -150,6 +153,10 @@ TABLE = """
     TALKING      CALLER_ACKNOWLEDGED  TALKING
     TALKING      CALLER_GONE          ENDED      HangUp:callee Settle
     TALKING      CALLEE_GONE          ENDED      HangUp:caller Settle
+    TALKING      CALLER_VANISHED      PROVING    HangUp:callee AwaitProof
+    TALKING      CALLEE_VANISHED      PROVING    HangUp:caller AwaitProof
+    PROVING      PROVED               ENDED      Settle
+    PROVING      CUT                  ENDED      Settle
     TALKING      CUT_OFF              ENDED      HangUp:caller HangUp:callee Settle
     TALKING      CUT                  ENDED      HangUp:caller HangUp:callee Settle
     TALKING      ASKED                TALKING    PassAsk
@@ -201,6 +208,9 @@ EVENTS: dict[Input, tuple[Heard | None, Side]] = {
     Input.PROGRESS_ACKNOWLEDGED: (ProgressAcknowledged(SDP), Side.CALLER),
     Input.CALLER_GONE: (HungUp(None), Side.CALLER),
     Input.CALLEE_GONE: (HungUp(None), Side.CALLEE),
+    Input.CALLER_VANISHED: (Vanished("silent", 0.5), Side.CALLER),
+    Input.CALLEE_VANISHED: (Vanished("silent", 0.5), Side.CALLEE),
+    Input.PROVED: (Proved(lived=True), Side.CALLER),
     Input.WRITTEN: (Written(), Side.CALLER),
     Input.COMMITTED: (Committed(), Side.CALLER),
     Input.NOT_COMMITTED: (NotCommitted("disk"), Side.CALLER),
@@ -222,6 +232,7 @@ WAYS: dict[State, tuple[Input, ...]] = {
     State.TALKING: (Input.GRANTED, Input.ANSWERED, Input.COMMITTED),
     State.TRANSFERRING: (Input.GRANTED, Input.ANSWERED, Input.COMMITTED, Input.TRANSFER_BEGUN),
     State.WAITING: (Input.GRANTED, Input.ANSWERED, Input.COMMITTED, Input.TRANSFER_BEGUN, Input.CALLER_GONE),
+    State.PROVING: (Input.GRANTED, Input.ANSWERED, Input.COMMITTED, Input.CALLEE_VANISHED),
     State.ENDED: (Input.DENIED,),
 }
 
@@ -628,6 +639,31 @@ def test_what_the_last_trunks_failure_means(failed: Failed, expected: Fate) -> N
 )
 def test_how_a_call_comes_out(way: tuple[Input, ...], event: Heard, side: Side, expected: Fate) -> None:
     assert fate_of(a_call(*way).hear(event, 1.0, side)) == expected
+
+
+LOST = "caller lost: gone inside the dialog"
+DEAF = "caller answers BYE, and was silent before: gone inside the dialog"
+
+
+@pytest.mark.parametrize(
+    ("event", "after_s", "q850", "detail", "talk_ms"),
+    [
+        pytest.param(Proved(lived=True), 0.5, 102, DEAF, 50_000, id="he answers BYE"),
+        pytest.param(Proved(lived=False), 0.5, 27, LOST, 25_000, id="he does not know the call"),
+        pytest.param(None, 8.0, 27, LOST, 25_000, id="he says nothing"),
+        pytest.param(Cut("the switch goes down"), 2.0, 27, LOST, 25_000, id="nobody can wait for him"),
+    ],
+)
+def test_who_was_silent_pays_up_to_the_bye_that_he_answers_or_to_his_last_sign_of_life(
+    event: Heard | None, after_s: float, q850: int, detail: str, talk_ms: int
+) -> None:
+    call = a_call(Input.GRANTED, Input.ANSWERED, Input.COMMITTED)
+    vanished = Vanished("gone inside the dialog", 25.0)
+    assert call.hear(vanished, 50.0) == [HangUp(Side.CALLEE, 27, LOST), AwaitProof(Side.CALLER, 25_000)]
+    assert not call.talks
+    now = 50.0 + after_s
+    fate = Fate(outcome=Outcome.ANSWERED, status=200, q850=q850, hung_up_by="switch", detail=detail)
+    assert (call.tick(now) if event is None else call.hear(event, now)) == [Settle(fate, talk_ms)]
 
 
 @pytest.mark.parametrize(

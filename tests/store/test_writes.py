@@ -29,6 +29,7 @@ from sipshop.billing.money import Money
 from sipshop.store import (
     AccountMoved,
     CallAnswered,
+    CallDoubted,
     CallGranted,
     CallRelayed,
     CallSettled,
@@ -167,6 +168,16 @@ def test_a_grant_is_only_raised(
     CallGranted(TENANT, "c1", granted).apply(connection)
     CallAnswered(TENANT, "c1", live_call(state="answered", granted_ms=stored)).apply(connection)
     assert [row["granted_ms"] for row in rows(connection, "calls")] == [expected]
+
+
+def test_a_talk_in_doubt_was_granted_what_is_known_of_it(connection: sqlite3.Connection) -> None:
+    for call_id in ("c1", "c2"):
+        CallStarted(TENANT, call_id, live_call(call_id, granted_ms=60_000)).apply(connection)
+    CallDoubted(TENANT, "c1", 25_000).apply(connection)
+    assert {row["call_id"]: row["granted_ms"] for row in rows(connection, "calls")} == {"c1": 25_000, "c2": 60_000}
+    SETTLED.apply(connection)
+    CallDoubted(TENANT, "c1", 25_000).apply(connection)
+    assert [row["call_id"] for row in rows(connection, "calls")] == ["c2"]
 
 
 def test_a_grant_of_a_call_that_is_over_is_nothing(connection: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from sipshop.facts import MessageDropped, SourceBanned
+from sipshop.facts import MessageDropped, RequestRefused, SourceBanned
 from sipshop.sip.digest import answer
 from sipshop.sip.flow import Address, Flow
 from sipshop.sip.message import Response
@@ -387,3 +387,25 @@ def test_a_scanner_hears_nothing(house: House, forger: Forger) -> None:
     for method in ("OPTIONS", "REGISTER", "INVITE"):
         assert forger.send(method, more=("User-Agent: friendly-scanner",)) == []
     assert nothing_happened(house)
+
+
+@pytest.mark.parametrize(
+    ("user", "challenged", "why"),
+    [
+        ("booth1", True, "a wrong password"),
+        ("nobody", True, "no booth of that name in the realm sipshop"),
+        ("booth1", False, "credentials that answer no challenge of ours"),
+    ],
+)
+def test_the_log_says_what_a_401_was_for_and_to_whom_and_the_sender_does_not_hear_it(
+    house: House, user: str, challenged: bool, why: str
+) -> None:
+    stranger = BoothPhone(house.network, MALLORY, user=user, password="wrong")
+    stranger.register()
+    house.advance()
+    challenge = stranger.challenge() if challenged else 'Digest realm="sipshop", nonce="x", qop="auth"'
+    recorder = stranger.register([stranger.credentials(challenge, "REGISTER", f"sip:{SWITCH[0]}")])
+    house.advance()
+    told = [fact for fact in house.switch_peer.facts if isinstance(fact, RequestRefused)]
+    assert [(fact.account, fact.why) for fact in told] == [(user, "no credentials yet"), (user, why)]
+    assert recorder.statuses == [401]

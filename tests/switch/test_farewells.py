@@ -108,6 +108,31 @@ def test_the_byes_of_a_call_that_a_crash_cut_short_survive_a_second_crash(house:
     assert (len(house.memory.cdrs), house.cdr.recovered) == (1, True)
 
 
+@pytest.mark.parametrize("rings", [False, True])
+@pytest.mark.parametrize("dies_again", [False, True])
+def test_a_bye_that_overtakes_the_answer_is_sent_again_when_the_caller_is_in_the_call(
+    house: House, dies_again: bool, rings: bool
+) -> None:
+    leg, incoming = house.calling()
+    if rings:  # then the caller has an early dialog, and takes the BYE for the end of that
+        house.carrier.ring(incoming)
+        house.advance()
+    house.network.weather = lambda d: (2.0,) if str(d) == "200 INVITE" and d.destination == GATE else (LATENCY_S,)
+    house.carrier.answer(incoming)
+    house.advance(0.125)
+    house.network.weather = bye_is_lost if dies_again else fair
+    house.restart()
+    house.advance(1.0)
+    if dies_again:
+        house.network.weather = fair
+        house.restart(process="run-3")
+    house.advance(3.0)
+    assert house.phone.story(leg).endswith("Answered HungUp")
+    assert house.carrier.last(incoming) == RESTARTED
+    house.advance(33.0)
+    assert (house.switch.tables()["legs"], house.switch.tables()["owed_byes"]) == (0, 0)
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.3])
 def test_an_answer_that_crosses_a_cancel_is_ended_though_the_process_dies_of_it(house: House, delay_s: float) -> None:
     leg, incoming = house.calling()

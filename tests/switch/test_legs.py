@@ -25,7 +25,7 @@ from tests.sip.peers import (
     Phone,
     fair,
 )
-from tests.switch.house import House
+from tests.switch.house import TENANT, House, at_once
 
 OTHER = Content("application/sdp", b"v=0\r\ns=another\r\n")
 
@@ -358,12 +358,77 @@ def test_a_dead_peer_is_found_by_two_probes_and_billed_to_its_last_sign_of_life(
         comes_back(probing, gone)
 
 
-def test_a_phone_that_answers_no_probe_talks_no_longer_than_50_seconds_for_nothing() -> None:
+@pytest.mark.parametrize(("manners", "deaf"), [(PROBING, "phone"), (PROBING, "carrier"), (TIMED, "carrier")])
+def test_who_answers_no_question_but_bye_pays_up_to_that(manners: Manners, deaf: str) -> None:
+    with a_house(manners=manners, peers=TIMED if manners is TIMED else None) as watchful:
+        leg, incoming = watchful.talking()
+        silent, its = (watchful.phone, leg) if deaf == "phone" else (watchful.carrier, incoming)
+        mute = {"200 OPTIONS", "200 UPDATE"}
+        watchful.network.weather = lambda d: () if str(d) in mute and d.source == silent.address else (LATENCY_S,)
+        watchful.advance(600.0)
+        assert isinstance(silent.last(its), HungUp)
+        answered_at_s = watchful.network.instants("200 INVITE", watchful.switch_peer)[0]
+        talked_s = watchful.network.instants("BYE", watchful.switch_peer)[0] - answered_at_s
+        assert (watchful.cdr.hung_up_by, watchful.cdr.q850) == (HungUpBy.SWITCH, 102)
+        assert watchful.cdr.talk_ms == int(talked_s * 1000) > 49_000
+
+
+@pytest.mark.parametrize("answer", ["481", "nothing", "200 too late"])
+def test_who_does_not_prove_that_he_knew_the_call_pays_to_his_last_sign_of_life(answer: str) -> None:
     with a_house(manners=PROBING) as probing:
         _, incoming = probing.talking()
-        probing.network.weather = lambda d: () if str(d) == "200 OPTIONS" else (LATENCY_S,)
+        weathers = {"481": (LATENCY_S,), "nothing": (), "200 too late": (8.5,)}
+        if answer == "481":
+            probing.phone.agent.legs.clear()
+        phone = probing.phone.address
+        probing.network.weather = lambda d: (
+            (LATENCY_S,) if d.source != phone else () if str(d).endswith("OPTIONS") else weathers[answer]
+        )
         probing.advance(51.5)
         assert isinstance(probing.carrier.last(incoming), HungUp)
+        assert (probing.memory.cdrs == []) is (answer != "481")
+        probing.advance(10.0)
+        assert (probing.cdr.q850, probing.cdr.talk_ms < 100) == (27, True)
+
+
+def in_doubt(probing: House) -> None:
+    """A phone that talks for money, answers no probe, and has not answered its BYE yet."""
+    probing.talking()
+    probing.network.weather = lambda d: (LATENCY_S,) if d.source != probing.phone.address else ()
+    probing.advance(51.5)
+    assert probing.memory.cdrs == []
+
+
+def test_a_crash_while_a_bye_is_to_tell_how_long_a_talk_was_bills_to_the_last_sign_of_life() -> None:
+    with a_house(manners=PROBING) as probing:
+        in_doubt(probing)
+        probing.advance(6.0)  # past a heartbeat
+        probing.network.weather = fair
+        probing.restart()
+        probing.advance()
+        assert (probing.cdr.recovered, probing.cdr.talk_ms < 100) == (True, True)
+
+
+def test_that_a_talk_is_over_is_written_though_the_disk_fails_at_first() -> None:
+    with a_house(manners=PROBING) as probing:
+        probing.talking()
+        probing.network.weather = lambda d: (LATENCY_S,) if d.source != probing.phone.address else ()
+        probing.advance(49.0)
+        probing.memory.broken = True
+        probing.advance(2.5)
+        probing.memory.broken = False
+        probing.advance(5.0)
+        probing.network.weather = fair
+        probing.restart()
+        probing.advance()
+        assert (probing.cdr.recovered, probing.cdr.talk_ms < 100) == (True, True)
+
+
+def test_a_call_in_doubt_is_settled_at_once_when_somebody_cuts_it() -> None:
+    with a_house(manners=PROBING) as probing:
+        in_doubt(probing)
+        at_once(probing.switch.desk.lock(TENANT, "gate", "ana", cut=True))
+        probing.advance()
         assert (probing.cdr.q850, probing.cdr.talk_ms < 100) == (27, True)
 
 
