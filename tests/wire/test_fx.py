@@ -46,15 +46,14 @@ def test_a_taxed_shop_and_a_carrier_of_another_currency(tmp_path: Path) -> None:
     with Server(tmp_path, text, carrier_port=port) as running:
         server = running.ready()
         assert server.cli("booth", "unlock", "fx", "--deposit", "5.00").returncode == 0
-        with Sipp(
-            "call", tmp_path / "call", to=server.sip, booth="fx", password=password("fx"), number="030123456"
-        ) as c:
-            c.passed()
+        secret, number = password("fx"), "030123456"
+        with Sipp("call", tmp_path / "call", to=server.sip, booth="fx", password=secret, number=number) as call:
+            call.passed()
         cdr = until(lambda: server.cdr("fx"), "its CDR")
         told = [(each["amount"], each["currency"], each["margin"], each["margin_currency"]) for each in cdr["charges"]]
         assert told == [
             ("0.20", "EUR", None, None),  # 0.17, and 20 %
-            ("0.1122", "USD", "0.071133", "USD"),  # 0.10 EUR at 1.10, and 2 %; 0.166667 EUR are 0.183333
+            ("0.1122", "USD", "0.071134", "USD"),  # 0.10 EUR at 1.10, and 2 %; 0.166667 EUR are 0.183334
             ("30", "XOF", "0.0622", "USD"),  # 0.05 USD
         ]
         assert cdr["charges"][1]["fx"]["day"] == "2020-01-01"
@@ -68,7 +67,7 @@ def test_a_taxed_shop_and_a_carrier_of_another_currency(tmp_path: Path) -> None:
 
         assert server.party("Ann")["balance"] == "49.8878"
         shown = server.cli("cdr", "show", "--last").stdout
-        assert "0.071133 USD" in shown
+        assert "0.071134 USD" in shown
         assert "Ann pays EUR in USD: 1 EUR = 1.1 USD on 2020-01-01, and 2% more" in shown
         chain = server.cli("quote", "030123456", "--chain", "fx").stdout
         assert "30 XOF" in chain
