@@ -264,6 +264,18 @@ def test_a_quote_of_the_chain_is_in_the_currency_of_each_level() -> None:
     ]
 
 
+def test_margins_are_told_in_one_currency_too() -> None:
+    text = MIXED.replace("- name: rhea\n    currency: USD", "- name: rhea\n    currency: EUR")
+    steps = quote(house_of(mixed(text=text)), GERMANY).steps
+    told = [(step.buyer, str(step.margin), str(step.common)) for step in steps if step.margin is not None]
+    assert told == [
+        ("Ann", "0.201374 USD", "0.183067 EUR"),
+        ("Rhea", "0.0436 EUR", "0.0436 EUR"),
+        ("Tel", "0.03 EUR", "0.03 EUR"),
+        ("Tel", "0.021818 EUR", "0.021818 EUR"),
+    ]
+
+
 def test_an_amount_lasts_as_long_as_a_call_for_it() -> None:
     house = house_of(mixed())
     quotes = house.switch.desk.worlds.quotes
