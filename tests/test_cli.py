@@ -67,6 +67,7 @@ CHAIN = CDR | {
             "amount": amount,
             "currency": "EUR",
             "margin": margin,
+            "margin_currency": None if margin is None else "EUR",
             "lines": [],
         }
         for buyer, seller, deck, prefix, billed_s, amount, margin in [

@@ -543,7 +543,7 @@ shops:
         ),
         pytest.param(
             "buy",
-            "14: trunks[0].deck: trunk first sells in USD, and calls of Ann reach it that are paid in EUR: say under",
+            "15: trunks[0].deck: trunk first sells in USD, and calls of Ann reach it that are paid in EUR: say under",
             id="the carrier's",
         ),
     ],
@@ -593,7 +593,7 @@ def test_only_carriers_that_a_call_can_reach_must_have_its_currency(routes: str,
         return
     (told,) = errors(text)
     assert told.startswith(
-        "16: trunks[1].deck: trunk far sells in USD, and calls of Ann reach it that are paid in EUR: "
+        "17: trunks[1].deck: trunk far sells in USD, and calls of Ann reach it that are paid in EUR: "
     )
 
 

@@ -188,7 +188,7 @@ def _show_chain(
                 level["prefix"],
                 level["explanation"],
                 f"{level['amount']} {level['currency']}",
-                None if level["margin"] is None else f"{level['margin']} {level['margin_currency']}",
+                margin_of(level),
             )
         print_table(table, spare=("Deck", "Prefix"))
     if answer["answer"] != "price":
@@ -234,6 +234,16 @@ def _show_sales(
         print_table(table, spare=("Deck", "Prefix"))
     if not any(quote_["answer"] in {"price", "emergency"} for quote_ in answer["quotes"]):
         raise typer.Exit(UNPRICED)
+
+
+def margin_of(level: Mapping[str, Any]) -> str | None:
+    """What a level keeps, and what that is in the currency of the provider where it is another."""
+    if level["margin"] is None:
+        return None
+    told = f"{level['margin']} {level['margin_currency']}"
+    if level["common_currency"] in {None, level["margin_currency"]}:
+        return told
+    return f"{told}, {level['common_margin']} {level['common_currency']}"
 
 
 def price_of(quote_: Mapping[str, Any]) -> str:

@@ -386,6 +386,8 @@ class LevelView(BaseModel):
     currency: str
     margin: str | None = Field(description="what the buyer keeps of his own sale, net; null for the customer")
     margin_currency: str | None
+    common_margin: str | None = Field(description="the margin in `common_currency`; null without a rate")
+    common_currency: str | None = Field(description="that in which the provider is paid: these margins add up")
     tax: TaxView | None = Field(description="what the amount has in it")
     fx: dict[str, Any] | None = Field(description="the rate of exchange, where the deck is in another currency")
     explanation: str
@@ -406,6 +408,8 @@ class LevelView(BaseModel):
             currency=step.cost.amount.currency,
             margin=None if step.margin is None else step.margin.text,
             margin_currency=None if step.margin is None else step.margin.currency,
+            common_margin=None if step.common is None else step.common.text,
+            common_currency=None if step.common is None else step.common.currency,
             tax=TaxView.of(step.tariff.tax),
             fx=None if step.tariff.fx is None else step.tariff.fx.to_json(),
             explanation=explain(step.cost),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Final
 
-from sipshop.billing.fx import Pair
+from sipshop.billing.fx import Pair, day_of
 from sipshop.doctor.finding import Finding, doubtful, good, wrong
 from sipshop.load import load_world
 from sipshop.settings import Settings, SettingsErrors
 from sipshop.store import StoreError, stored_fx
+from sipshop.switch import utc_ms
 from sipshop.world import WorldErrors
 
 _SOON_DAYS: Final = 2
@@ -24,7 +25,7 @@ def exchange(settings: Settings, today: date | None = None) -> Iterator[Finding]
     except (StoreError, SettingsErrors, WorldErrors):
         return  # that is told elsewhere
     for pair in pairs:
-        yield _judged(pair, today or datetime.now(UTC).date())
+        yield _judged(pair, today or day_of(utc_ms()))
 
 
 def _known(settings: Settings) -> list[Pair]:

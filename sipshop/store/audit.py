@@ -38,7 +38,7 @@ LAWS: Final[Mapping[str, str]] = {
     "I6": "All balances of a currency come to nothing together.",
     "I7": "A charge is what the call's talk time costs by the tariff that the call kept.",
     "I8": "A transfer has a key that says what it is for, once in the tenant, and stays as it was written.",
-    "I9": "The margins of all levels of a call, and its tax, come to what its booth paid less what its carrier gets.",
+    "I9": "The margins of a call and the tax in it come to what its booth paid less what its carrier gets.",
 }
 
 

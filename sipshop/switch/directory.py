@@ -13,6 +13,7 @@ from sipshop.billing.earnings import booked
 from sipshop.billing.fx import FxTable
 from sipshop.billing.guard import GuardAction, LossGuard, losing_at
 from sipshop.billing.ledger import customer, session_account
+from sipshop.billing.money import Money
 from sipshop.billing.parties import Party, PartyTree
 from sipshop.billing.rating import cost
 from sipshop.billing.tax import Tax
@@ -200,6 +201,13 @@ class Directory:
         """A tariff as a party is charged by it, in the currency of its account; None without a rate of exchange."""
         currency = self._currencies.get((party.tenant, party.name), tariff.currency)
         return self._exchanged(party.tenant, tariff, currency, None, at_ms)
+
+    def told_in(self, tenant: str, amount: Money, currency: str, at_ms: int) -> Money | None:
+        """An amount in another currency, for people; None where no rate holds."""
+        if amount.currency == currency:
+            return amount
+        booking = self._fx[tenant].booking(amount.currency, currency, at_ms)
+        return booking.convert(amount) if booking is not None else None
 
     def _charged(self, shop: Shop, seller: Party, buyer: str | None, tariff: Tariff, at_ms: int) -> Tariff | None:
         """What a call keeps of a sale: to a party, or, of a shop, to its customers, with their tax."""

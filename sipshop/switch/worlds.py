@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -55,7 +55,8 @@ class TrunkStatus:
 class ChainStep:
     """What one level of a call pays the next one; of a carrier, by which trunk.
 
-    `margin` is what the buyer keeps of his own sale, None for the customer.
+    `margin` is what the buyer keeps of his own sale, None for the customer; `common` is the same
+    in the currency in which the provider is paid for the call, in which all can be added, None without a rate.
     """
 
     seller: str
@@ -64,6 +65,7 @@ class ChainStep:
     tariff: Tariff
     cost: Cost
     margin: Money | None
+    common: Money | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,7 +334,14 @@ class Worlds:
         passage = self._directory.passage(shop, booth, 0, e164, _first, at_ms=at_ms)
         if isinstance(passage, Cause):
             return Chain(answer=passage.value, e164=e164)
-        return Chain(answer=Answer.PRICE.value, e164=e164, steps=tuple(_steps(tenant, passage, at_ms, talk_ms)))
+        steps, currency = tuple(_steps(tenant, passage, at_ms, talk_ms)), passage.levels[-1].tariff.charged_in
+        return Chain(answer=Answer.PRICE.value, e164=e164, steps=tuple(self._told(tenant, steps, currency, at_ms)))
+
+    def _told(self, tenant: str, steps: Sequence[ChainStep], currency: str, at_ms: int) -> Iterator[ChainStep]:
+        """The steps with their margins in one currency too."""
+        for step in steps:
+            common = None if step.margin is None else self._directory.told_in(tenant, step.margin, currency, at_ms)
+            yield replace(step, common=common)
 
     def _sale(self, shop: Shop, booth: Booth | None = None) -> _Sale:
         buyer = booth.name if booth is not None else f"customers of {shop.name}"

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
-from sipshop.billing.errors import BadFx
 from sipshop.billing.fx import HOLDS_DAYS, PERCENT_PLACES, PPM, RATE_PLACES, FxTable, Pair
 from sipshop.billing.money import check_currency, parse_scaled
 from sipshop.billing.parties import Kind, Party
@@ -20,8 +19,9 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOST_DAYS: Final = 36_525  # a rate that is fixed by law holds for a hundred years
 
 
-def read_fx(top: Section) -> tuple[Pair, ...]:
-    """Read `fx:`, the pairs of currencies with their rates by day."""
+def read_fx(top: Section) -> tuple[tuple[Pair, ...], bool]:
+    """Read `fx:`, the pairs of currencies with their rates by day, and whether all of it is sound."""
+    is_sound = True
     pairs: dict[frozenset[str], Pair] = {}
     lines: dict[frozenset[str], int] = {}
     for section in top.sections("fx", required=False):
@@ -34,14 +34,11 @@ def read_fx(top: Section) -> tuple[Pair, ...]:
         if name and both in lines:
             section.fault("pair", f"these two currencies are already at line {lines[both]}; it serves both ways")
         lines.setdefault(both, section.line)
-        if not section.sound:
-            continue
-        base, quote = name.split("/")
-        try:
+        is_sound = is_sound and section.sound
+        if section.sound:
+            base, quote = name.split("/")
             pairs[both] = Pair(base=base, quote=quote, rates=rates, margin_ppm=margin_ppm, holds_days=holds_days)
-        except BadFx as error:
-            section.fault("rates", str(error))
-    return tuple(pairs.values())
+    return tuple(pairs.values()), is_sound
 
 
 def _rates(section: Section) -> tuple[tuple[str, int], ...]:

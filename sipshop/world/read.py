@@ -77,7 +77,7 @@ def _world(top: Section, onto: World | None) -> World:
     for section in top.sections("shops"):
         shops.read(section)
     operators = _operators(top, parties, shops)
-    fx = read_fx(top)
+    fx, is_fx_sound = read_fx(top)
     top.end()
     world = World(
         tenant=tenant,
@@ -94,7 +94,8 @@ def _world(top: Section, onto: World | None) -> World:
         fx=fx,
     )
     sections = {"party": parties.sections, "shop": shops.sections, "trunk": trunk_sections}
-    for exchange in exchanges_missing(world, onto.fx if onto is not None else ()):
+    known = onto.fx if onto is not None else ()
+    for exchange in exchanges_missing(world, known) if is_fx_sound else ():
         sections[exchange.kind][exchange.name].fault(exchange.key, exchange.fault)
     return world
 

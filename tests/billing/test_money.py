@@ -214,3 +214,42 @@ def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("micros", "currency", "text"),
+    [
+        (5_000_000, "EUR", "5.00 EUR"),
+        (5_000_000, "TND", "5.000 TND"),
+        (5_000_000, "XOF", "5 XOF"),
+        (1_500_000, "JPY", "1.5 JPY"),
+        (319_667, "EUR", "0.319667 EUR"),
+        (-1_230_000, "TND", "-1.230 TND"),
+    ],
+)
+def test_an_amount_has_the_places_of_its_coins_or_more_where_it_is_finer(micros: int, currency: str, text: str) -> None:
+    assert str(Money(micros, currency)) == text
+    assert Money.parse(*text.split()) == Money(micros, currency)
+
+
+@pytest.mark.parametrize(
+    ("currency", "told"),
+    [
+        ("EUR", "90 s = 0.50 + (60 + 60) s at 30.00/min = 60.50"),
+        ("TND", "90 s = 0.500 + (60 + 60) s at 30.000/min = 60.500"),
+        ("XOF", "90 s = 0.5 + (60 + 60) s at 30/min = 60.5 -> 61"),
+    ],
+)
+def test_so_has_the_arithmetic_on_a_bill(currency: str, told: str) -> None:
+    rate = deck.Rate(
+        prefix="49",
+        destination="Germany",
+        connect_fee_nanos=parse_price("0.5"),
+        first_s=60,
+        first_price_nanos=parse_price("30"),
+        next_s=60,
+        next_price_nanos=parse_price("30"),
+    )
+    tariff = deck.RateDeck("sell", currency, (rate,)).match("4930123", 0)
+    assert tariff is not None
+    assert rating.explain(rating.cost(tariff, 0, 90_000)) == told

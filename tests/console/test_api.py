@@ -333,6 +333,7 @@ def test_unlocking_opens_a_session_in_the_name_of_the_token(desk: MemoryDesk, cl
         "talk_limit_ms": None,
         "available": None,
         "left_ms": None,
+        "tax": None,
     }
     assert desk.log == [("unlock", "b1", AUTHOR)]
 
@@ -465,6 +466,9 @@ def test_the_bill_explains_every_call(desk: MemoryDesk, client: Caller) -> None:
             }
         ],
         "total": "0.24",
+        "net": "0.24",
+        "tax": "0.00",
+        "taxes": [],
         "deposit": "0.00",
         "due": "0.24",
     }
@@ -494,6 +498,9 @@ def test_paying_gives_change_and_locks(desk: MemoryDesk, client: Caller) -> None
         "version": 2,
         "currency": "EUR",
         "total": "0.559667",
+        "net": "0.559667",
+        "tax": "0.00",
+        "taxes": [],
         "deposit": "0.00",
         "tendered": "5.00",
         "change": "4.440333",
@@ -590,6 +597,7 @@ def test_a_party_and_its_account(desk: MemoryDesk, client: Caller) -> None:
         "available": "8.75",
         "overdrawn": False,
         "live_calls": 0,
+        "tax": None,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, HungUpBy, Result
 from sipshop.billing.deck import DurationRound, Rate, RateDeck, Tariff
+from sipshop.billing.fx import Pair
 from sipshop.billing.guard import GuardAction, LossGuard
 from sipshop.billing.ledger import customer
 from sipshop.billing.money import Money, Rounding, RoundMode
@@ -121,6 +122,7 @@ def world(tenant: str = TENANT) -> World:
             Opening(party="rhea", currency="EUR", credit_limit_micros=0, opening_micros=100_000_000),
         ),
         open_booths=frozenset(),
+        fx=(Pair(base="EUR", quote="TND", rates=(("2026-11-20", 3_400_000_000),), margin_ppm=10_000, holds_days=30),),
         taxes=(
             TaxTerms(sold=Sold.TO_PARTY, place="rhea", tax=Tax(200_000, TaxMode.ADDED, "VAT")),
             TaxTerms(sold=Sold.IN_SHOP, place="corner", tax=Tax(81_000, TaxMode.INCLUDED, "TVA")),

@@ -115,6 +115,10 @@ def test_a_busy_database_keeps_every_law() -> None:
 
 Break = Callable[[sqlite3.Connection], object]
 
+BOOKS: Final = (
+    '{"from": "EUR", "to": "USD", "rate": "1.1", "day": "2026-11-20", "round": {"mode": "half_up", "places": 6}}'
+)
+
 
 def sql(*statements: str) -> Break:
     def run(connection: sqlite3.Connection) -> None:
@@ -208,6 +212,31 @@ BREAKS: Final = [
         "I9",
         settled(lambda told: replace(told, charges=(*told.charges[:-1], _in_dollars(told.charges[-1])))),
         id="a chain in two currencies",
+    ),
+    pytest.param(
+        "I3",
+        sql("INSERT INTO payment_taxes VALUES ('acme', 1, 0, '{}', 'EUR', 80, 20, 100)"),
+        id="a tax that was not put aside",
+    ),
+    pytest.param(
+        "I3",
+        sql("INSERT INTO payment_taxes VALUES ('acme', 1, 0, '{}', 'EUR', 80, 0, 100)"),
+        id="a net and a tax that are not the gross",
+    ),
+    pytest.param(
+        "I3",
+        sql("INSERT INTO transfers VALUES ('acme', 'tax:1:0', 'tax', 'world', 'world', 'EUR', 0, 'root', '', 1)"),
+        id="a tax of no bill",
+    ),
+    pytest.param(
+        "I9",
+        sql("INSERT INTO transfers VALUES ('acme', 'c1:0:0:to', 'fx', 'world', 'world', 'EUR', 0, 'root', '', 1)"),
+        id="an exchange for nothing",
+    ),
+    pytest.param(
+        "I9",
+        sql(f"UPDATE charges SET tariff = json_insert(tariff, '$.books', json('{BOOKS}')) WHERE call_id = 'c1'"),
+        id="a charge that was not converted",
     ),
 ]
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, cast
 
 from sipshop.billing.cdr import Cdr
 from sipshop.billing.deck import RateDeck
-from sipshop.billing.desk import BoothSession
+from sipshop.billing.desk import Bill, BoothSession
 from sipshop.facts import Fact, RequestRefused
 from sipshop.sip.digest import answer
 from sipshop.sip.endpoint import Endpoint, Tap
@@ -46,6 +46,7 @@ from sipshop.store.bindings import Kept
 from sipshop.store.connect import connect_writer
 from sipshop.store.journal import Done, Write
 from sipshop.store.worlds import Applied, WorldApplied, load_world, read_history, read_world
+from sipshop.store.writes import unpaid_session
 from sipshop.switch import Directory, Options, Switch
 from sipshop.world import History, Plan, World, parse_world
 from tests.sip.peers import FORGETTING_S, OFFER, Network, Peer, Phone, Recorder
@@ -175,6 +176,14 @@ class MemoryStore:
 
     async def has_moved(self, tenant: str, key: str) -> bool:
         return bool(self._read(queries.TRANSFER, tenant=tenant, key=key))
+
+    async def bill(self, tenant: str, booth: str) -> Bill | None:
+        session = unpaid_session(self.connection, tenant, booth)
+        if session is None:
+            return None
+        (shop,) = self._read(queries.BOOTH_SHOP, tenant=tenant, booth=booth)
+        lines = self._read(queries.BILL_LINES, tenant=tenant, session_id=session.id)
+        return rows.bill(session, shop["currency"], lines)
 
     def unpaid_sessions(self) -> list[tuple[BoothSession, int]]:
         return [(rows.booth_session(row), row["talked_ms"]) for row in self._read(queries.UNPAID_SESSIONS)]

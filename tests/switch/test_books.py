@@ -22,7 +22,8 @@ from sipshop.store import StoreError
 from sipshop.store.audit import audit
 from tests.sip.peers import LATENCY_S
 from tests.switch.house import GATE, SWITCH, TENANT, House, at_once
-from tests.switch.test_money import BRITAIN, GERMANY, world_of
+from tests.switch.test_fx import MIXED
+from tests.switch.test_money import BRITAIN, CHAIN, GERMANY, world_of
 
 EURO: Final = Money(1_000_000, "EUR")
 
@@ -30,8 +31,8 @@ EURO: Final = Money(1_000_000, "EUR")
 class Shop:
     """A shop with a few euros, and what may happen there at any moment."""
 
-    def __init__(self, opening: str) -> None:
-        self.house = House(world=world_of(opening))
+    def __init__(self, opening: str, text: str = CHAIN) -> None:
+        self.house = House(world=world_of(opening, text=text))
         self.keys = map(str, count())
         self.runs = count(2)
         for phone in (self.house.carrier, self.house.second):
@@ -122,13 +123,14 @@ ANYTHING: Final = st.tuples(MOMENTS, st.sampled_from(list(DEEDS)))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     opening=st.sampled_from(["0.50", "2.00", "10.00"]),
+    text=st.sampled_from([CHAIN, CHAIN, MIXED]),
     first=st.sampled_from(["unlock", "unlock for a deposit", "unlock for minutes"]),
     script=st.tuples(st.lists(CALLING, min_size=1, max_size=8), st.lists(ANYTHING, max_size=10)),
 )
 def test_whatever_happens_the_books_are_right(
-    opening: str, first: str, script: tuple[Sequence[tuple[float, str]], Sequence[tuple[float, str]]]
+    opening: str, text: str, first: str, script: tuple[Sequence[tuple[float, str]], Sequence[tuple[float, str]]]
 ) -> None:
-    shop = Shop(opening)
+    shop = Shop(opening, text)
     house = shop.house
     shop.do(first)
     for at_s, action in (*script[0], *script[1]):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 
 from sipshop import cli
 from sipshop.doctor import Finding, Verdict, carriers, examine_all
+from sipshop.doctor.rates import exchange
 from sipshop.settings import (
     DatabaseSettings,
     DnsSettings,
@@ -383,3 +385,29 @@ def test_the_command_reads_its_configuration_first(tmp_path: Path) -> None:
     said = CliRunner().invoke(cli.app, ["doctor", "--config", str(tmp_path / "none.yaml")])
     assert said.exit_code == 2
     assert said.stderr.endswith("none.yaml: cannot be read: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "verdict", "told"),
+    [
+        pytest.param(0, Verdict.GOOD, "the newest one until", id="a rate of today"),
+        pytest.param(5, Verdict.DOUBTFUL, "and no other comes", id="one that ends soon"),
+        pytest.param(7, Verdict.WRONG, "no rate holds today", id="one that has ended"),
+    ],
+)
+def test_rates_of_exchange_that_end(healthy: Settings, days_ago: int, verdict: Verdict, told: str) -> None:
+    today = date(2026, 11, 22)
+    day = today - timedelta(days=days_ago)
+    world = Path("world.yaml")
+    world.write_text(f'{world.read_text()}fx: [{{pair: EUR/XOF, rates: {{"{day}": "655.957"}}}}]\n')
+    (finding,) = exchange(healthy, today)
+    assert (finding.what, finding.verdict) == ("exchange EUR/XOF", verdict)
+    assert told in finding.found
+
+
+def test_rates_of_exchange_are_those_of_the_database_where_there_is_one(healthy: Settings) -> None:
+    path = Path(healthy.database.path)
+    path.parent.mkdir()
+    with filled(path):
+        pass
+    assert [finding.what for finding in exchange(healthy)] == ["exchange EUR/TND"]
