@@ -208,7 +208,9 @@ def examples(document: str) -> list[str]:
     return re.findall(r"^```yaml\n(.*?)^```$", text_of(document), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize(("document", "key"), [("docs/decks.md", "decks"), ("docs/trunks.md", "trunks")])
+@pytest.mark.parametrize(
+    ("document", "key"), [("docs/decks.md", "decks"), ("docs/trunks.md", "trunks"), ("docs/limits.md", "owners")]
+)
 def test_the_first_example_of_a_page_is_taken_by_a_world(document: str, key: str) -> None:
     world = yaml.safe_load(text_of("conf/trunks/static-ip.yaml"))
     shown = yaml.safe_load(examples(document)[0])[key]
