@@ -158,6 +158,7 @@ def test_every_metric_is_explained_and_no_other() -> None:
         journal_pending=lambda: 0,
         money=lambda: [money],
         disk=lambda: Disk(size_bytes=4, free_bytes=3, database_bytes=2, log_bytes=1),
+        alerts=lambda: {"t": 0},
     )
     exposed = {signature(family) for family in metrics.registry.collect()}
     rows = re.findall(r"^\| `(sipshop_\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", text_of("docs/metrics.md"), re.MULTILINE)

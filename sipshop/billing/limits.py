@@ -266,15 +266,17 @@ class Stand:
 
 # Countries.
 
-_TWO_DIGITS: Final = (
+_TWO_DIGITS_TEXT: Final = (
     "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86"
     " 90 91 92 93 94 95 98"
 )
 #: What begins with 1 and is neither the United States nor Canada: dear, and loved by fraudsters.
-_ISLANDS: Final = (
+_ISLANDS_TEXT: Final = (
     "1242 1246 1264 1268 1284 1340 1345 1441 1473 1649 1658 1664 1670 1671 1684 1721 1758 1767 1784 1787 1809 1829"
     " 1849 1868 1869 1876 1939"
 )
+_TWO_DIGITS: Final = frozenset(_TWO_DIGITS_TEXT.split())
+_ISLANDS: Final = frozenset(_ISLANDS_TEXT.split())
 #: So many digits of a number tell its country.
 COUNTRY_DIGITS: Final = 4
 
@@ -286,7 +288,7 @@ def country_of(e164: str) -> str:
     ('49', '1876', '1', '77')
     """
     if e164.startswith("1"):
-        return e164[:4] if len(e164) > 3 and e164[:4] in _ISLANDS.split() else "1"
+        return e164[:4] if e164[:4] in _ISLANDS else "1"
     if e164.startswith("7"):
         return e164[:2] if e164[1:2] in {"6", "7"} else "7"  # Kazakhstan
-    return e164[:2] if e164[:2] in _TWO_DIGITS.split() else e164[:3]
+    return e164[:2] if e164[:2] in _TWO_DIGITS else e164[:3]

@@ -24,7 +24,7 @@ from sipshop.billing.rating import cost
 from sipshop.console.api import make_api
 from sipshop.console.events import Hub, stream
 from sipshop.console.tokens import Identity, hash_token
-from sipshop.facts import CallAnswered, CallAttempted, RegistrationChanged
+from sipshop.facts import AlertRaised, CallAnswered, CallAttempted, RegistrationChanged
 from sipshop.metrics import Metrics
 from sipshop.store import Alert, AlertNoted, CallSettled, Store, Token, TokenAdded, UnknownOperator
 from sipshop.world import parse_world
@@ -370,6 +370,42 @@ def test_events_are_told_to_whom_they_concern(tmp_path: Path, who: str, calls: i
     names = {"blpha": names_of("a"), "bob": OF_ANN | ABOVE, "ann": OF_BOB | ABOVE, "rhea": {"atrunk"}}
     secrets = names.get(who, OF_BOB | ABOVE if who in {"kiosk", "corner"} else names_of("b"))
     assert not told(found, ("", "", None), secrets)
+
+
+@pytest.mark.parametrize(
+    ("who", "seen"),
+    [
+        ("alpha", ["booth abooth", "party Arhea", "party Alpha"]),
+        ("rhea", ["booth abooth", "party Arhea"]),
+        ("ann", ["booth abooth"]),
+        ("corner", ["booth abooth"]),
+        ("kiosk", []),
+        ("bob", []),
+        ("blpha", []),
+    ],
+)
+def test_an_alert_is_told_to_whom_it_is_about_and_to_those_above(tmp_path: Path, who: str, seen: list[str]) -> None:
+    def alert(number: int, place: str, name: str, party: str, shop: str | None = None) -> AlertRaised:
+        about = {"place": place, "name": name, "party": party, "shop": shop, "kind": "night", "rule": "r"}
+        return AlertRaised(tenant="Alpha", id=number, at_ms=NOON_MS, action="hold", detail="d", **about)  # type: ignore[arg-type]  # by name
+
+    async def main() -> str:
+        async with installation(tmp_path / "db") as day:
+            day.hub.publish(alert(1, "booth", "abooth", "Aann", "Acorner"))
+            day.hub.publish(alert(2, "party", "Arhea", "Arhea"))
+            day.hub.publish(alert(3, "party", "Alpha", "Alpha"))
+            identity, desk = Identity(TOKENS[who], "me"), day.house.switch.desk
+            found = ""
+            events = stream(day.hub, identity, desk, lambda: True, after=NOON_MS * 1000, gather_s=0, ping_s=0)
+            async with aclosing(events):
+                async for text in events:
+                    found += text
+                    if text.startswith(":"):
+                        break
+            return found
+
+    found = re.findall(r"event: alert\ndata: (.*)", asyncio.run(main()))
+    assert [f"{told['place']} {told['name']}" for told in map(json.loads, found)] == seen
 
 
 def test_a_trace_hears_only_its_own_providers_phones(tmp_path: Path) -> None:
