@@ -297,6 +297,7 @@ class _House:
             # /metrics asks nobody who he is, and what a party has is not everybody's business
             money=switch.desk.money if _is_monitored_from_here(self.settings) else tuple,
             disk=store.disk,
+            alerts=lambda: switch.alerts.open,
         )
 
     def _chores(self, store: Store, tenants: list[str]) -> Iterator[Coroutine[Any, Any, None]]:

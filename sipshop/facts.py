@@ -186,6 +186,56 @@ class PartyChanged:
     party: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRaised:
+    """People are told of something: a call went beyond a limit, or somebody has little left or grants too much.
+
+    `kind` is what was looked at and `action` what was done; both are of a small fixed set of words. It is about a
+    party, shop or booth (`place`, `name`); `party`, and all above it, sees it, and who serves `shop`. `rule` is the
+    limit's name, empty where there is none.
+    """
+
+    tenant: str
+    id: int
+    at_ms: int
+    kind: str
+    action: str
+    place: str
+    name: str
+    party: str
+    shop: str | None
+    rule: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertEnded:
+    """What an alert told of has healed, or somebody (`by`) has taken note of it."""
+
+    tenant: str
+    id: int
+    kind: str
+    place: str
+    name: str
+    party: str
+    shop: str | None
+    by: str | None
+
+
+ALERT_KINDS: Final[Mapping[str, str]] = {
+    "spend_per_hour": "more was spent within an hour than a limit lets, or was to be",
+    "spend_per_day": "more was spent within a day",
+    "calls_per_hour": "more calls went to one destination within an hour",
+    "price_a_minute": "a call to a destination that is dearer",
+    "unused_days": "a call to a country that was not called for long",
+    "live_calls": "more calls at once",
+    "night": "a call in a time of the day in which there are to be none, or none so dear",
+    "low_balance": "a party's account or a booth's deposit is running out",
+    "overcommit": "a party grants those below it more than it has",
+}
+"""What an alert can be about."""
+
+
 Fact = (
     RegistrationChanged
     | CallAttempted
@@ -201,4 +251,6 @@ Fact = (
     | LossSeen
     | BoothChanged
     | PartyChanged
+    | AlertRaised
+    | AlertEnded
 )

@@ -17,6 +17,7 @@ from queue import Full, Queue
 from typing import Any, Final
 
 from sipshop.facts import (
+    AlertRaised,
     CallAnswered,
     CallAttempted,
     CallEnded,
@@ -229,6 +230,9 @@ def log_fact(fact: Fact) -> None:
             level = logging.WARNING if not is_well else logging.DEBUG if fact.is_first else logging.INFO
             about = {"tenant": fact.tenant, "trunk": fact.trunk}
             log.log(level, "the carrier is %s%s", fact.state, registration, extra=about)
+        case AlertRaised():
+            about = {"tenant": fact.tenant}
+            log.warning("alert %d: %s %s: %s", fact.id, fact.place, fact.name, printable(fact.detail), extra=about)
         case LossSeen():
             log.warning("%s loses on this call", fact.party, extra={"call": fact.call_id, "tenant": fact.tenant})
         case _ if log.isEnabledFor(logging.DEBUG):

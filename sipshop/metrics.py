@@ -27,7 +27,9 @@ from prometheus_client.registry import Collector
 
 from sipshop.billing.cdr import Result
 from sipshop.facts import (
+    ALERT_KINDS,
     TRUNK_OUTCOMES,
+    AlertRaised,
     CallAnswered,
     CallAttempted,
     CallEnded,
@@ -166,6 +168,14 @@ class Metrics:
                 registry=registry,
             )
         )
+        self._alerts = _Children(
+            Counter(
+                "sipshop_alerts",
+                "What people were told of: calls beyond a limit, little left, too much granted.",
+                ("tenant", "kind"),
+                registry=registry,
+            )
+        )
         self._violations = _Children(
             Gauge(
                 "sipshop_audit_violations",
@@ -235,6 +245,8 @@ class Metrics:
     ) -> None:
         """Make the series of a tenant's shops, trunks and parties exist; again for a world that has grown."""
         names = tuple(trunks)
+        for kind in ALERT_KINDS:
+            self._alerts[tenant, kind]
         for loser in (*parties, *names):
             self._losses[tenant, loser]
         for trunk in names:
@@ -256,11 +268,14 @@ class Metrics:
         journal_pending: Callable[[], int],
         money: Callable[[], Iterable[PartyMoney]] = tuple,
         disk: Callable[[], Disk] | None = None,
+        alerts: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         """Ask these at every scrape.
 
-        The size of each table of the engine, the writes that wait for a commit, the parties' accounts, the disk.
+        The size of each table of the engine, the writes that wait for a commit, the parties' accounts, the disk, and
+        the open alerts of each tenant.
         """
+        self._gauges.alerts = alerts
         self._gauges.tables = tables
         self._gauges.journal_pending = journal_pending
         self._gauges.money = money
@@ -292,8 +307,8 @@ class Metrics:
                 self._refused[str(fact.status), fact.cause].inc()
             case MessageDropped():
                 self._dropped[fact.reason,].inc(fact.times)
-            case LossSeen():
-                self._losses[fact.tenant, fact.party].inc()
+            case AlertRaised() | LossSeen():
+                self._note_trouble(fact)
 
     def committed(self, seconds: float, writes: int) -> None:
         """One group commit of the journal took `seconds` and held `writes` writes."""
@@ -318,6 +333,13 @@ class Metrics:
     def render(self) -> bytes:
         """Every series as it is now, in the format that `content_type` names."""
         return generate_latest(self.registry)
+
+    def _note_trouble(self, fact: AlertRaised | LossSeen) -> None:
+        match fact:
+            case AlertRaised():
+                self._alerts[fact.tenant, fact.kind].inc()
+            case LossSeen():
+                self._losses[fact.tenant, fact.party].inc()
 
     def _note_trunk(self, fact: TrunkTried | TrunkChanged | TrunkProbed) -> None:
         trunk = (fact.tenant, fact.trunk)
@@ -367,6 +389,7 @@ class _Gauges(Collector):
         self.journal_pending: Callable[[], int] = int
         self.money: Callable[[], Iterable[PartyMoney]] = tuple
         self.disk: Callable[[], Disk] | None = None
+        self.alerts: Callable[[], Mapping[str, int]] = dict
 
     def collect(self) -> Iterator[Metric]:
         sizes = GaugeMetricFamily("sipshop_table_size", "Entries in a table of the engine.", labels=("table",))
@@ -376,6 +399,12 @@ class _Gauges(Collector):
         yield GaugeMetricFamily(
             "sipshop_journal_pending", "Writes that wait for their commit.", value=self.journal_pending()
         )
+        alerts = GaugeMetricFamily(
+            "sipshop_alerts_open", "Alerts that neither healed nor were taken note of.", labels=("tenant",)
+        )
+        for tenant, count in self.alerts().items():
+            alerts.add_metric((tenant,), count)
+        yield alerts
         yield from _money(self.money())
         if self.disk is not None:
             yield from _disk(self.disk())

@@ -158,6 +158,7 @@ def test_every_metric_is_explained_and_no_other() -> None:
         journal_pending=lambda: 0,
         money=lambda: [money],
         disk=lambda: Disk(size_bytes=4, free_bytes=3, database_bytes=2, log_bytes=1),
+        alerts=lambda: {"t": 0},
     )
     exposed = {signature(family) for family in metrics.registry.collect()}
     rows = re.findall(r"^\| `(sipshop_\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", text_of("docs/metrics.md"), re.MULTILINE)
@@ -208,7 +209,9 @@ def examples(document: str) -> list[str]:
     return re.findall(r"^```yaml\n(.*?)^```$", text_of(document), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize(("document", "key"), [("docs/decks.md", "decks"), ("docs/trunks.md", "trunks")])
+@pytest.mark.parametrize(
+    ("document", "key"), [("docs/decks.md", "decks"), ("docs/trunks.md", "trunks"), ("docs/limits.md", "owners")]
+)
 def test_the_first_example_of_a_page_is_taken_by_a_world(document: str, key: str) -> None:
     world = yaml.safe_load(text_of("conf/trunks/static-ip.yaml"))
     shown = yaml.safe_load(examples(document)[0])[key]

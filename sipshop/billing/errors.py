@@ -143,5 +143,9 @@ class BelowUsed(LedgerError):
         super().__init__(f"a credit limit of {limit} is below the {used} that is spent and held: take a payment first")
 
 
+class Overcommitted(LedgerError):
+    """A party would grant those below it more than its policy lets; the text says how much, and how much it has."""
+
+
 class AccountInUse(LedgerError):
     """Calls are live on an account, so it cannot be changed in this way now."""

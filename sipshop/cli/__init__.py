@@ -47,6 +47,8 @@ _PLACES: Final = {
     "deck": ("prices", "decks", EXIT_CODES),
     "quote": ("prices", "show_quote", EXIT_CODES),
     "trace": ("ladder", "trace_messages", EXIT_CODES),
+    "limit": ("limits", "limits", EXIT_CODES),
+    "alert": ("limits", "alerts", EXIT_CODES),
     "token": ("tokens", "tokens", EXIT_CODES),
     "ban": ("bans", "bans", EXIT_CODES),
     "audit": ("keeping", "audit", AUDIT_EXIT_CODES),

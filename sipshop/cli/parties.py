@@ -191,6 +191,9 @@ def print_party(context: typer.Context, party: Mapping[str, Any], *, as_json: bo
             "Held": f"{party['held']} {currency}",
             "Available": "without end" if party["unlimited"] else f"{party['available']} {currency}",
         }
+        if party["grants_without_end"] or (party["granted"] or "0").strip("0."):
+            granted = "credit without end" if party["grants_without_end"] else f"{party['granted']} {currency}"
+            facts["Grants"] = f"{granted} to those below it"
     print_facts(facts | {"Live calls": str(party["live_calls"])})
 
 

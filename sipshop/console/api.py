@@ -26,6 +26,7 @@ from sipshop.console.bans import Bans, add_bans
 from sipshop.console.errors import bad_request, of_status, problem_of
 from sipshop.console.events import Hub
 from sipshop.console.guard import Guard
+from sipshop.console.limits import LimitDesk, add_limits
 from sipshop.console.live import Live, add_live
 from sipshop.console.paging import MAX_ROWS, Cursor, Limit, decode, encode, page_of
 from sipshop.console.records import Records, add_records
@@ -58,7 +59,7 @@ from sipshop.switch import Health, PartyStatus, SwitchError, utc_ms
 from sipshop.world import WorldErrors
 
 
-class Desk(Records, Live, Tokens, Protocol):
+class Desk(Records, Live, Tokens, LimitDesk, Protocol):
     """What the API asks of the switch; `sipshop.switch` keeps it.
 
     Commands are durable when they return. They raise BillingError, StoreError or SwitchError, whose texts are shown to
@@ -179,6 +180,7 @@ def make_api(
     commands = _commands(desk, reload, host)
     add_records(commands, desk, hidden_digits)
     add_live(commands, desk, hub, desk.token, utc_ms)
+    add_limits(commands, desk)
     add_traces(commands, traces)
     add_bans(commands, bans, host)
     add_tokens(commands, desk, utc_ms, random)
@@ -238,7 +240,7 @@ _READING: Final = problems(_404="there is none: unknown_booth, no_session", _422
 _PARTY: Final = problems(
     _400=_COMMAND[400]["description"],
     _404="unknown_party, or unknown_account: the provider has none",
-    _409="the account forbids it: not_available, below_used, account_in_use, refused",
+    _409="the account forbids it: not_available, below_used, account_in_use, overcommitted, refused",
     _413=_COMMAND[413]["description"],
     _422="invalid_request, bad_amount",
     _503=_COMMAND[503]["description"],

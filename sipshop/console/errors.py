@@ -21,6 +21,7 @@ from sipshop.billing.errors import (
     BillingError,
     CallAlive,
     NotAvailable,
+    Overcommitted,
     StaleBill,
     SuspendedAbove,
     TenderTooSmall,
@@ -33,6 +34,7 @@ from sipshop.store.errors import (
     Conflict,
     NothingToPay,
     StoreError,
+    UnknownAlert,
     UnknownOperator,
     UnknownPlace,
     UnknownToken,
@@ -42,11 +44,13 @@ from sipshop.store.errors import (
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
 from sipshop.switch import (
     BadQuote,
+    BadRelease,
     CommandRefused,
     SwitchError,
     UnknownBooth,
     UnknownCall,
     UnknownDeck,
+    UnknownLimit,
     UnknownShop,
     UnknownTrace,
     UnknownTrunk,
@@ -130,6 +134,9 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     UnknownBooth: (404, "unknown_booth", "There is no such booth"),
     StoreUnknownBooth: (404, "unknown_booth", "There is no such booth"),
     UnknownCall: (404, "unknown_call", "There is no such call"),
+    UnknownAlert: (404, "unknown_alert", "There is no such alert"),
+    UnknownLimit: (404, "unknown_limit", "There is no such limit"),
+    BadRelease: (422, "bad_release", "The limit cannot be released so"),
     BadQuote: (422, "bad_quote", "The number or the instant cannot be read"),
     UnknownDeck: (404, "unknown_deck", "There is no such deck"),
     UnknownOperator: (404, "unknown_operator", "There is no such person"),
@@ -157,14 +164,23 @@ def _problem_of_a_file(error: SettingsErrors | WorldErrors) -> Problem:
     )
 
 
+#: Errors of money of which the text says all.
+_PLAIN: Final[Mapping[type[BillingError], tuple[int, str, str]]] = {
+    UnknownParty: (404, "unknown_party", "There is no such party"),
+    UnknownAccount: (404, "unknown_account", "There is no such account"),
+    SuspendedAbove: (403, "suspended_above", "Who suspended it stands above you"),
+    Overcommitted: (409, "overcommitted", "Its seller would grant more than there is"),
+    AccountInUse: (409, "account_in_use", "Calls are live on the account"),
+    BadTerms: (422, "bad_terms", "A booth cannot be unlocked so"),
+    BadAmount: (422, "bad_amount", "This is not an amount of money"),
+}
+
+
 def _problem_of_money(error: BillingError) -> Problem:
+    for kinds, (status, code, title) in _PLAIN.items():
+        if isinstance(error, kinds):
+            return _problem(status, code, title, error)
     match error:
-        case UnknownParty():
-            return _problem(404, "unknown_party", "There is no such party", error)
-        case UnknownAccount():
-            return _problem(404, "unknown_account", "There is no such account", error)
-        case SuspendedAbove():
-            return _problem(403, "suspended_above", "Who suspended it stands above you", error)
         case CallAlive():
             return _problem(409, "call_alive", "A call is still going on", error, live_calls=error.live_calls)
         case StaleBill():
@@ -175,16 +191,10 @@ def _problem_of_money(error: BillingError) -> Problem:
         case BelowUsed():
             amounts = _amounts(limit=error.limit, used=error.used)
             return _problem(409, "below_used", "More than that is used already", error, **amounts)
-        case AccountInUse():
-            return _problem(409, "account_in_use", "Calls are live on the account", error)
         case TenderTooSmall():
             # 422 and not 402: the request was understood, its content does not do, and 402 is reserved (RFC 9110).
             amounts = _amounts(total=error.total, tendered=error.tendered, missing=error.total - error.tendered)
             return _problem(422, "tender_too_small", "The tender does not pay the bill", error, **amounts)
-        case BadTerms():
-            return _problem(422, "bad_terms", "A booth cannot be unlocked so", error)
-        case BadAmount():
-            return _problem(422, "bad_amount", "This is not an amount of money", error)
         case _:
             return _problem(409, "refused", "The desk refuses this", error)
 

@@ -23,6 +23,8 @@ from sipshop.console.scope import Scope, World
 from sipshop.console.tokens import Identity
 from sipshop.console.views import BoothView, PartyView
 from sipshop.facts import (
+    AlertEnded,
+    AlertRaised,
     BoothChanged,
     CallAnswered,
     CallAttempted,
@@ -50,10 +52,11 @@ KINDS: Final = {
     "registration": "a booth's phones came, went, or do not answer any more; `phones` are there, `reachable` answer",
     "booth": "a booth as it is now, as in /booths; the stream begins with each",
     "balance": "a party as it is now, as in /parties; the stream begins with each",
+    "alert": "people are told of something (`state` is raised), or it has healed or somebody has taken note (ended)",
     "missed": "calls and registrations since `after` may be left out: the reader was too slow, or away for too long",
 }
 
-_Told = CallAttempted | CallRang | CallAnswered | CallEnded | RegistrationChanged
+_Told = CallAttempted | CallRang | CallAnswered | CallEnded | RegistrationChanged | AlertRaised | AlertEnded
 
 
 class States(World, Protocol):
@@ -95,6 +98,8 @@ class Listener:
                 self.booths[booth] = None
             case PartyChanged(party=party):
                 self.parties[party] = None
+            case AlertRaised() | AlertEnded():
+                pass
             case _:
                 self.booths[fact.booth] = None
                 self.shops[fact.shop] = None
@@ -154,7 +159,15 @@ class Hub:
     def publish(self, fact: Fact) -> None:
         """Let every listener of a fact's tenant hear of it."""
         match fact:
-            case CallAttempted() | CallRang() | CallAnswered() | CallEnded() | RegistrationChanged():
+            case (
+                CallAttempted()
+                | CallRang()
+                | CallAnswered()
+                | CallEnded()
+                | RegistrationChanged()
+                | AlertRaised()
+                | AlertEnded()
+            ):
                 self.lately(fact.tenant).add(fact, self._now_us())
             case BoothChanged() | PartyChanged():
                 pass
@@ -265,7 +278,7 @@ class Teller:
         if self._hub.misses(listener):
             yield _event("missed", {"after": utc_text(listener.place // 1000)})
         for place, fact in self._hub.lately(listener.tenant).after(listener.place):
-            if fact.shop in scope.reach.shops:
+            if _is_seen(fact, scope):
                 yield f"id: {place}\n{_event(*_worded(fact, scope))}"
         listener.place = self._hub.place(listener.tenant)
         parties, booths = self._dirty(listener, scope)
@@ -300,8 +313,16 @@ class Teller:
                 yield told
 
 
+def _is_seen(fact: _Told, scope: Scope) -> bool:
+    if isinstance(fact, AlertRaised | AlertEnded):
+        return scope.sees(fact.party, fact.shop)
+    return fact.shop in scope.reach.shops
+
+
 def _worded(fact: _Told, scope: Scope) -> tuple[str, dict[str, Any]]:
     """The kind of an event, and its data."""
+    if isinstance(fact, AlertRaised | AlertEnded):
+        return "alert", _alert(fact)
     where = {"shop": fact.shop, "booth": fact.booth}
     match fact:
         case RegistrationChanged(bindings=phones, reachable=reachable):
@@ -328,6 +349,17 @@ def _worded(fact: _Told, scope: Scope) -> tuple[str, dict[str, Any]]:
     if isinstance(fact, CallAnswered | CallEnded) and scope.is_provider:
         more["trunk"] = fact.trunk
     return "call", {"call_id": fact.call_id} | where | more
+
+
+def _alert(fact: AlertRaised | AlertEnded) -> dict[str, Any]:
+    told = {"id": fact.id, "kind": fact.kind, "place": fact.place, "name": fact.name}
+    told |= {"party": fact.party, "shop": fact.shop}
+    match fact:
+        case AlertRaised():
+            more = {"action": fact.action, "rule": fact.rule or None, "detail": fact.detail}
+            return {"state": "raised"} | told | more | {"at": utc_text(fact.at_ms)}
+        case AlertEnded(by=by):
+            return {"state": "ended"} | told | {"acknowledged_by": by}
 
 
 def _event(kind: str, data: dict[str, Any]) -> str:

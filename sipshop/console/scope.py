@@ -111,6 +111,10 @@ class Scope:
             raise UnknownShop(f"there is no shop named {name!r}")
         return name
 
+    def sees(self, party: str, shop: str | None) -> bool:
+        """Whether something is his to see that is about a party, or about a shop of it or one of its booths."""
+        return party in self.reach.parties or shop in self.reach.shops
+
     def forbid_operators(self) -> None:
         """Stop who is not a party himself: HTTPException (403)."""
         if self.role == OPERATOR:

@@ -384,6 +384,8 @@ class PartyView(BaseModel):
     overdrawn: bool = Field(description="an adjustment took more than there was: no new calls")
     live_calls: int
     tax: TaxView | None = Field(description="what is added on its invoices; null: nothing")
+    granted: str | None = Field(description="what those below it may spend; null where that is without end")
+    grants_without_end: bool
 
     @classmethod
     def of(cls, status: PartyStatus) -> Self:
@@ -404,6 +406,8 @@ class PartyView(BaseModel):
             overdrawn=status.overdrawn,
             live_calls=status.live_calls,
             tax=TaxView.of(status.tax),
+            granted=_amount(status.granted_micros, status.currency),
+            grants_without_end=status.grants_without_end,
         )
 
 

@@ -12,6 +12,7 @@ from sipshop.store.errors import (
     OlderSchema,
     StoreClosed,
     StoreError,
+    UnknownAlert,
     UnknownBooth,
     UnknownOperator,
     UnknownPlace,
@@ -22,6 +23,18 @@ from sipshop.store.errors import (
 )
 from sipshop.store.farewells import FarewellOwed, FarewellsOver, Owed
 from sipshop.store.journal import Done, Write
+from sipshop.store.limits import (
+    Alert,
+    AlertAcknowledged,
+    AlertMended,
+    AlertNoted,
+    CountryCalled,
+    KeptLimits,
+    LimitForgotten,
+    LimitReleased,
+    LimitTripped,
+    PastCall,
+)
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Moved, Token
 from sipshop.store.store import Disk, Store, stored_fx, stored_trunks
 from sipshop.store.worlds import Applied, WorldApplied, opening_transfer
@@ -48,6 +61,10 @@ __all__ = [
     "LAWS",
     "AccountMoved",
     "AccountState",
+    "Alert",
+    "AlertAcknowledged",
+    "AlertMended",
+    "AlertNoted",
     "AlreadyRunning",
     "Applied",
     "BindingsKept",
@@ -59,6 +76,7 @@ __all__ = [
     "CallStarted",
     "CdrPlace",
     "Conflict",
+    "CountryCalled",
     "Disk",
     "Done",
     "FarewellOwed",
@@ -66,7 +84,11 @@ __all__ = [
     "Heartbeat",
     "InTheWay",
     "Kept",
+    "KeptLimits",
+    "LimitForgotten",
+    "LimitReleased",
     "LimitSet",
+    "LimitTripped",
     "LiveCall",
     "Moved",
     "NewerSchema",
@@ -75,6 +97,7 @@ __all__ = [
     "OlderSchema",
     "Owed",
     "PartySuspended",
+    "PastCall",
     "SessionLocked",
     "SessionOpened",
     "SessionPaid",
@@ -85,6 +108,7 @@ __all__ = [
     "Token",
     "TokenAdded",
     "TokenRevoked",
+    "UnknownAlert",
     "UnknownBooth",
     "UnknownOperator",
     "UnknownPlace",

@@ -91,6 +91,10 @@ class NothingToPay(StoreError):
     """The booth has no unpaid session, and its last payment is not the one that is being repeated."""
 
 
+class UnknownAlert(StoreError):
+    """The tenant has no alert of this number, or has it no more."""
+
+
 class UnknownToken(StoreError):
     """The tenant has no API token of this id."""
 

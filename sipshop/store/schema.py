@@ -242,6 +242,56 @@ routes: Final = _table(
     _refers("tenant party", "parties", "tenant name"),
 )
 
+# What is watched of a party, a shop or a booth; how a rule of it stands by a call or a person; and when a shop has last
+# called what begins with some digits.
+limits: Final = _table(
+    "limits",
+    _text("tenant"),
+    _text("place"),
+    _text("name"),
+    _int("position"),
+    _text("terms"),
+    _key("tenant", "place", "name"),
+)
+
+limit_stands: Final = _table(
+    "limit_stands",
+    _text("tenant"),
+    _text("place"),
+    _text("name"),
+    _text("rule"),
+    _text("prefix"),
+    _text("standing"),
+    _int("since_ms"),
+    _int("until_ms", null=True),
+    _key("tenant", "place", "name", "rule", "prefix"),
+)
+
+called: Final = _table(
+    "called", _text("tenant"), _text("shop"), _text("digits"), _int("at_ms"), _key("tenant", "shop", "digits")
+)
+
+# What people were told of; `party` and, where it is about one, `shop` say who sees it. The newest are kept.
+alerts: Final = _table(
+    "alerts",
+    _text("tenant"),
+    _int("id"),
+    _int("raised_at_ms"),
+    _text("kind"),
+    _text("action"),
+    _text("place"),
+    _text("name"),
+    _text("party"),
+    _text("shop", null=True),
+    _text("rule"),
+    _text("prefix"),
+    _text("detail"),
+    _int("healed_at_ms", null=True),
+    _int("acked_at_ms", null=True),
+    _text("acked_by", null=True),
+    _key("tenant", "id"),
+)
+
 # Money. An account has no row until something is posted to it, unless it has a limit; a missing limit is no limit.
 # `overdrawn` says that an adjustment took more than there was. Transfers are appended and never touched: see TRIGGERS.
 

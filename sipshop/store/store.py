@@ -29,13 +29,22 @@ from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
 from sipshop.billing.fx import Pair
 from sipshop.proxy.routing import Trunk
-from sipshop.store import bindings, farewells, queries, rows
+from sipshop.store import bindings, farewells, limits, queries, rows
 from sipshop.store.audit import Violation, audit_file
 from sipshop.store.bindings import Kept, kept
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
-from sipshop.store.errors import OlderSchema, StoreError, UnknownBooth, UnknownPlace, Unusable, Unwritable
+from sipshop.store.errors import (
+    OlderSchema,
+    StoreError,
+    UnknownAlert,
+    UnknownBooth,
+    UnknownPlace,
+    Unusable,
+    Unwritable,
+)
 from sipshop.store.farewells import Owed
 from sipshop.store.journal import Done, Journal, Write
+from sipshop.store.limits import Alert, KeptLimits, PastCall
 from sipshop.store.migrations import upgrade
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Row, Token
 from sipshop.store.schema import (
@@ -247,6 +256,54 @@ class Store:
     def farewells(self) -> list[Owed]:
         """Return the BYEs that earlier processes owed."""
         return [farewells.owed(row) for row in self._read(farewells.ALL)]
+
+    def limits(self) -> KeptLimits:
+        """Return how the rules of every tenant stand, what its shops have called, and where its alerts are."""
+        return KeptLimits(
+            stands=[(row["tenant"], limits.stand_of(row)) for row in self._read(limits.STANDS)],
+            called=[(row["tenant"], row["shop"], row["digits"], row["at_ms"]) for row in self._read(limits.CALLED)],
+            alerts={row["tenant"]: (row["last"], row["open"]) for row in self._read(limits.ALERT_STATE)},
+            unhealed=[(row["tenant"], limits.alert_of(row)) for row in self._read(limits.UNHEALED)],
+        )
+
+    def recent_calls(self, tenant: str, since_ms: int) -> Iterable[PastCall]:
+        """Return the calls of a tenant that were set up since an instant and are over, the newest first."""
+        return limits.past_calls(self._read(limits.RECENT, {"tenant": tenant, "since_ms": since_ms}))
+
+    async def recently_called(self, tenant: str, since_ms: int) -> list[PastCall]:
+        """Return them as `recent_calls` does, with all in it that was submitted before."""
+        async with self._reading() as connection:
+            found = await _fetch(connection, limits.RECENT, {"tenant": tenant, "since_ms": since_ms})
+        return list(limits.past_calls(found))
+
+    async def alerts(
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        parties: Collection[str],
+        shops: Collection[str],
+        before_id: int | None = None,
+        only_open: bool = False,
+    ) -> list[Alert]:
+        """Return the newest alerts first that are of some parties or about some shops."""
+        values = {
+            "tenant": tenant,
+            "limit": limit,
+            "parties": rows.to_json(sorted(parties)),
+            "shops": rows.to_json(sorted(shops)),
+            "before_id": _LATEST if before_id is None else before_id,
+            "all": 0 if only_open else 1,
+        }
+        async with self._reading() as connection:
+            return [limits.alert_of(row) for row in await _fetch(connection, limits.ALERTS, values)]
+
+    async def alert(self, tenant: str, alert_id: int) -> Alert:
+        """Return one alert; raises UnknownAlert."""
+        async with self._reading() as connection:
+            for row in await _fetch(connection, limits.ALERT, {"tenant": tenant, "id": alert_id}):
+                return limits.alert_of(row)
+        raise UnknownAlert(f"there is no alert {alert_id}")
 
     def bindings(self) -> list[Kept]:
         """Return where the phones of every tenant's booths are reached, those included that have expired."""

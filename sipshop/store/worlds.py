@@ -16,6 +16,7 @@ from sipshop.billing.ledger import WORLD, Transfer, TransferKind, customer, move
 from sipshop.billing.money import Money
 from sipshop.billing.parties import Party
 from sipshop.proxy.admission import Auth
+from sipshop.store import limits as limits_room
 from sipshop.store import queries, rows
 from sipshop.store.errors import Conflict, NotEmpty, WorldChanged
 from sipshop.store.rows import Token, Values
@@ -24,6 +25,7 @@ from sipshop.store.schema import (
     booths,
     decks,
     fx_pairs,
+    limits,
     operators,
     parties,
     rates,
@@ -44,7 +46,7 @@ from sipshop.store.writes import (
 from sipshop.world import History, Opening, Plan, World
 
 #: In an order that satisfies the foreign keys; what is removed goes the other way round.
-_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes, operators, taxes, fx_pairs)
+_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes, operators, taxes, fx_pairs, limits)
 
 
 #: A deck with more rates than these is written beforehand, so many at a time, so that no call waits for it.
@@ -103,6 +105,7 @@ def read_world(connection: sqlite3.Connection, tenant: str, *, known_decks: Sequ
         taxes=tuple(rows.tax_terms(row) for row in queries.TAXES.run(connection, of)),
         fx=tuple(rows.fx_pair(row) for row in queries.FX_PAIRS.run(connection, of)),
         open_booths=frozenset(),
+        limits=tuple(limits_room.limits_of(row) for row in limits_room.LIMITS.run(connection, of)),
     )
 
 
@@ -384,6 +387,7 @@ def _rows_of(world: World) -> Iterator[tuple[str, list[Values]]]:
     yield operators.name, _numbered(map(rows.operator_values, world.operators))
     yield taxes.name, _numbered(rows.tax_values(tenant, terms) for terms in world.taxes)
     yield fx_pairs.name, _numbered(rows.fx_values(tenant, pair) for pair in world.fx)
+    yield limits.name, _numbered(limits_room.limit_values(tenant, each) for each in world.limits)
 
 
 def _numbered(values: Iterable[Values]) -> list[Values]:

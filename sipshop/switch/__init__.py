@@ -5,16 +5,19 @@ from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import (
     BadQuote,
+    BadRelease,
     CommandRefused,
     SwitchError,
     UnknownBooth,
     UnknownCall,
     UnknownDeck,
+    UnknownLimit,
     UnknownShop,
     UnknownTrace,
     UnknownTrunk,
 )
 from sipshop.switch.gate import BanStatus, Gate
+from sipshop.switch.limits import LimitStatus
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach, RegistrationStatus
 from sipshop.switch.switch import Options, Switch
@@ -26,6 +29,7 @@ __all__ = [
     "DROP_REASONS",
     "REFUSALS",
     "BadQuote",
+    "BadRelease",
     "BanStatus",
     "BoothStatus",
     "CallStatus",
@@ -38,6 +42,7 @@ __all__ = [
     "Directory",
     "Gate",
     "Health",
+    "LimitStatus",
     "Options",
     "PartyMoney",
     "PartyStatus",
@@ -51,6 +56,7 @@ __all__ = [
     "UnknownBooth",
     "UnknownCall",
     "UnknownDeck",
+    "UnknownLimit",
     "UnknownShop",
     "UnknownTrace",
     "UnknownTrunk",

@@ -13,6 +13,7 @@ from sipshop.billing.cdr import CallKind
 from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionTerms
 from sipshop.billing.errors import AccountInUse, CallAlive, UnknownAccount
 from sipshop.billing.ledger import WORLD, TransferKind, customer, moved
+from sipshop.billing.limits import Subject
 from sipshop.billing.money import Money
 from sipshop.billing.parties import Party
 from sipshop.facts import BoothChanged, Fact, PartyChanged
@@ -22,6 +23,7 @@ from sipshop.proxy.call import Command
 from sipshop.sip.message import printable
 from sipshop.store import (
     AccountMoved,
+    Alert,
     CdrPlace,
     LimitSet,
     NothingToPay,
@@ -38,8 +40,11 @@ from sipshop.store import (
 )
 from sipshop.store.audit import Violation
 from sipshop.switch.accounts import Accounts
+from sipshop.switch.alerts import Alerts
+from sipshop.switch.balances import Balances
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import UnknownBooth, UnknownCall, UnknownShop
+from sipshop.switch.limits import Limiter, LimitStatus
 from sipshop.switch.live import BoothKey, LiveCalls
 from sipshop.switch.meter import Meter
 from sipshop.switch.records import Live
@@ -77,6 +82,9 @@ class Desk:
         on_world: Callable[[World], None],
         carriers: Trunks,
         most_s: int,
+        limits: Limiter,
+        balances: Balances,
+        alerts: Alerts,
     ) -> None:
         self._directory = directory
         self._store = store
@@ -92,6 +100,9 @@ class Desk:
         self._utc_ms = utc_ms
         self._clock = clock
         self._on_world = on_world
+        self._limits = limits
+        self._balances = balances
+        self._alerts = alerts
         self._open: dict[BoothKey, BoothSession] = {}
         self._tokens: dict[str, Token] = {}  # those that were not revoked: nobody who guesses makes us read the disk
         self.worlds = Worlds(
@@ -108,6 +119,8 @@ class Desk:
             on_swap=self._swapped,
             carriers=carriers,
             most_s=most_s,
+            limits=limits,
+            balances=balances,
         )
 
     def begin(self) -> None:
@@ -213,6 +226,7 @@ class Desk:
         """Take a session as the store has it now, and let its calls use what was added."""
         booth = self._directory.booths[session.tenant, session.booth]
         self._accounts.keep(session, self._directory.shop_of(booth).currency)
+        self._balances.check_session(session)
         with self._turn() as now:
             for live in self._calls.of_booth((session.tenant, session.booth)):
                 self._meter.renew(live, now)
@@ -285,6 +299,7 @@ class Desk:
                 self._open.setdefault(key, before)
             raise
         self._accounts.forget(tenant, payment.session_id)
+        self._balances.check_booth(tenant, booth)
         self._booth_changed(key)
         return payment
 
@@ -325,6 +340,7 @@ class Desk:
         Raises:
             UnknownParty: there is no such party.
             UnknownAccount: it is the provider, whom nobody sells to.
+            Overcommitted: its seller would grant more than its policy lets.
             LedgerError: it is more than what is available, or another movement under the same key.
             WrongCurrency: the account is in another one.
             StoreError: nothing was written.
@@ -332,8 +348,12 @@ class Desk:
         ledger, account = self._accounts.ledger(tenant), self._account_of(tenant, party)
         is_payout = kind is TransferKind.PAYMENT and amount.micros < 0
         hold = f"{kind.value}:{key}"
-        if is_payout and not await self._store.has_moved(tenant, hold):
-            ledger.take(hold, account, -amount.micros)
+        if amount.micros > 0 or is_payout:
+            is_new = not await self._store.has_moved(tenant, hold)
+            if is_new and is_payout:
+                ledger.take(hold, account, -amount.micros)
+            elif is_new:
+                self._balances.check_grant(tenant, party, paid=amount.micros)
         try:
             result = await self._store.commit(
                 AccountMoved(
@@ -352,6 +372,7 @@ class Desk:
             ledger.void(hold)
         if result.is_new:
             ledger.apply(moved(hold, kind, source=WORLD, account=account, amount=amount))
+            self._regranted(tenant, party, is_more=amount.micros > 0)
             self._renew_below(tenant, party)
             self._tell(PartyChanged(tenant=tenant, party=party))
         return self.party(tenant, party)
@@ -364,6 +385,7 @@ class Desk:
         Raises:
             UnknownParty, UnknownAccount: as for `move`.
             BelowUsed: it is lowered under what is spent and held.
+            Overcommitted: its seller would grant more than its policy lets.
             AccountInUse: a party without a limit gets one while calls are live for which nothing is held.
             StoreError: nothing was written.
         """
@@ -371,6 +393,7 @@ class Desk:
         live = self._calls.count_in(tenant, self._directory.below(tenant, party)[1])
         if live and credit_limit is not None and ledger[account].credit_limit is None:
             raise AccountInUse(f"{live} calls below {party} are live without a limit: wait for their end or cut them")
+        self._balances.check_grant(tenant, party, limits={party: credit_limit})
         before = ledger.limit(account, credit_limit)  # from now on nobody is granted more than will be allowed
         try:
             await self._store.commit(
@@ -386,9 +409,18 @@ class Desk:
         except Exception:
             ledger[account].credit_limit = before
             raise
+        is_more = credit_limit is None or (before is not None and credit_limit > before)
+        self._regranted(tenant, party, is_more=is_more)
         self._renew_below(tenant, party)
         self._tell(PartyChanged(tenant=tenant, party=party))
         return self.party(tenant, party)
+
+    def _regranted(self, tenant: str, party: str, *, is_more: bool) -> None:
+        """Tell who is to know of what a party may spend now."""
+        self._balances.check_party(tenant, party)
+        seller = self._directory.parties[tenant][party].parent
+        if is_more and seller is not None:
+            self._balances.warn(tenant, [seller])
 
     async def transfers(self, tenant: str, party: str, limit: int, after: str | None = None) -> list[dict[str, Any]]:
         """The newest movements of a party's account first, or those `after` the one with this key.
@@ -472,6 +504,70 @@ class Desk:
     def _end_token(self, token: Token) -> None:
         self._tokens.pop(token.sha256, None)
 
+    # Limits, and what people are told of.
+
+    def limits(self, tenant: str) -> list[LimitStatus]:
+        """Every rule of a tenant's limits."""
+        return self._limits.limits(tenant)
+
+    def limit(self, tenant: str, subject: Subject, rule: str) -> LimitStatus:
+        """One rule; raises `UnknownLimit`."""
+        return self._limits.limit(tenant, subject, rule)
+
+    async def release(
+        self,
+        tenant: str,
+        subject: Subject,
+        rule: str,
+        *,
+        prefix: str,
+        until_ms: int | None,
+        author: str,
+        reason: str,
+    ) -> LimitStatus:
+        """Let calls pass a rule; durable when it returns, and the running ones may go on at once.
+
+        Raises:
+            UnknownLimit: there is no such rule.
+            BadRelease: it cannot be released so.
+            StoreError: nothing was written.
+        """
+        live = [live for live in self._calls if live.tenant == tenant]
+        status = await self._limits.release(
+            tenant, subject, rule, prefix=prefix, until_ms=until_ms, author=author, reason=reason, live=live
+        )
+        with self._turn() as now:
+            for one in live:
+                self._meter.renew(one, now)
+        return status
+
+    async def alerts(
+        self,
+        tenant: str,
+        limit: int,
+        *,
+        reach: Reach,
+        before_id: int | None = None,
+        only_open: bool = False,
+    ) -> list[Alert]:
+        """The newest alerts first, as far as somebody reaches."""
+        return await self._store.alerts(
+            tenant,
+            limit=limit,
+            parties=reach.parties,
+            shops=reach.shops,
+            before_id=before_id,
+            only_open=only_open,
+        )
+
+    async def alert(self, tenant: str, alert_id: int) -> Alert:
+        """One alert; raises `UnknownAlert`."""
+        return await self._store.alert(tenant, alert_id)
+
+    async def acknowledge(self, tenant: str, alert_id: int, author: str) -> Alert:
+        """Take note of an alert; durable when it returns. Raises `UnknownAlert` or another `StoreError`."""
+        return await self._alerts.acknowledge(tenant, alert_id, author)
+
     # Live calls.
 
     def calls(self, tenant: str) -> list[CallStatus]:
@@ -543,6 +639,7 @@ class Desk:
         tree = self._directory.parties[tenant]
         account = None if party.parent is None else self._accounts.ledger(tenant)[customer(party.name, party.parent)]
         above = tree.suspended(party.name)
+        grants = self._balances.grants(tenant, party.name) if account is not None else None
         return PartyStatus(
             party=party.name,
             kind=party.kind.value,
@@ -559,6 +656,8 @@ class Desk:
             overdrawn=account is not None and (account.available or 0) < 0,
             live_calls=self._calls.count_in(tenant, self._directory.below(tenant, party.name)[1]),
             tax=self._directory.taxes.get((tenant, Sold.TO_PARTY, party.name)),
+            granted_micros=grants.granted if grants is not None else None,
+            grants_without_end=grants is not None and grants.granted is None,
         )
 
     def _booth_changed(self, key: BoothKey) -> None:

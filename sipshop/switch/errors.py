@@ -37,3 +37,11 @@ class UnknownShop(SwitchError):
 
 class UnknownTrace(SwitchError):
     """The tenant has no such trace, or has it no more."""
+
+
+class UnknownLimit(SwitchError):
+    """There is no limit of this name for this one."""
+
+
+class BadRelease(SwitchError):
+    """A limit cannot be released so; the text says how it can."""

@@ -14,6 +14,8 @@ from sipshop.proxy.routing import Caps, Trunk
 from sipshop.sip.timers import Timers
 from sipshop.store import CallGranted, Store
 from sipshop.switch.accounts import Accounts
+from sipshop.switch.balances import Balances
+from sipshop.switch.limits import Limiter
 from sipshop.switch.records import Live
 
 #: A call is granted talk time in slices of this, while money lasts, and a longer one this much before its end.
@@ -34,6 +36,8 @@ class Meter:
         self,
         *,
         accounts: Accounts,
+        limits: Limiter,
+        balances: Balances,
         store: Store,
         timers: Timers,
         run: Callable[[Live, list[Command], float], None],
@@ -41,6 +45,8 @@ class Meter:
         slice_s: int,
     ) -> None:
         self._accounts = accounts
+        self._limits = limits
+        self._balances = balances
         self._store = store
         self._timers = timers
         self._run = run
@@ -54,20 +60,22 @@ class Meter:
         self._slice_s = slice_s
 
     def authorise(self, live: Live) -> calls.Granted | calls.Denied:
-        """Have every level hold what the first slice costs."""
-        most_s = longest_s(live.payers, self._most_s, live.setup_at_ms)
-        if not self._accounts.is_limited(live.tenant, live.payers):
-            return calls.Granted(most_s * 1000)
-        talk_s = self._accounts.grant(
-            live.tenant,
-            live.call_id,
-            live.payers,
-            floor_s=0,
-            wish_s=min(self._slice_s, most_s),
-            at_ms=live.setup_at_ms,
-        )
+        """Have every level hold what the first slice costs, if no limit forbids the call."""
+        denied = self._limits.admit(live)
+        if denied is not None:
+            return denied
+        talk_s: int | None = longest_s(live.payers, self._most_s, live.setup_at_ms)
+        if self._accounts.is_limited(live.tenant, live.payers) or self._limits.is_spending(live):
+            wish_s = self._limits.affordable_s(live, 0, min(self._slice_s, talk_s or 0))
+            if isinstance(wish_s, calls.Denied):
+                return wish_s
+            talk_s = self._accounts.grant(
+                live.tenant, live.call_id, live.payers, floor_s=0, wish_s=wish_s, at_ms=live.setup_at_ms
+            )
         if talk_s is None:
             return calls.Denied(Cause.NO_FUNDS, "a level of the chain has no funds for a first second")
+        self._limits.granted(live, talk_s, is_first=True)
+        self._balances.check_call(live)
         return calls.Granted(talk_s * 1000)
 
     def renew(self, live: Live, now: float) -> None:
@@ -77,19 +85,23 @@ class Meter:
             return
         if granted_ms > self._most_of(live) * 1000:
             return  # more is granted than its trunk carries
-        wish_s = min(int(now - answered_at_s) + self._slice_s, self._most_of(live))
-        talk_s = self._accounts.grant(
-            live.tenant,
-            live.call_id,
-            live.payers,
-            floor_s=granted_ms // 1000,
-            wish_s=wish_s,
-            at_ms=live.priced_at_ms,
-        )
+        floor_s, wish_s = granted_ms // 1000, min(int(now - answered_at_s) + self._slice_s, self._most_of(live))
+        talk_s = self._longer(live, floor_s, wish_s) if wish_s > floor_s else None
         if talk_s is not None:
+            self._limits.granted(live, talk_s)
+            self._balances.check_call(live)
             self._run(live, live.call.hear(calls.Extended(talk_s * 1000), now), now)
             self._store.submit(CallGranted(live.tenant, live.call_id, talk_s * 1000))
         self.watch(live, now)
+
+    def _longer(self, live: Live, floor_s: int, wish_s: int) -> int | None:
+        """Hold what a longer talk costs, as far as limits and money go; None where that is not a second."""
+        limit_s = self._limits.affordable_s(live, floor_s, wish_s)
+        if isinstance(limit_s, calls.Denied):
+            return None
+        return self._accounts.grant(
+            live.tenant, live.call_id, live.payers, floor_s=floor_s, wish_s=limit_s, at_ms=live.priced_at_ms
+        )
 
     def watch(self, live: Live, now: float) -> None:
         """Look again at what can be granted, the nearer the end the more often: money may come in meanwhile."""
@@ -117,12 +129,15 @@ class Meter:
         """A call is over: charge every level in memory, free what was held and its carrier's line."""
         self.rest(live)
         self._free_line(live)
+        self._limits.ended(live, talk_ms)
         passage = live.offer.passage
         if passage is not None:
             charges = (
                 {level.account: level.price(talk_ms, live.priced_at_ms) for level in passage.levels} if talk_ms else {}
             )
             self._accounts.settle(live.tenant, live.call_id, live.offer.session_id, charges, talk_ms)
+            self._balances.note(live, talk_ms)
+            self._balances.check_call(live)
 
     def take_line(self, live: Live, trunk: Trunk, now: float) -> bool:
         """Count a call on a trunk, if it has a line left; an emergency call is never counted."""

@@ -65,7 +65,8 @@ class PartyStatus:
 
     `suspender` is who suspended it, `suspended_by` the nearest suspended party, itself or above. `available_micros` is
     balance and credit limit less what live calls hold, None where it is `unlimited`; `overdrawn` says that an
-    adjustment took more than there was. `tax` is what its invoices have on them.
+    adjustment took more than there was. `tax` is what its invoices have on them. `granted_micros` is what those below
+    it may spend, None too where that `grants_without_end`.
     """
 
     party: str
@@ -83,6 +84,8 @@ class PartyStatus:
     overdrawn: bool
     live_calls: int
     tax: Tax | None = None
+    granted_micros: int | None = None
+    grants_without_end: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

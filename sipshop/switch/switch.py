@@ -73,11 +73,14 @@ from sipshop.store import (
     Store,
 )
 from sipshop.switch.accounts import Accounts
+from sipshop.switch.alerts import Alerts
+from sipshop.switch.balances import Balances
 from sipshop.switch.clock import utc_ms
 from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
 from sipshop.switch.farewells import Farewells
 from sipshop.switch.gate import Gate
+from sipshop.switch.limits import Limiter
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import SLICE_S, Meter
 from sipshop.switch.records import (
@@ -217,10 +220,17 @@ class Switch:
             fetch=fetch_secret,
         )
         self.accounts = Accounts(store.accounts(), store.unpaid_sessions())
+        self.alerts = Alerts(directory, store, self._tell, utc_ms)
+        self._limits = Limiter(directory=directory, store=store, alerts=self.alerts, utc_ms=utc_ms)
+        self._balances = Balances(
+            directory=directory, store=store, accounts=self.accounts, alerts=self.alerts, utc_ms=utc_ms
+        )
         self._settler = Settler(store, agent.timers, self._turn)
         self._farewells = Farewells(store, agent, self._turn)
         self._meter = Meter(
             accounts=self.accounts,
+            limits=self._limits,
+            balances=self._balances,
             store=store,
             timers=agent.timers,
             run=self._run,
@@ -244,6 +254,9 @@ class Switch:
             on_world=self._swapped,
             carriers=self.trunks,
             most_s=options.max_call_s,
+            limits=self._limits,
+            balances=self._balances,
+            alerts=self.alerts,
         )
         self.tracer = Tracer(
             directory=directory,
@@ -264,6 +277,10 @@ class Switch:
     def begin(self, endpoint: Endpoint) -> None:
         """Take the store's sessions and unfinished calls, and send by `endpoint`, which hears nobody yet."""
         self._endpoint = endpoint
+        kept = self._store.limits()
+        self.alerts.begin(kept)
+        self._limits.begin(kept)
+        self._balances.begin(kept)
         self.desk.begin()
         with endpoint.turn() as now:
             self._recover(now)
@@ -1095,6 +1112,7 @@ class Switch:
             if row.session_id is not None:
                 self._settler.expect((row.tenant, row.booth), row.call_id)
                 self.accounts.settle(row.tenant, row.call_id, row.session_id, charged_accounts(cdr), cdr.talk_ms)
+            self._limits.remember(cdr)
             self._settler.write(cdr, owed, self._recovered)
         if left:
             # an INVITE that is still repeated must not place the call a second time

@@ -21,8 +21,10 @@ from sipshop.proxy.numbers import BadNumber, NumberRules
 from sipshop.proxy.routing import Trunk
 from sipshop.store import Store, Token, opening_transfer
 from sipshop.switch.accounts import Accounts
+from sipshop.switch.balances import Balances
 from sipshop.switch.directory import Directory, Passage
 from sipshop.switch.errors import BadQuote, UnknownBooth, UnknownDeck, UnknownTrunk
+from sipshop.switch.limits import Limiter
 from sipshop.switch.live import BoothKey, LiveCalls
 from sipshop.switch.meter import Meter
 from sipshop.switch.trunks import Condition, Trunks
@@ -101,6 +103,8 @@ class Worlds:
         on_swap: Callable[[World], None],
         carriers: Trunks,
         most_s: int,
+        limits: Limiter,
+        balances: Balances,
     ) -> None:
         self._directory = directory
         self._store = store
@@ -115,6 +119,8 @@ class Worlds:
         self._on_swap = on_swap
         self._carriers = carriers
         self._most_s = most_s
+        self._limits = limits
+        self._balances = balances
         self._changing = asyncio.Lock()
 
     async def apply(
@@ -126,7 +132,8 @@ class Worlds:
 
         Raises:
             WorldErrors: the text is wrong, or the world cannot become this.
-            LedgerError: a credit limit is lowered under what is used, or set where calls are live without one.
+            LedgerError: a credit limit is lowered under what is used, or set where calls are live without one, or
+                somebody would grant more than his policy lets.
             Conflict: a phone could be taken for another tenant's.
             WorldChanged: somebody else changed it meanwhile.
             StoreError: nothing was written.
@@ -152,6 +159,7 @@ class Worlds:
     async def _do(self, plan: Plan, history: History | None, author: str) -> None:
         tenant = plan.after.tenant
         disabled = [(tenant, booth) for booth in plan.disabled_booths]
+        sellers = self._balances.check_plan(plan)
         unlimit = self._limit(plan)
         reopen = self._close(disabled)
         try:
@@ -163,6 +171,8 @@ class Worlds:
         self._close(disabled)  # who was unlocked meanwhile was locked again by what is written
         self._directory.swap(plan.after)
         self._open_accounts(plan)
+        self._balances.know()
+        self._balances.warn(tenant, sellers)
         for session in applied.opened:
             self._opened(session)
         for token in applied.ended:
@@ -172,6 +182,7 @@ class Worlds:
             for live in self._calls:  # a higher limit, or what was paid in, lets them go on
                 if live.tenant == tenant:
                     self._meter.renew(live, now)
+        await self._limits.know(plan.after)
 
     def _limit(self, plan: Plan) -> Callable[[], None]:
         """Lower and raise credit limits: from now on nobody is granted more than will be allowed."""

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 from sipshop.billing.cdr import utc_text
 from sipshop.billing.deck import PERCENT_PLACES, Rate, RateDeck, Step
 from sipshop.billing.fx import RATE_PLACES, Pair
+from sipshop.billing.limits import Limits, Place, Subject
 from sipshop.billing.money import Money, format_micros, format_nanos, format_scaled
 from sipshop.billing.parties import Party
 from sipshop.config import Problem
@@ -165,6 +166,7 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
         operators=(*wanted.operators, *operators),
         taxes=(*wanted.taxes, *_other_taxes(before, shops, parties)),
         fx=(*wanted.fx, *pairs),
+        limits=(*wanted.limits, *_limits_left(before, parties, shops, booths)),
     )
     rest: dict[str, Sequence[object]] = {
         "party": parties,
@@ -206,6 +208,16 @@ def _other_taxes(before: World, shops: Iterable[Shop], parties: Iterable[Party])
     """Yield the taxes of the shops and parties that stay beside those of the text."""
     stay = {(Sold.IN_SHOP, shop.name) for shop in shops} | {(Sold.TO_PARTY, party.name) for party in parties}
     yield from (terms for terms in before.taxes if (terms.sold, terms.place) in stay)
+
+
+def _limits_left(
+    before: World, parties: Iterable[Party], shops: Iterable[Shop], booths: Iterable[Booth]
+) -> Iterator[Limits]:
+    """Give the limits of those who stay although the text does not name them."""
+    left = {Subject(Place.PARTY, party.name) for party in parties}
+    left |= {Subject(Place.SHOP, shop.name) for shop in shops}
+    left |= {Subject(Place.BOOTH, booth.name) for booth in booths}
+    yield from (limits for limits in before.limits if limits.subject in left)
 
 
 def _versioned(before: Iterable[RateDeck], wanted: Iterable[RateDeck]) -> Iterator[RateDeck]:
@@ -282,6 +294,7 @@ def _changes(before: World, after: World) -> Iterator[Change]:
     yield from _things("fx", before.fx, after.fx, _by_name)
     yield from _things("tax", before.taxes, after.taxes, _by_name)
     yield from _things("operator", before.operators, after.operators, _by_name)
+    yield from _things("limits", before.limits, after.limits, lambda limits: str(limits.subject))
 
 
 def _things(kind: str, before: Iterable[T], after: Iterable[T], key: Callable[[T], str]) -> Iterator[Change]:

@@ -22,12 +22,14 @@ from sipshop.billing.deck import (
 )
 from sipshop.billing.fx import HOLDS_DAYS, PERCENT_PLACES, RATE_PLACES, Pair
 from sipshop.billing.guard import PPM, WARN_OF_LOSSES, LossGuard
+from sipshop.billing.limits import Place, Subject
 from sipshop.billing.money import amount_text, format_micros, format_nanos, format_scaled
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.tax import Tax
 from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.world.agreements import agreement
+from sipshop.world.limits import written
 from sipshop.world.model import MASK, Opening, Operator, Sold, World
 
 Value = str | int | bool
@@ -53,15 +55,18 @@ def export_world(world: World) -> str:
 def _lines(world: World) -> Iterator[str]:
     yield f'# The world of {_comment(world.tenant)}. "{MASK}" stands for a password that stays as it is.'
     (provider,) = (party for party in world.parties if party.kind is Kind.PROVIDER)
-    yield f"provider: {_table({'name': provider.name, **_guard(provider.guard)})}"
+    watched = _Watched(world)
+    about = {"name": provider.name, **_guard(provider.guard), **watched.of_party(provider)}
+    yield f"provider: {_table(about)}"
     openings = {opening.party: opening for opening in world.openings}
     currencies = {deck.name: deck.currency for deck in world.decks}
     taxes = {(terms.sold, terms.place): terms.tax for terms in world.taxes}
     for key, kind in (("resellers", Kind.RESELLER), ("owners", Kind.OWNER)):
-        of_kind = (party for party in world.parties if party.kind is kind)
-        yield from _list(
-            key, (_party(one, openings[one.name], currencies, taxes.get((Sold.TO_PARTY, one.name))) for one in of_kind)
+        of_kind = [party for party in world.parties if party.kind is kind]
+        told = (
+            (one, _party(one, openings[one.name], currencies, taxes.get((Sold.TO_PARTY, one.name)))) for one in of_kind
         )
+        yield from _list(key, ({**keys, **watched.of_party(one)} for one, keys in told))
     yield from _listed("decks", (_deck(deck) for deck in world.decks))
     yield from _list("trunks", map(_trunk, world.trunks))
     yield from _list("routes", map(_route, world.routes))
@@ -69,11 +74,33 @@ def _lines(world: World) -> Iterator[str]:
     for booth in world.booths:
         booths.setdefault(booth.shop, []).append(booth)
     of_shops = (
-        (shop, booths.get(shop.name, ()), currencies, taxes.get((Sold.IN_SHOP, shop.name))) for shop in world.shops
+        (shop, booths.get(shop.name, ()), currencies, watched, taxes.get((Sold.IN_SHOP, shop.name)))
+        for shop in world.shops
     )
     yield from _listed("shops", (_shop(*each) for each in of_shops))
     yield from _list("operators", map(_operator, world.operators))
     yield from _list("fx", map(_fx, world.fx))
+
+
+class _Watched:
+    """The limits of a world, as they are written beside whom they are for."""
+
+    def __init__(self, world: World) -> None:
+        self._limits = {limits.subject: limits for limits in world.limits}
+        self._parents = {party.name: party.parent or party.name for party in world.parties}
+        self._tenant = world.tenant
+
+    def of(self, subject: Subject, party: str) -> Mapping[str, Value]:
+        """The keys of what is watched of a subject, whose party this is."""
+        limits = self._limits.get(subject)
+        if limits is None:
+            return {}
+        texts = written(limits, (party, self._parents[party], self._tenant), _table, _texts)
+        return {key: _Raw(text) for key, text in texts.items()}
+
+    def of_party(self, party: Party) -> Mapping[str, Value]:
+        """The keys of what is watched of a party."""
+        return self.of(Subject(Place.PARTY, party.name), party.name)
 
 
 def _party(party: Party, opening: Opening, decks: Mapping[str, str], tax: Tax | None) -> Mapping[str, Value]:
@@ -200,7 +227,9 @@ def _route(route: Route) -> Mapping[str, Value]:
     return {"party": route.party, "prefix": route.prefix, "trunks": _Raw(f"[{', '.join(choices)}]")}
 
 
-def _shop(shop: Shop, booths: Iterable[Booth], decks: Mapping[str, str], tax: Tax | None) -> Iterator[str]:
+def _shop(
+    shop: Shop, booths: Iterable[Booth], decks: Mapping[str, str], watched: _Watched, tax: Tax | None
+) -> Iterator[str]:
     numbers = shop.numbers
     written: Mapping[str, Value] = {
         "name": shop.name,
@@ -218,10 +247,12 @@ def _shop(shop: Shop, booths: Iterable[Booth], decks: Mapping[str, str], tax: Ta
         **({"inbound_numbers": _texts(shop.inbound_numbers)} if shop.inbound_numbers else {}),
         **({"transfer": True} if shop.transfer else {}),
         **_tax(tax),
+        **watched.of(Subject(Place.SHOP, shop.name), shop.owner),
     }
     for key, value in written.items():
         yield f"{key}: {_value(value)}"
-    yield from _list("booths", map(_booth, booths))
+    of_booth = ((booth, watched.of(Subject(Place.BOOTH, booth.name), shop.owner)) for booth in booths)
+    yield from _list("booths", ({**_booth(booth), **limits} for booth, limits in of_booth))
 
 
 def _booth(booth: Booth) -> Mapping[str, Value]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.fx import Pair
 from sipshop.billing.guard import MEAN_S, WARN_OF_LOSSES, GuardAction, LossGuard
+from sipshop.billing.limits import Limits, Place, Subject
 from sipshop.billing.money import amount_text, check_currency, parse_amount
 from sipshop.billing.parties import Kind, Party, party_faults
 from sipshop.billing.tax import TaxMode
@@ -29,6 +30,7 @@ from sipshop.world.agreements import address_or_name, telephone_number, with_agr
 from sipshop.world.decks import DeckReader
 from sipshop.world.decks import check_name as _name
 from sipshop.world.fx import Exchange, missing_rates, read_fx
+from sipshop.world.limits import read_limits
 from sipshop.world.model import MASK, Opening, Operator, Role, Sold, TaxTerms, World, WorldErrors
 from sipshop.world.taxes import read_tax
 
@@ -65,10 +67,12 @@ def _world(top: Section, onto: World | None) -> World:
     if provider is not None and onto is not None and tenant and tenant != onto.tenant:
         provider.fault("name", f"this is the world of {shown(onto.tenant)}, whose name cannot be changed")
     guard = _loss_guard(provider) if provider is not None else WARN_OF_LOSSES
+    limits: list[Limits] = []
     if provider is not None:
+        _read_limits(provider, limits, Place.PARTY, tenant, (tenant, tenant, tenant))
         provider.end()
     decks = _decks(top)
-    parties = _Parties(tenant, decks, _Known(onto))
+    parties = _Parties(tenant, decks, _Known(onto), limits)
     parties.read(top, guard)
     trunks, trunk_names, trunk_sections = _trunks(top, tenant, decks, parties.known)
     routes = _routes(top, parties, trunk_names)
@@ -91,6 +95,7 @@ def _world(top: Section, onto: World | None) -> World:
         openings=tuple(parties.openings),
         operators=operators,
         taxes=(*parties.taxes, *shops.taxes),
+        limits=tuple(limits),
         fx=fx,
     )
     sections = {"party": parties.sections, "shop": shops.sections, "trunk": trunk_sections}
@@ -182,6 +187,7 @@ class _Parties:
     tenant: str
     decks: _Decks
     known: _Known
+    limits: list[Limits]
     parties: list[Party] = field(default_factory=list)
     openings: list[Opening] = field(default_factory=list)
     taxes: list[TaxTerms] = field(default_factory=list)
@@ -218,6 +224,7 @@ class _Parties:
         guard = _loss_guard(section)
         tax = read_tax(section, TaxMode.ADDED)
         suspender = self._suspender(section, known)
+        _read_limits(section, self.limits, Place.PARTY, name, (name, parent, self.tenant))
         section.end()
         if name and name == self.tenant:
             section.fault("name", "is the name of the provider")
@@ -308,6 +315,16 @@ def _credit_limit(section: Section, known: Opening | None) -> int | None:
     if credit_limit != not_given:
         section.fault("credit_limit", "is not asked for with `unlimited: true`")
     return None
+
+
+def _read_limits(
+    section: Section, limits: list[Limits], place: Place, names: str | Sequence[str], chain: tuple[str, str, str]
+) -> None:
+    """Read what is watched of those whom a section names; `chain` is their party, who sells to it, and the provider."""
+    named = (names,) if isinstance(names, str) else names
+    found = read_limits(section, Subject(place, named[0] if named else ""), chain)
+    if found is not None:
+        limits += [replace(found, subject=Subject(place, name)) for name in named]
 
 
 def _loss_guard(section: Section) -> LossGuard:
@@ -436,8 +453,10 @@ class _Shops:
         numbers = self._numbers(section)
         realm = section.text("realm", "sipshop", check=_realm)
         digest = self._digest(section, name, realm)
+        sellers = (owner.name, owner.parent or "", self.tenant) if owner is not None else ("", "", self.tenant)
+        _read_limits(section, self.parties.limits, Place.SHOP, name, sellers)
         for booth in section.sections("booths"):
-            self._read_booths(booth, name, realm)
+            self._read_booths(booth, name, realm, sellers)
         caller_id = section.text("caller_id", "", check=telephone_number)
         inbound = section.choice("inbound", Inbound, Inbound.NEVER)
         inbound_numbers = self._inbound_numbers(section)
@@ -508,7 +527,7 @@ class _Shops:
                 section.fault("digest", f"shop {shown(other)} has realm {shown(realm)} too, with another list")
         return algorithms
 
-    def _read_booths(self, section: Section, shop: str, realm: str) -> None:
+    def _read_booths(self, section: Section, shop: str, realm: str, sellers: tuple[str, str, str]) -> None:
         """Read one entry of `booths`, which is one booth or, in its range form, many."""
         written = section.text("name")
         names = _expand(section, "name", written) if ".." in written else (written,)
@@ -529,6 +548,7 @@ class _Shops:
         if inbound_numbers and len(names) > 1:
             section.fault("inbound_numbers", "ring one booth: write this one apart, or give the numbers to the shop")
         unlocked = section.flag("open", default=False)
+        _read_limits(section, self.parties.limits, Place.BOOTH, names, sellers)
         if disabled and unlocked:
             section.fault("open", "is not asked for with `disabled: true`")
         section.end()

@@ -42,6 +42,7 @@ from sipshop.billing.ledger import (
     session_account,
     till,
 )
+from sipshop.billing.limits import LimitAction, Measure, Place, Rule, Subject
 from sipshop.billing.money import Money, format_micros
 from sipshop.billing.parties import Kind, Party, PartyTree
 from sipshop.console.api import make_api
@@ -51,7 +52,7 @@ from sipshop.metrics import Metrics
 from sipshop.sip.shield import Rules
 from sipshop.sip.timers import Timers
 from sipshop.sip.useragent import UserAgent
-from sipshop.store import AccountState, Applied, CdrPlace, Store, Token, UnknownOperator
+from sipshop.store import AccountState, Alert, Applied, CdrPlace, Store, Token, UnknownAlert, UnknownOperator
 from sipshop.store.audit import Violation
 from sipshop.store.errors import NothingToPay, UnknownPlace
 from sipshop.switch import (
@@ -66,10 +67,14 @@ from sipshop.switch import (
     Tracer,
     UnknownBooth,
     UnknownCall,
+    UnknownLimit,
     UnknownShop,
     Worlds,
 )
 from sipshop.switch.accounts import Accounts
+from sipshop.switch.alerts import Alerts
+from sipshop.switch.balances import Balances
+from sipshop.switch.limits import Limiter, LimitStatus
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import Meter
 from sipshop.switch.trunks import Trunks
@@ -181,12 +186,26 @@ class MemoryWorlds(Worlds):
             agent=agent, tell=lambda _fact: None, ways=Ways(_no_network), learn=lambda _trunk, _found: None, fetch=str
         )
         carriers.begin([self.stored], 0.0)
+        alerts = Alerts(directory, store, lambda _fact: None, lambda: OPENED_AT_MS)
+        limits = Limiter(directory=directory, store=store, alerts=alerts, utc_ms=lambda: OPENED_AT_MS)
+        balances = Balances(
+            directory=directory, store=store, accounts=accounts, alerts=alerts, utc_ms=lambda: OPENED_AT_MS
+        )
         super().__init__(
             directory=directory,
             store=store,
             accounts=accounts,
             calls=calls,
-            meter=Meter(accounts=accounts, store=store, timers=timers, run=lambda *_: None, most_s=14_400, slice_s=60),
+            meter=Meter(
+                accounts=accounts,
+                limits=limits,
+                balances=balances,
+                store=store,
+                timers=timers,
+                run=lambda *_: None,
+                most_s=14_400,
+                slice_s=60,
+            ),
             turn=lambda: nullcontext(0.0),
             utc_ms=lambda: OPENED_AT_MS,
             close=lambda _booths: lambda: None,
@@ -195,6 +214,8 @@ class MemoryWorlds(Worlds):
             on_swap=lambda _world: None,
             carriers=carriers,
             most_s=14_400,
+            limits=limits,
+            balances=balances,
         )
         self.failure: Exception | None = None
 
@@ -226,6 +247,29 @@ class MemoryDesk:
         self.violations: list[Violation] = []
         self.log: list[tuple[str, ...]] = []
         self.failure: Exception | None = None
+        self.rule = LimitStatus(
+            subject=Subject(Place.BOOTH, "b1"),
+            party="olga",
+            shop="center",
+            rule=Rule(name="often", measure=Measure.CALLS, action=LimitAction.HOLD, set_by="olga", most=3),
+            used=None,
+            stands=(),
+        )
+        self.told = [
+            Alert(
+                id=1,
+                raised_at_ms=OPENED_AT_MS,
+                kind="calls_per_hour",
+                action="hold",
+                place="booth",
+                name="b1",
+                party="olga",
+                shop="center",
+                rule="often",
+                prefix="32",
+                detail="3 calls in an hour to Belgium (32): booth b1 of center",
+            )
+        ]
         self.state = READY
         self.worlds = MemoryWorlds()
         self._sessions = 0
@@ -465,6 +509,54 @@ class MemoryDesk:
         shown = [record["call_id"] for record in found]
         start = 0 if after is None or after.call_id not in shown else shown.index(after.call_id) + 1
         return found[start:][:limit]
+
+    # One rule of booth b1, and the alerts that a test has put there.
+
+    def limits(self, tenant: str) -> list[LimitStatus]:
+        return [self.rule] if tenant == TENANT else []
+
+    def limit(self, tenant: str, subject: Subject, rule: str) -> LimitStatus:
+        for status in self.limits(tenant):
+            if (status.subject, status.rule.name) == (subject, rule):
+                return status
+        raise UnknownLimit(f"there is no limit named {rule!r} of {subject}")
+
+    async def release(
+        self,
+        tenant: str,
+        subject: Subject,
+        rule: str,
+        *,
+        prefix: str,
+        until_ms: int | None,
+        author: str,
+        reason: str,
+    ) -> LimitStatus:
+        if self.failure is not None:
+            raise self.failure
+        self.log.append(("release", rule, prefix, str(until_ms), author, reason))
+        return self.limit(tenant, subject, rule)
+
+    async def alerts(
+        self, tenant: str, limit: int, *, reach: Reach, before_id: int | None = None, only_open: bool = False
+    ) -> list[Alert]:
+        seen = [alert for alert in reversed(self.told) if alert.party in reach.parties or alert.shop in reach.shops]
+        open_ = [alert for alert in seen if alert.is_open or not only_open]
+        return [alert for alert in open_ if before_id is None or alert.id < before_id][:limit]
+
+    async def alert(self, tenant: str, alert_id: int) -> Alert:
+        for alert in self.told:
+            if alert.id == alert_id:
+                return alert
+        raise UnknownAlert(f"there is no alert {alert_id}")
+
+    async def acknowledge(self, tenant: str, alert_id: int, author: str) -> Alert:
+        if self.failure is not None:
+            raise self.failure
+        alert = await self.alert(tenant, alert_id)
+        noted = replace(alert, acked_at_ms=alert.acked_at_ms or OPENED_AT_MS, acked_by=alert.acked_by or author)
+        self.told[self.told.index(alert)] = noted
+        return noted
 
     def health(self) -> Health:
         return self.state

@@ -69,6 +69,10 @@ GUARDED = [
     ("POST", "/api/v1/reload"),
     ("GET", "/api/v1/calls"),
     ("GET", EVENTS),
+    ("GET", "/api/v1/limits"),
+    ("POST", "/api/v1/limits/booth/b1/often/release"),
+    ("GET", "/api/v1/alerts"),
+    ("POST", "/api/v1/alerts/1/ack"),
     ("POST", "/api/v1/traces"),
     ("GET", "/api/v1/traces/00"),
     ("GET", "/api/v1/traces/00/pcap"),
@@ -90,6 +94,7 @@ BODIES: dict[str, dict[str, object]] = {  # of the commands that need one, by th
     "adjustments": MOVE,
     "limit": {"credit_limit": "20.00", "reason": "trusted"},
     "traces": {"booth": "b1"},
+    "release": {"reason": "known customer"},
     "tokens": {"party": "olga", "label": "her till"},
 }
 
@@ -183,6 +188,10 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 trace_id="00",
                 source="192.0.2.66",
                 trunk="spare",
+                place="booth",
+                name="b1",
+                rule="often",
+                alert_id=1,
             ),
         )
         for path, methods in paths.items()
@@ -598,6 +607,8 @@ def test_a_party_and_its_account(desk: MemoryDesk, client: Caller) -> None:
         "overdrawn": False,
         "live_calls": 0,
         "tax": None,
+        "granted": None,
+        "grants_without_end": False,
     }
 
 

@@ -24,9 +24,9 @@ from sipshop.billing.rating import cost
 from sipshop.console.api import make_api
 from sipshop.console.events import Hub, stream
 from sipshop.console.tokens import Identity, hash_token
-from sipshop.facts import CallAnswered, CallAttempted, RegistrationChanged
+from sipshop.facts import AlertRaised, CallAnswered, CallAttempted, RegistrationChanged
 from sipshop.metrics import Metrics
-from sipshop.store import CallSettled, Store, Token, TokenAdded, UnknownOperator
+from sipshop.store import Alert, AlertNoted, CallSettled, Store, Token, TokenAdded, UnknownOperator
 from sipshop.world import parse_world
 from tests.store.examples import opened
 from tests.switch.house import GATE, NOON_MS, SWITCH, House
@@ -43,7 +43,8 @@ trunks: [{{name: {a}trunk, carrier: {A}carrier, deck: {a}buy, host: 192.0.2.20, 
 routes: [{{prefix: "", trunks: [{a}trunk]}}]
 shops:
   - {{name: {A}corner, owner: {A}ann, deck: {a}sell, country_code: "49", emergency: [], realm: {a}.example, booths: [
-      {{name: {a}booth, password: x}}, {{name: {a}gate, auth: ip, ip: {ip}}}]}}
+      {{name: {a}booth, password: x, limits: [{{name: once, live_calls: 1, action: hold}}]}},
+      {{name: {a}gate, auth: ip, ip: {ip}}}]}}
   - {{name: {A}kiosk, owner: {A}ann, deck: {a}sell, country_code: "49", emergency: [], realm: {a}.example,
      booths: [{{name: {a}kiosk-booth, password: x}}]}}
   - {{name: {A}bar, owner: {A}bob, deck: {a}sell, country_code: "49", emergency: [], realm: {a}.example,
@@ -193,9 +194,30 @@ async def a_day(day: Installation, store: Store) -> Installation:
         payment = {"amount": "7.00", "reason": f"secret of {party}"}
         status, _ = await day.ask("alpha", "POST", f"/parties/{party}/payments", payment)
         assert status == 200
+    for number, (booth, shop, party) in enumerate(
+        [("abooth", "Acorner", "Aann"), ("abar-booth", "Abar", "Abob")], 1001
+    ):
+        await store.commit(AlertNoted("Alpha", an_alert(number, booth, shop, party)))
+    await store.commit(AlertNoted("Alpha", an_alert(1003, None, None, "Alpha")))
     status, text = await day.ask("alpha", "POST", "/traces", {"number": "0301234567"})
     day.trace_id = json.loads(text)["id"]
     return day
+
+
+def an_alert(number: int, booth: str | None, shop: str | None, party: str) -> Alert:
+    return Alert(
+        id=number,
+        raised_at_ms=NOON_MS,
+        kind="live_calls",
+        action="hold",
+        place="party" if booth is None else "booth",
+        name=booth or party,
+        party=party,
+        shop=shop,
+        rule="once",
+        prefix="",
+        detail=f"calls of {booth or party}",
+    )
 
 
 BODIES: Final[Mapping[str, object]] = {
@@ -205,6 +227,7 @@ BODIES: Final[Mapping[str, object]] = {
     "/parties/{party}/adjustments": {"amount": "1.00", "reason": "r"},
     "/parties/{party}/limit": {"unlimited": True, "reason": "r"},
     "/traces": {"number": "0301234567", "seconds": 1},
+    "/limits/{place}/{name}/{rule}/release": {"reason": "r"},
 }
 
 
@@ -249,6 +272,10 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
         ),
         "trace_id": day.trace_id,
         "source": "192.0.2.66",
+        "place": "booth",
+        "name": booth,
+        "rule": "once",
+        "alert_id": "1001" if booth == "abooth" else "1002",
     }
 
 
@@ -281,7 +308,8 @@ def test_what_is_anothers_is_not_there_by_any_path(tmp_path: Path, who: str, ids
         async with installation(tmp_path / "db") as day:
             for request in asked_by(day, ids(day)):
                 status, body = await day.ask(who, *request)
-                named = any(value in request[1] or value in str(request[2]) for value in ids(day).values())
+                names = [value for what, value in ids(day).items() if what != "place"]  # a word of the path
+                named = any(name in request[1] or name in str(request[2]) for name in names)
                 assert not named or status in {403, 404}, (request, status, body)
                 assert not told(body, request, secrets), (request, body)
 
@@ -342,6 +370,42 @@ def test_events_are_told_to_whom_they_concern(tmp_path: Path, who: str, calls: i
     names = {"blpha": names_of("a"), "bob": OF_ANN | ABOVE, "ann": OF_BOB | ABOVE, "rhea": {"atrunk"}}
     secrets = names.get(who, OF_BOB | ABOVE if who in {"kiosk", "corner"} else names_of("b"))
     assert not told(found, ("", "", None), secrets)
+
+
+@pytest.mark.parametrize(
+    ("who", "seen"),
+    [
+        ("alpha", ["booth abooth", "party Arhea", "party Alpha"]),
+        ("rhea", ["booth abooth", "party Arhea"]),
+        ("ann", ["booth abooth"]),
+        ("corner", ["booth abooth"]),
+        ("kiosk", []),
+        ("bob", []),
+        ("blpha", []),
+    ],
+)
+def test_an_alert_is_told_to_whom_it_is_about_and_to_those_above(tmp_path: Path, who: str, seen: list[str]) -> None:
+    def alert(number: int, place: str, name: str, party: str, shop: str | None = None) -> AlertRaised:
+        about = {"place": place, "name": name, "party": party, "shop": shop, "kind": "night", "rule": "r"}
+        return AlertRaised(tenant="Alpha", id=number, at_ms=NOON_MS, action="hold", detail="d", **about)  # type: ignore[arg-type]  # by name
+
+    async def main() -> str:
+        async with installation(tmp_path / "db") as day:
+            day.hub.publish(alert(1, "booth", "abooth", "Aann", "Acorner"))
+            day.hub.publish(alert(2, "party", "Arhea", "Arhea"))
+            day.hub.publish(alert(3, "party", "Alpha", "Alpha"))
+            identity, desk = Identity(TOKENS[who], "me"), day.house.switch.desk
+            found = ""
+            events = stream(day.hub, identity, desk, lambda: True, after=NOON_MS * 1000, gather_s=0, ping_s=0)
+            async with aclosing(events):
+                async for text in events:
+                    found += text
+                    if text.startswith(":"):
+                        break
+            return found
+
+    found = re.findall(r"event: alert\ndata: (.*)", asyncio.run(main()))
+    assert [f"{told['place']} {told['name']}" for told in map(json.loads, found)] == seen
 
 
 def test_a_trace_hears_only_its_own_providers_phones(tmp_path: Path) -> None:

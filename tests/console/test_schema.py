@@ -20,6 +20,7 @@ CHECKS = [status_code_conformance, content_type_conformance, response_schema_con
 EXAMPLES = 12
 #: Names that a guess would not find.
 KNOWN = {"booth": "b1", "party": "olga", "call_id": "call-1", "token_id": TOKEN_ID}
+KNOWN |= {"place": "booth", "name": "b1", "rule": "often"}
 
 
 DESK = MemoryDesk("b1", "b2")

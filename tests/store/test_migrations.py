@@ -4,10 +4,10 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -77,7 +77,21 @@ def with_columns_of_now(content: dict[str, list[dict[str, object]]]) -> dict[str
         added = {column: told(row) if callable(told) else told for column, told in later.items()}
         return {column: told for column, told in (row | added).items() if (table, column) not in GONE}
 
-    return {table: sorted((now(table, row) for row in rows), key=repr) for table, rows in content.items()}
+    told = {table: sorted((now(table, row) for row in rows), key=repr) for table, rows in content.items()}
+    return told | {"called": list(called(told["cdrs"]))}
+
+
+def called(cdrs: list[dict[str, Any]]) -> Iterator[dict[str, object]]:
+    """What shops have called, as their records tell: the first digits of each number, and when last."""
+    last: dict[tuple[str, str, str], int] = {}
+    for row in cdrs:
+        if row["e164"] is not None and row["direction"] == "outbound" and row["result"] != "refused":
+            key = row["tenant"], row["shop"], row["e164"][:4]
+            last[key] = max(row["setup_at_ms"], last.get(key, 0))
+    yield from (
+        {"tenant": tenant, "shop": shop, "digits": digits, "at_ms": at_ms}
+        for (tenant, shop, digits), at_ms in last.items()
+    )
 
 
 def without_order(content: dict[str, list[dict[str, object]]]) -> dict[str, list[list[tuple[str, object]]]]:

@@ -43,6 +43,7 @@ METHODS_OF_NOBODY: Final = {
     "bindings": "the start, for all tenants",
     "farewells": "the start, for all tenants",
     "dead_calls": "the start, for all tenants",
+    "limits": "the start, for all tenants",
     "token": "the token tells the tenant",
     "valid_tokens": "the start, for all tenants",
 }

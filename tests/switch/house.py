@@ -30,15 +30,19 @@ from sipshop.sip.resolve import Target as Way
 from sipshop.sip.useragent import Manners, Output
 from sipshop.store import (
     AccountState,
+    Alert,
     CallSettled,
+    KeptLimits,
     LiveCall,
     Owed,
+    PastCall,
     Store,
     StoreError,
     Token,
     Unwritable,
     bindings,
     farewells,
+    limits,
     queries,
     rows,
 )
@@ -191,6 +195,25 @@ class MemoryStore:
     def accounts(self) -> list[tuple[str, AccountState]]:
         found = [*self._read(queries.PARTY_ACCOUNTS), *self._read(queries.SESSION_ACCOUNTS)]
         return [(row["tenant"], rows.account_state(row)) for row in found]
+
+    def limits(self) -> KeptLimits:
+        return KeptLimits(
+            stands=[(row["tenant"], limits.stand_of(row)) for row in self._read(limits.STANDS)],
+            called=[(row["tenant"], row["shop"], row["digits"], row["at_ms"]) for row in self._read(limits.CALLED)],
+            alerts={row["tenant"]: (row["last"], row["open"]) for row in self._read(limits.ALERT_STATE)},
+            unhealed=[(row["tenant"], limits.alert_of(row)) for row in self._read(limits.UNHEALED)],
+        )
+
+    def recent_calls(self, tenant: str, since_ms: int) -> Iterable[PastCall]:
+        return limits.past_calls(self._read(limits.RECENT, tenant=tenant, since_ms=since_ms))
+
+    async def recently_called(self, tenant: str, since_ms: int) -> list[PastCall]:
+        return list(self.recent_calls(tenant, since_ms))
+
+    def alerts(self) -> list[Alert]:
+        """Every alert of every tenant, the oldest first."""
+        found = self.connection.execute("SELECT * FROM alerts ORDER BY tenant, id").fetchall()
+        return [limits.alert_of(row) for row in found]
 
     def bindings(self) -> list[Kept]:
         return [bindings.kept(row) for row in self._read(bindings.ALL)]

@@ -1,4 +1,4 @@
-"""Schema 8: BYEs that are owed are kept; what is sold may be taxed, and be in another currency."""
+"""Schema 8: BYEs that are owed are kept; what is sold may be taxed, and be in another currency; limits and alerts."""
 
 from __future__ import annotations
 
@@ -57,10 +57,69 @@ _STATEMENTS: tuple[str, ...] = (
     _TAXES,
     _PAYMENT_TAXES,
     _FX_PAIRS,
+    # Limits. What a shop has called is known from its records, as far as they go back.
+    """
+    CREATE TABLE limits (
+        tenant TEXT NOT NULL,
+        place TEXT NOT NULL,
+        name TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        terms TEXT NOT NULL,
+        PRIMARY KEY (tenant, place, name)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE limit_stands (
+        tenant TEXT NOT NULL,
+        place TEXT NOT NULL,
+        name TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        prefix TEXT NOT NULL,
+        standing TEXT NOT NULL,
+        since_ms INTEGER NOT NULL,
+        until_ms INTEGER,
+        PRIMARY KEY (tenant, place, name, rule, prefix)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE called (
+        tenant TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        digits TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, shop, digits)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE alerts (
+        tenant TEXT NOT NULL,
+        id INTEGER NOT NULL,
+        raised_at_ms INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        action TEXT NOT NULL,
+        place TEXT NOT NULL,
+        name TEXT NOT NULL,
+        party TEXT NOT NULL,
+        shop TEXT,
+        rule TEXT NOT NULL,
+        prefix TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        healed_at_ms INTEGER,
+        acked_at_ms INTEGER,
+        acked_by TEXT,
+        PRIMARY KEY (tenant, id)
+    ) STRICT
+    """,
+    """
+    INSERT INTO called (tenant, shop, digits, at_ms)
+    SELECT tenant, shop, substr(e164, 1, 4), max(setup_at_ms) FROM cdrs
+    WHERE e164 IS NOT NULL AND direction = 'outbound' AND result <> 'refused'
+    GROUP BY tenant, shop, substr(e164, 1, 4)
+    """,
 )
 
 
 def upgrade() -> None:
-    """Nothing of what is there changes."""
+    """Nobody had limits, and nobody was told of anything."""
     for statement in _STATEMENTS:
         op.execute(statement)
