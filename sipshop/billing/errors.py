@@ -145,3 +145,11 @@ class BelowUsed(LedgerError):
 
 class AccountInUse(LedgerError):
     """Calls are live on an account, so it cannot be changed in this way now."""
+
+
+class NoVersion(BillingError):
+    """A deck has no such version; the text names those that it has."""
+
+
+class OtherBatch(LedgerError):
+    """A batch of reratings has this name already, and it is another one."""

@@ -76,8 +76,9 @@ class TransferKind(StrEnum):
     CHECKOUT = "checkout"
     PAYMENT = "payment"  # a party's, to the one above it
     ADJUSTMENT = "adjustment"
-    TAX = "tax"  # of a bill that was paid
+    TAX = "tax"  # of a bill that was paid, or added to an invoice
     FX = "fx"  # from one currency to another, in the books of one party
+    RERATING = "rerating"  # what a charge differs by from the revision before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

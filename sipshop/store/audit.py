@@ -211,10 +211,16 @@ _BALANCES: Final = _question(
     """
 )
 
-# The transfer that each charge must have, by the names that billing.ledger gives keys and accounts.
+# The transfer that each charge must have, by the names that billing.ledger gives keys and accounts; of a revision it is
+# what it differs by from the one before, the other way round where that is less.
 _DUE: Final = """
     WITH due AS (
-      SELECT charges.tenant, charges.call_id, charges.revision, charges.level, charges.currency, charges.amount_micros,
+      SELECT charges.tenant, charges.call_id, charges.revision, charges.level, charges.currency,
+        charges.amount_micros - CASE WHEN charges.revision = 0 THEN 0 ELSE coalesce((
+          SELECT before.amount_micros FROM charges AS before
+          WHERE before.tenant = charges.tenant AND before.call_id = charges.call_id
+            AND before.revision = charges.revision - 1 AND before.level = charges.level
+        ), 0) END AS amount_micros,
         charges.call_id || ':' || charges.level || ':' || charges.revision AS key,
         CASE
           WHEN level = highest THEN 'carrier_cost:' || buyer
@@ -236,15 +242,17 @@ _UNPAID_CHARGES: Final = _question(
     """
     SELECT due.tenant, due.key AS subject, due.debit, due.credit, due.currency, due.amount_micros
     FROM due LEFT JOIN transfers ON transfers.tenant = due.tenant AND transfers.key = due.key
-      AND transfers.kind = 'charge' AND transfers.debit = due.debit AND transfers.credit = due.credit
-      AND transfers.currency = due.currency AND transfers.amount_micros = due.amount_micros
+      AND transfers.kind = CASE WHEN due.revision = 0 THEN 'charge' ELSE 'rerating' END
+      AND transfers.debit = CASE WHEN due.amount_micros < 0 THEN due.credit ELSE due.debit END
+      AND transfers.credit = CASE WHEN due.amount_micros < 0 THEN due.debit ELSE due.credit END
+      AND transfers.currency = due.currency AND transfers.amount_micros = abs(due.amount_micros)
     WHERE due.amount_micros <> 0 AND transfers.key IS NULL
     """,
     given=_DUE,
 )
 _CHARGED_TWICE: Final = _question(
     """
-    SELECT tenant, key AS subject FROM transfers WHERE kind = 'charge'
+    SELECT tenant, key AS subject FROM transfers WHERE kind IN ('charge', 'rerating')
     EXCEPT SELECT tenant, key AS subject FROM due WHERE amount_micros <> 0
     """,
     given=_DUE,
@@ -320,6 +328,7 @@ _BAD_KEYS: Final = _question(
     SELECT tenant, key AS subject, kind FROM transfers
     WHERE NOT CASE kind
       WHEN 'charge' THEN key LIKE '_%\:_%\:_%'
+      WHEN 'rerating' THEN key LIKE '_%\:_%\:_%'
       WHEN 'deposit' THEN key LIKE 'deposit:_%' OR key LIKE 'topup:_%'
       WHEN 'opening' THEN key LIKE 'opening:_%'
       WHEN 'checkout' THEN key LIKE 'checkout:_%'
@@ -340,8 +349,8 @@ _TRIGGERS_FOUND: Final = _question("SELECT name, sql FROM sqlite_master WHERE ty
 _MARGINS: Final = _question(
     """
     SELECT due.tenant, due.call_id AS subject, due.currency,
-      sum(CASE WHEN due.level < due.highest THEN coalesce(transfers.amount_micros, 0) ELSE 0 END)
-        - sum(CASE WHEN due.level > 0 THEN coalesce(transfers.amount_micros, 0) ELSE 0 END) AS margins,
+      sum(sign(due.amount_micros) * coalesce(transfers.amount_micros, 0)
+        * ((due.level < due.highest) - (due.level > 0))) AS margins,
       sum(CASE WHEN due.level = 0 THEN due.amount_micros ELSE 0 END)
         - sum(CASE WHEN due.level = due.highest THEN due.amount_micros ELSE 0 END) AS spread
     FROM due LEFT JOIN transfers ON transfers.tenant = due.tenant AND transfers.key = due.key
@@ -452,11 +461,11 @@ def _price(answered_at_ms: int, talk_ms: int, tariff: str) -> tuple[int, str, in
 
 
 def _changeable(connection: sqlite3.Connection) -> Iterator[_Breach]:
-    """I8: what should keep transfers as they were written, and is not there."""
+    """I8: what should keep transfers and invoices as they were written, and is not there."""
     found = {row["name"]: row["sql"] for row in _TRIGGERS_FOUND.run(connection, {})}
     for name, sql in TRIGGERS.items():
         if found.get(name) != sql:
-            yield "", name, "transfers are not protected by this trigger any more"
+            yield "", name, "what must not change is not protected by this trigger any more"
 
 
 def _wrongly_converted(connection: sqlite3.Connection) -> Iterator[_Breach]:
