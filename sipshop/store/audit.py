@@ -7,6 +7,7 @@ row: the cost of the talk that it was granted.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,8 @@ LAWS: Final[Mapping[str, str]] = {
     "I7": "A charge is what the call's talk time costs by the tariff that the call kept.",
     "I8": "A transfer has a key that says what it is for, once in the tenant, and stays as it was written.",
     "I9": "The margins of all levels of a call, and its tax, come to what its booth paid less what its carrier gets.",
+    "I11": "An invoice is as it was written, and comes to what moved on its account in its period.",
+    "I12": "A seller's invoices are numbered one after the other, and their periods do not meet.",
 }
 
 
@@ -391,6 +394,73 @@ _CONVERTED_FOR_NOTHING: Final = _question(
     """
 )
 
+# I11 and I12: invoices. What is dated in a period and came after it was closed is in the next one; the tax of an
+# invoice came with it.
+
+_INVOICED: Final = _question(
+    """
+    WITH closed AS (
+      SELECT *, 'customer:' || buyer || '@' || seller AS account,
+        lag(until_ms, 1, 0) OVER earlier AS after_ms,
+        lag(last_transfer, 1, 0) OVER earlier AS after_transfer,
+        lag(closing_micros) OVER earlier AS before_micros
+      FROM invoices WINDOW earlier AS (PARTITION BY tenant, buyer, seller ORDER BY until_ms)
+    ),
+    moves AS (
+      SELECT tenant, debit AS account, at_ms, rowid AS place, kind, -amount_micros AS micros FROM transfers
+      WHERE (tenant, debit) IN (SELECT tenant, account FROM closed)
+      UNION ALL
+      SELECT tenant, credit AS account, at_ms, rowid AS place, kind, amount_micros AS micros FROM transfers
+      WHERE (tenant, credit) IN (SELECT tenant, account FROM closed)
+    )
+    SELECT closed.tenant, closed.seller || ' ' || closed.name AS subject, closed.currency, closed.opening_micros,
+      closed.net_micros, closed.tax_micros, closed.closing_micros, closed.before_micros, closed.document,
+      closed.sha256,
+      -coalesce(sum(CASE WHEN moves.kind IN ('charge', 'rerating') THEN moves.micros ELSE 0 END), 0) AS net,
+      -coalesce(sum(CASE WHEN moves.kind = 'tax' THEN moves.micros ELSE 0 END), 0) AS tax,
+      coalesce(sum(moves.micros), 0) AS moved
+    FROM closed LEFT JOIN moves
+      ON moves.tenant = closed.tenant AND moves.account = closed.account AND moves.at_ms < closed.until_ms
+        AND CASE WHEN moves.kind = 'tax' THEN moves.at_ms >= closed.from_ms
+          ELSE moves.place <= closed.last_transfer
+            AND (moves.at_ms >= closed.after_ms OR moves.place > closed.after_transfer) END
+    GROUP BY closed.tenant, closed.seller, closed.series, closed.number
+    """
+)
+_NUMBERS: Final = _question(
+    """
+    SELECT tenant, seller || ' ' || series AS subject FROM invoices
+    GROUP BY tenant, seller, series HAVING min(number) <> 1 OR max(number) <> count(*)
+    """
+)
+_MEETING: Final = _question(
+    """
+    SELECT one.tenant, one.seller || ' ' || one.name AS subject, other.name AS other
+    FROM invoices AS one JOIN invoices AS other
+      ON other.tenant = one.tenant AND other.buyer = one.buyer AND other.seller = one.seller
+        AND other.until_ms > one.until_ms
+    WHERE other.from_ms < one.until_ms OR other.last_transfer < one.last_transfer
+    """
+)
+
+
+def _wrongly_invoiced(connection: sqlite3.Connection) -> Iterator[_Breach]:
+    """I11: invoices that are not what moved, or not what was written."""
+    for row in _INVOICED.run(connection, {}):
+        currency = row["currency"]
+        due = (
+            ("net", row["net_micros"], row["net"]),
+            ("tax", row["tax_micros"], row["tax"]),
+            ("balance", row["closing_micros"], row["opening_micros"] + row["moved"]),
+            ("opening balance", row["opening_micros"], row["before_micros"] or 0),
+        )
+        for what, stands, moved in due:
+            if stands != moved:
+                told = f"its {what} stands as {_amount(stands, currency)}, the books come to {_amount(moved, currency)}"
+                yield row["tenant"], row["subject"], told
+        if hashlib.sha256(row["document"].encode()).hexdigest() != row["sha256"]:
+            yield row["tenant"], row["subject"], "its document is not the one that was written"
+
 
 def _accounts_held_on(connection: sqlite3.Connection) -> tuple[dict[tuple[str, str, str], int], list[_Breach]]:
     """Work out what live calls hold, by tenant, account and currency; and which of them cannot hold what they do."""
@@ -545,4 +615,7 @@ _CHECKS: Final[tuple[tuple[str, _Check], ...]] = (
     ),
     ("I9", _wrongly_converted),
     ("I9", _ask(_CONVERTED_FOR_NOTHING, _is("converts money for a charge that is not there"))),
+    ("I11", _wrongly_invoiced),
+    ("I12", _ask(_NUMBERS, _is("its invoices are not numbered one after the other, from 1"))),
+    ("I12", _ask(_MEETING, lambda row: f"is for a time that invoice {row['other']} is for too")),
 )

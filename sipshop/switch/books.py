@@ -7,14 +7,17 @@ calls do not wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Final
 
+from sipshop.billing.errors import UnknownAccount
+from sipshop.billing.invoice import Letterhead, Period, Statement
 from sipshop.billing.ledger import Transfer
 from sipshop.billing.rerate import Rerating, Summary
 from sipshop.facts import Fact, PartyChanged
 from sipshop.store import Store
+from sipshop.store.invoices import Closed, Invoice, PeriodClosed, invoice_of, invoices_of, statement_of
 from sipshop.store.rerating import (
     AccountsJudged,
     BatchBegun,
@@ -26,6 +29,7 @@ from sipshop.store.rerating import (
 )
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.directory import Directory
+from sipshop.world import Sold
 
 #: How many rows of differences one answer has at most; the totals count all.
 MOST_ROWS: Final = 100_000
@@ -51,6 +55,7 @@ class Books:
         self._tell = tell
         self._utc_ms = utc_ms
         self._rerating = asyncio.Lock()
+        self._closing = asyncio.Lock()
 
     # Reratings.
 
@@ -104,6 +109,84 @@ class Books:
     def _check(self, tenant: str, asked: Rerating) -> None:
         if asked.party is not None:
             self._directory.parties[tenant][asked.party]
+
+    # Statements and invoices.
+
+    def period(
+        self, tenant: str, party: str, *, month: str | None, first: str | None = None, beyond: str | None = None
+    ) -> Period:
+        """Read a period in the time zone of a party's seller: a month or two days, else the month of now.
+
+        Raises:
+            UnknownParty: there is no such party.
+            UnknownAccount: it is the provider.
+            BadPeriod: it cannot be read.
+        """
+        zone = self._letterhead(tenant, self._seller(tenant, party)).zone
+        if first is not None and beyond is not None:
+            return Period.days(first, beyond, zone)
+        return Period.month(month, zone) if month is not None else Period.month_of(self._utc_ms(), zone)
+
+    async def statement(self, tenant: str, party: str, period: Period) -> Statement:
+        """What moved between a party and its seller in a period; raises UnknownParty or UnknownAccount."""
+        of = partial(statement_of, buyer=party, seller=self._seller(tenant, party), period=period)
+        return await self._store.ask(tenant, of)
+
+    async def close(self, tenant: str, party: str, period: Period, author: str) -> Closed:
+        """Close a period between a party and its seller, once; its invoice is durable when this returns.
+
+        Raises:
+            UnknownParty, UnknownAccount: as for a statement.
+            NotToBeClosed: the period is not over, or another one has to be closed before it; the text says which.
+            StoreError: nothing was written.
+        """
+        seller = self._seller(tenant, party)
+        async with self._closing:
+            statement = await self.statement(tenant, party, period)
+            closed = await self._store.commit(
+                PeriodClosed(
+                    tenant=tenant,
+                    statement=statement,
+                    seller=self._letterhead(tenant, seller),
+                    buyer=self._letterhead(tenant, party),
+                    tax=self._directory.taxes.get((tenant, Sold.TO_PARTY, party)),
+                    held=self._held(tenant),
+                    author=author,
+                    at_ms=self._utc_ms(),
+                )
+            )
+        if closed.transfers:
+            await self._take(tenant, closed.transfers)
+            self._tell(PartyChanged(tenant=tenant, party=party))
+        return closed
+
+    async def invoice(self, tenant: str, party: str, number: str) -> Invoice:
+        """An invoice of a party; raises UnknownInvoice."""
+        return await self._store.ask(tenant, partial(invoice_of, buyer=party, name=number))
+
+    async def invoices(
+        self, tenant: str, parties: Collection[str], limit: int, after: tuple[str, str] | None = None
+    ) -> list[Invoice]:
+        """The newest invoices of some parties first, or those after the one of (party, number).
+
+        Raises:
+            UnknownPlace: there is none to go on after.
+        """
+        of = partial(invoices_of, buyers=frozenset(parties), limit=limit, after=after)
+        return await self._store.ask(tenant, of)
+
+    def _seller(self, tenant: str, party: str) -> str:
+        parent = self._directory.parties[tenant][party].parent
+        if parent is None:
+            raise UnknownAccount(f"{party} is the provider: nobody sells to it, so it has no account here")
+        return parent
+
+    def _letterhead(self, tenant: str, party: str) -> Letterhead:
+        """Who a party is on paper; one of whom the world says nothing has its name."""
+        for known in self._directory.world(tenant).letterheads:
+            if known.party == party:
+                return known
+        return Letterhead(tenant=tenant, party=party, name=party)
 
     # What both have in common.
 

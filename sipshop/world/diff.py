@@ -165,6 +165,7 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
         operators=(*wanted.operators, *operators),
         taxes=(*wanted.taxes, *_other_taxes(before, shops, parties)),
         fx=(*wanted.fx, *pairs),
+        letterheads=(*wanted.letterheads, *(known for known in before.letterheads if known.party in kept)),
     )
     rest: dict[str, Sequence[object]] = {
         "party": parties,
@@ -281,6 +282,7 @@ def _changes(before: World, after: World) -> Iterator[Change]:
     yield from _things("booth", before.booths, after.booths, _by_name)
     yield from _things("fx", before.fx, after.fx, _by_name)
     yield from _things("tax", before.taxes, after.taxes, _by_name)
+    yield from _things("letterhead", before.letterheads, after.letterheads, lambda letterhead: letterhead.party)
     yield from _things("operator", before.operators, after.operators, _by_name)
 
 

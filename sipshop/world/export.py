@@ -22,6 +22,7 @@ from sipshop.billing.deck import (
 )
 from sipshop.billing.fx import HOLDS_DAYS, PERCENT_PLACES, RATE_PLACES, Pair
 from sipshop.billing.guard import PPM, WARN_OF_LOSSES, LossGuard
+from sipshop.billing.invoice import Letterhead
 from sipshop.billing.money import amount_text, format_micros, format_nanos, format_scaled
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.tax import Tax
@@ -53,14 +54,22 @@ def export_world(world: World) -> str:
 def _lines(world: World) -> Iterator[str]:
     yield f'# The world of {_comment(world.tenant)}. "{MASK}" stands for a password that stays as it is.'
     (provider,) = (party for party in world.parties if party.kind is Kind.PROVIDER)
-    yield f"provider: {_table({'name': provider.name, **_guard(provider.guard)})}"
+    letterheads = {letterhead.party: letterhead for letterhead in world.letterheads}
+    of_provider = {"name": provider.name, **_guard(provider.guard), **_letterhead(letterheads.get(provider.name))}
+    yield f"provider: {_table(of_provider)}"
     openings = {opening.party: opening for opening in world.openings}
     currencies = {deck.name: deck.currency for deck in world.decks}
     taxes = {(terms.sold, terms.place): terms.tax for terms in world.taxes}
     for key, kind in (("resellers", Kind.RESELLER), ("owners", Kind.OWNER)):
         of_kind = (party for party in world.parties if party.kind is kind)
         yield from _list(
-            key, (_party(one, openings[one.name], currencies, taxes.get((Sold.TO_PARTY, one.name))) for one in of_kind)
+            key,
+            (
+                _party(
+                    one, openings[one.name], currencies, taxes.get((Sold.TO_PARTY, one.name)), letterheads.get(one.name)
+                )
+                for one in of_kind
+            ),
         )
     yield from _listed("decks", (_deck(deck) for deck in world.decks))
     yield from _list("trunks", map(_trunk, world.trunks))
@@ -76,7 +85,9 @@ def _lines(world: World) -> Iterator[str]:
     yield from _list("fx", map(_fx, world.fx))
 
 
-def _party(party: Party, opening: Opening, decks: Mapping[str, str], tax: Tax | None) -> Mapping[str, Value]:
+def _party(
+    party: Party, opening: Opening, decks: Mapping[str, str], tax: Tax | None, letterhead: Letterhead | None
+) -> Mapping[str, Value]:
     limit = opening.credit_limit_micros
     return {
         "name": party.name,
@@ -88,7 +99,20 @@ def _party(party: Party, opening: Opening, decks: Mapping[str, str], tax: Tax | 
         **({"suspended": True} if party.suspended else {}),
         **_guard(party.guard),
         **_tax(tax),
+        **_letterhead(letterhead),
     }
+
+
+def _letterhead(known: Letterhead | None) -> Mapping[str, Value]:
+    if known is None:
+        return {}
+    legal: dict[str, Value] = {
+        "name": known.name,
+        **({"address": "\n".join(known.address)} if known.address else {}),
+        **({"tax_id": known.tax_id} if known.tax_id else {}),
+    }
+    invoices: dict[str, Value] = {"timezone": known.zone, "number": known.numbering, "due_days": known.due_days}
+    return {"legal": _Raw(_table(legal)), "invoices": _Raw(_table(invoices))}
 
 
 def _tax(tax: Tax | None) -> Mapping[str, Value]:

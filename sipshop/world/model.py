@@ -9,6 +9,7 @@ from typing import Final
 
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.fx import Pair
+from sipshop.billing.invoice import Letterhead
 from sipshop.billing.parties import Party
 from sipshop.billing.tax import Tax
 from sipshop.config import Problem
@@ -97,6 +98,7 @@ class World:
     operators: tuple[Operator, ...] = ()
     taxes: tuple[TaxTerms, ...] = ()
     fx: tuple[Pair, ...] = ()
+    letterheads: tuple[Letterhead, ...] = ()
 
 
 WorldError = Problem  # one error of a world is what the reader of its file calls a problem

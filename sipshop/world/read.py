@@ -16,6 +16,7 @@ from typing import Final
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.fx import Pair
 from sipshop.billing.guard import MEAN_S, WARN_OF_LOSSES, GuardAction, LossGuard
+from sipshop.billing.invoice import Letterhead
 from sipshop.billing.money import amount_text, check_currency, parse_amount
 from sipshop.billing.parties import Kind, Party, party_faults
 from sipshop.billing.tax import TaxMode
@@ -29,6 +30,7 @@ from sipshop.world.agreements import address_or_name, telephone_number, with_agr
 from sipshop.world.decks import DeckReader
 from sipshop.world.decks import check_name as _name
 from sipshop.world.fx import Exchange, missing_rates, read_fx
+from sipshop.world.letterheads import read_letterhead
 from sipshop.world.model import MASK, Opening, Operator, Role, Sold, TaxTerms, World, WorldErrors
 from sipshop.world.taxes import read_tax
 
@@ -65,10 +67,11 @@ def _world(top: Section, onto: World | None) -> World:
     if provider is not None and onto is not None and tenant and tenant != onto.tenant:
         provider.fault("name", f"this is the world of {shown(onto.tenant)}, whose name cannot be changed")
     guard = _loss_guard(provider) if provider is not None else WARN_OF_LOSSES
+    letterhead = read_letterhead(provider, tenant, tenant) if provider is not None else None
     if provider is not None:
         provider.end()
     decks = _decks(top)
-    parties = _Parties(tenant, decks, _Known(onto))
+    parties = _Parties(tenant, decks, _Known(onto), letterheads=[letterhead] if letterhead is not None else [])
     parties.read(top, guard)
     trunks, trunk_names, trunk_sections = _trunks(top, tenant, decks, parties.known)
     routes = _routes(top, parties, trunk_names)
@@ -92,6 +95,7 @@ def _world(top: Section, onto: World | None) -> World:
         operators=operators,
         taxes=(*parties.taxes, *shops.taxes),
         fx=fx,
+        letterheads=tuple(parties.letterheads),
     )
     sections = {"party": parties.sections, "shop": shops.sections, "trunk": trunk_sections}
     for exchange in exchanges_missing(world, onto.fx if onto is not None else ()):
@@ -184,6 +188,7 @@ class _Parties:
     parties: list[Party] = field(default_factory=list)
     openings: list[Opening] = field(default_factory=list)
     taxes: list[TaxTerms] = field(default_factory=list)
+    letterheads: list[Letterhead] = field(default_factory=list)
     names: _Names = field(default_factory=lambda: _Names("party"))
     by_kind: dict[Kind, dict[str, Party]] = field(default_factory=lambda: {kind: {} for kind in Kind})
     sections: dict[str, Section] = field(default_factory=dict)
@@ -216,6 +221,7 @@ class _Parties:
         opening = self._opening(section, name, self.decks.currency(deck))
         guard = _loss_guard(section)
         tax = read_tax(section, TaxMode.ADDED)
+        letterhead = read_letterhead(section, self.tenant, name)
         suspender = self._suspender(section, known)
         section.end()
         if name and name == self.tenant:
@@ -243,6 +249,8 @@ class _Parties:
         self.openings.append(opening)
         if tax is not None:
             self.taxes.append(TaxTerms(sold=Sold.TO_PARTY, place=name, tax=tax))
+        if letterhead is not None:
+            self.letterheads.append(letterhead)
 
     def _suspender(self, section: Section, known: Party | None) -> str | None:
         """Read who has suspended a party: the provider whose world it is, or who did it before."""
