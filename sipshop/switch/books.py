@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Final
 
 from sipshop.billing.errors import UnknownAccount
 from sipshop.billing.invoice import Letterhead, Period, Statement
@@ -30,9 +29,6 @@ from sipshop.store.rerating import (
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.directory import Directory
 from sipshop.world import Sold
-
-#: How many rows of differences one answer has at most; the totals count all.
-MOST_ROWS: Final = 100_000
 
 
 class Books:

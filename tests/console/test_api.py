@@ -75,6 +75,13 @@ GUARDED = [
     ("POST", "/api/v1/traces/00/stop"),
     ("GET", "/api/v1/bans"),
     ("DELETE", "/api/v1/bans/192.0.2.66"),
+    ("GET", "/api/v1/parties/olga/statement"),
+    ("POST", "/api/v1/parties/olga/invoices"),
+    ("GET", "/api/v1/parties/olga/invoices/2026-0001"),
+    ("GET", "/api/v1/parties/olga/invoices/2026-0001/html"),
+    ("GET", "/api/v1/parties/olga/invoices/2026-0001/pdf"),
+    ("GET", "/api/v1/invoices"),
+    ("POST", "/api/v1/rerates"),
     ("GET", "/api/v1/tokens"),
     ("POST", "/api/v1/tokens"),
     ("POST", f"/api/v1/tokens/{TOKEN_ID}/revoke"),
@@ -91,6 +98,16 @@ BODIES: dict[str, dict[str, object]] = {  # of the commands that need one, by th
     "limit": {"credit_limit": "20.00", "reason": "trusted"},
     "traces": {"booth": "b1"},
     "tokens": {"party": "olga", "label": "her till"},
+    "invoices": {"month": "2025-12"},
+    "rerates": {
+        "deck": "sell",
+        "version": 1,
+        "since": "2025-12-01",
+        "until": "2026-01-01",
+        "dry_run": False,
+        "batch": "b",
+        "reason": "r",
+    },
 }
 
 
@@ -183,6 +200,7 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 trace_id="00",
                 source="192.0.2.66",
                 trunk="spare",
+                number="2026-0001",
             ),
         )
         for path, methods in paths.items()

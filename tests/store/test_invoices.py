@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -315,7 +316,7 @@ def test_statements_add_up_to_the_ledger_for_any_history(events: list[tuple[str,
                     pay(connection, f"m{number}", at_ms, size, TransferKind(what))
         assert audit(connection) == []
         told = [drawn(connection, month) for month in (NOVEMBER, DECEMBER, JANUARY)]
-        for one, other in zip(told, told[1:], strict=False):
+        for one, other in pairwise(told):
             assert one.closing_micros == other.opening_micros
         assert told[0].opening_micros == 0
         assert told[-1].closing_micros == balances(connection)[OWNER]

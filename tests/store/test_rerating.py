@@ -38,9 +38,8 @@ from tests.store.examples import (
 
 OPENED: Final = SessionOpened(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS)
 DAY_MS: Final = 86_400_000
-ALL_DAY: Final = {"since_ms": NOON_MS - DAY_MS, "until_ms": NOON_MS + DAY_MS}
-TO_TWO: Final = Rerating(deck="owner", version=2, **ALL_DAY)
-BACK: Final = Rerating(deck="owner", version=1, **ALL_DAY)
+TO_TWO: Final = Rerating(deck="owner", version=2, since_ms=NOON_MS - DAY_MS, until_ms=NOON_MS + DAY_MS)
+BACK: Final = replace(TO_TWO, version=1)
 
 
 def put_deck(connection: sqlite3.Connection, deck: RateDeck) -> None:
