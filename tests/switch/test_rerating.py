@@ -9,11 +9,9 @@ import pytest
 
 from sipshop.billing.invoice import Period
 from sipshop.billing.rerate import Rerating
-from sipshop.billing.tax import Tax, TaxMode
 from sipshop.sip.leg import State
 from sipshop.store.audit import audit
 from sipshop.switch.books import Books
-from sipshop.world import Sold
 from tests.switch.house import NOON_MS, TENANT, House, at_once
 from tests.switch.test_money import CHAIN, talk, world_of
 
@@ -41,11 +39,11 @@ def agree(house: House) -> None:
 
 def dearer(house: House, price: str) -> Rerating:
     """The owner's deck gets a version with another price for the United Kingdom; all calls are to be rated by it."""
-    head, found, tail = CHAIN.partition("name: rhea-sell")
-    assert found
-    text = (head + found + tail.replace('first_price: "2.00"', f'first_price: "{price}"', 1)).replace("GUARD", "warn")
-    at_once(house.switch.desk.worlds.apply(TENANT, text.replace("OPENING", "100.00"), "chain.yaml", author="root"))
-    return Rerating(deck="rhea-sell", version=2, since_ms=NOON_MS - DAY_MS, until_ms=NOON_MS + DAY_MS)
+    first, found, rest = CHAIN.partition("name: ann\n")
+    text = first + found + rest.replace('first_price: "6.00"', f'first_price: "{price}"', 1)
+    text = text.replace("GUARD", "warn").replace("OPENING", "100.00")
+    at_once(house.switch.desk.worlds.apply(TENANT, text, "chain.yaml", author="root"))
+    return Rerating(deck="ann", version=2, since_ms=NOON_MS - DAY_MS, until_ms=NOON_MS + DAY_MS)
 
 
 def books(house: House) -> Books:
@@ -77,8 +75,8 @@ def test_what_is_rerated_holds_in_memory_and_on_disk(house: House) -> None:
 
 def test_who_is_overdrawn_by_it_starts_no_call_and_a_running_one_goes_on(house: House) -> None:
     call_of(house, 60.0)
-    asked = dearer(house, "500.00")
     running = talk(house)
+    asked = dearer(house, "500.00")
     at_once(books(house).rerate(TENANT, asked, batch="b", author="root", reason="r", most=10))
     assert house.switch.desk.party(TENANT, "Ann").overdrawn
     assert audit(house.memory.connection) == []
@@ -93,21 +91,17 @@ def test_who_is_overdrawn_by_it_starts_no_call_and_a_running_one_goes_on(house: 
     agree(house)
 
 
-def test_a_closing_takes_its_tax_from_the_balance(house: House) -> None:
+def test_a_closing_takes_its_tax_from_the_balance() -> None:
+    house = House(world=world_of("100.00", text=CHAIN.replace("name: Ann,", 'name: Ann, tax: {percent: "50"},')))
+    house.unlock()
     call_of(house, 60.0)
-    house.switch.directory.taxes[TENANT, Sold.TO_PARTY, "Ann"] = Tax(500_000, TaxMode.ADDED, "VAT")
     before = house.switch.desk.party(TENANT, "Ann").balance_micros or 0
-    late = Books(
-        directory=house.switch.directory,
-        store=books(house)._store,
-        accounts=house.switch.accounts,
-        renew=lambda _tenant, _party: None,
-        tell=lambda _fact: None,
-        utc_ms=lambda: NOON_MS + 30 * DAY_MS,
-    )
-    period = late.period(TENANT, "Ann", month="2023-11")
+    house.forget()
+    house.network.now += 20 * 86_400.0  # the month is over
+    period = books(house).period(TENANT, "Ann", month="2023-11")
     assert period == Period.month("2023-11", "UTC")
-    closed = at_once(late.close(TENANT, "Ann", period, "root"))
-    assert closed.invoice.tax_micros > 0
-    assert house.switch.desk.party(TENANT, "Ann").balance_micros == before - closed.invoice.tax_micros
+    closed = at_once(books(house).close(TENANT, "Ann", period, "root"))
+    assert closed.invoice.tax_micros == 3_000_000
+    assert house.switch.desk.party(TENANT, "Ann").balance_micros == before - 3_000_000
+    assert audit(house.memory.connection) == []
     agree(house)
