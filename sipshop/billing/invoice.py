@@ -186,7 +186,7 @@ class Entry:
 
         `closings` stand in the order of their times. The tax of an invoice belongs to the invoice.
         """
-        if self.kind is TransferKind.TAX:
+        if self.kind is TransferKind.INVOICE_TAX:
             return self.at_ms
         known = bisect_left(closings, self.place, key=lambda closing: closing.last_transfer)
         return max(self.at_ms, closings[known - 1].until_ms) if known else self.at_ms
@@ -270,7 +270,7 @@ class Statement:
 
     def add(self, entry: Entry) -> None:
         """Take what counts in the period."""
-        if entry.kind is TransferKind.TAX:
+        if entry.kind is TransferKind.INVOICE_TAX:
             self.tax_micros -= entry.micros
         elif entry.kind not in _CALLS:
             listed = self.adjustments if entry.kind is TransferKind.ADJUSTMENT else self.payments

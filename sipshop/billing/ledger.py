@@ -76,8 +76,9 @@ class TransferKind(StrEnum):
     CHECKOUT = "checkout"
     PAYMENT = "payment"  # a party's, to the one above it
     ADJUSTMENT = "adjustment"
-    TAX = "tax"  # of a bill that was paid, or added to an invoice
+    TAX = "tax"  # of a bill that was paid
     FX = "fx"  # from one currency to another, in the books of one party
+    INVOICE_TAX = "invoice_tax"  # what is added to an invoice
     RERATING = "rerating"  # what a charge differs by from the revision before it
 
 

@@ -7,13 +7,14 @@ at the levels that are meant, and at all others as before. What moves is the dif
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from sipshop.billing.cdr import MASK, Cdr, Charge, utc_text
-from sipshop.billing.deck import RateDeck
-from sipshop.billing.ledger import Transfer, TransferKind, charge_accounts, moved
+from sipshop.billing.deck import RateDeck, Tariff
+from sipshop.billing.ledger import Transfer, TransferKind, booked_transfers, charge_accounts, moved
 from sipshop.billing.money import Money, format_micros
 from sipshop.billing.rating import cost
 
@@ -167,6 +168,8 @@ def _anew(cdr: Cdr, charge: Charge, deck: RateDeck) -> Charge | Kept:
         return Kept.FORBIDDEN
     if tariff.currency != charge.tariff.currency:
         return Kept.CURRENCY
+    # What a call keeps beside its rates is no business of the deck's: its tax, and the exchange of its day.
+    tariff = replace(tariff, tax=charge.tariff.tax, fx=charge.tariff.fx, books=charge.tariff.books)
     assert cdr.answered_at_ms is not None, "a charged call was answered"
     return replace(charge, tariff=tariff, cost=cost(tariff, cdr.answered_at_ms, cdr.talk_ms))
 
@@ -181,10 +184,37 @@ def revision_transfers(before: Cdr, after: Cdr) -> tuple[Transfer, ...]:
     made = []
     for level, (old, new, (debit, credit)) in enumerate(pairs):
         delta = new.cost.amount - old.cost.amount
+        key = f"{after.call_id}:{level}:{after.revision}"
         if delta.micros:
-            key = f"{after.call_id}:{level}:{after.revision}"
             made.append(moved(key, TransferKind.RERATING, source=debit, account=credit, amount=delta))
+        made += booked_again(
+            key,
+            (old.tariff, old.cost.amount),
+            (new.tariff, new.cost.amount),
+            seller=new.seller,
+            buyer=new.buyer,
+            is_last=level == len(after.charges) - 1,
+        )
     return tuple(made)
+
+
+def booked_again(
+    key: str, old: tuple[Tariff, Money], new: tuple[Tariff, Money], *, seller: str, buyer: str, is_last: bool
+) -> Iterator[Transfer]:
+    """Yield what a revision changes of what was converted in somebody's books; old and new are tariff and amount."""
+
+    def booked(tariff: Tariff, amount: Money) -> dict[str, Transfer]:
+        made = booked_transfers(key, tariff, amount, seller=seller, buyer=buyer, is_last=is_last)
+        return {transfer.key: transfer for transfer in made}
+
+    before, after = booked(*old), booked(*new)
+    for name, one in (before | after).items():
+        nothing = Money(0, one.amount.currency)
+        delta = (after[name].amount if name in after else nothing) - (
+            before[name].amount if name in before else nothing
+        )
+        if delta.micros:
+            yield moved(name, TransferKind.FX, source=one.debit, account=one.credit, amount=delta)
 
 
 @dataclass(slots=True)

@@ -21,9 +21,10 @@ from sqlalchemy import text
 
 from sipshop.billing.deck import Tariff
 from sipshop.billing.errors import BillingError
-from sipshop.billing.ledger import WORLD, booked_transfers, customer, session_account
+from sipshop.billing.ledger import WORLD, customer, session_account
 from sipshop.billing.money import Money, amount_text
 from sipshop.billing.rating import cost
+from sipshop.billing.rerate import booked_again
 from sipshop.store import queries, rows
 from sipshop.store.connect import Tell, connect_reader, secret_of, tell_nobody
 from sipshop.store.errors import Unusable
@@ -338,6 +339,7 @@ _BAD_KEYS: Final = _question(
       WHEN 'payment' THEN key LIKE 'payment:_%'
       WHEN 'adjustment' THEN key LIKE 'adjustment:_%'
       WHEN 'tax' THEN key LIKE 'tax:_%\:_%'
+      WHEN 'invoice_tax' THEN key LIKE 'invoice:_%\:_%'
       WHEN 'fx' THEN key LIKE '_%\:_%\:_%\:from' OR key LIKE '_%\:_%\:_%\:to'
       ELSE 0
     END
@@ -375,8 +377,11 @@ _TWO_CURRENCIES: Final = _question(
 _CONVERTED: Final = _question(
     r"""
     SELECT charges.tenant, charges.call_id || ':' || charges.level || ':' || charges.revision AS key, charges.seller,
-      charges.buyer, charges.currency, charges.amount_micros, charges.tariff, charges.level = ends.highest AS is_last
-    FROM charges
+      charges.buyer, charges.currency, charges.amount_micros, charges.tariff, charges.level = ends.highest AS is_last,
+      before.tariff AS old_tariff, before.amount_micros AS old_micros
+    FROM charges LEFT JOIN charges AS before
+      ON before.tenant = charges.tenant AND before.call_id = charges.call_id AND before.level = charges.level
+        AND before.revision = charges.revision - 1
     JOIN (
       SELECT tenant, call_id, revision, max(level) AS highest FROM charges GROUP BY tenant, call_id, revision
     ) AS ends
@@ -417,11 +422,11 @@ _INVOICED: Final = _question(
       closed.net_micros, closed.tax_micros, closed.closing_micros, closed.before_micros, closed.document,
       closed.sha256,
       -coalesce(sum(CASE WHEN moves.kind IN ('charge', 'rerating') THEN moves.micros ELSE 0 END), 0) AS net,
-      -coalesce(sum(CASE WHEN moves.kind = 'tax' THEN moves.micros ELSE 0 END), 0) AS tax,
+      -coalesce(sum(CASE WHEN moves.kind = 'invoice_tax' THEN moves.micros ELSE 0 END), 0) AS tax,
       coalesce(sum(moves.micros), 0) AS moved
     FROM closed LEFT JOIN moves
       ON moves.tenant = closed.tenant AND moves.account = closed.account AND moves.at_ms < closed.until_ms
-        AND CASE WHEN moves.kind = 'tax' THEN moves.at_ms >= closed.from_ms
+        AND CASE WHEN moves.kind = 'invoice_tax' THEN moves.at_ms >= closed.from_ms
           ELSE moves.place <= closed.last_transfer
             AND (moves.at_ms >= closed.after_ms OR moves.place > closed.after_transfer) END
     GROUP BY closed.tenant, closed.seller, closed.series, closed.number
@@ -543,11 +548,17 @@ def _wrongly_converted(connection: sqlite3.Connection) -> Iterator[_Breach]:
     for row in _CONVERTED.run(connection, {}):
         try:
             tariff = rows.tariff(row["tariff"])
+            old = tariff if row["old_tariff"] is None else rows.tariff(row["old_tariff"])
         except (BillingError, ValueError):
             continue  # I7 tells of it
-        amount = Money(row["amount_micros"], row["currency"])
-        for due in booked_transfers(
-            row["key"], tariff, amount, seller=row["seller"], buyer=row["buyer"], is_last=bool(row["is_last"])
+        amount, before = (Money(row[name] or 0, row["currency"]) for name in ("amount_micros", "old_micros"))
+        for due in booked_again(
+            row["key"],
+            (old, before),
+            (tariff, amount),
+            seller=row["seller"],
+            buyer=row["buyer"],
+            is_last=bool(row["is_last"]),
         ):
             found = queries.TRANSFER.run(connection, {"tenant": row["tenant"], "key": due.key}).fetchone()
             if found is None or rows.transfer(found) != due:

@@ -51,11 +51,11 @@ _ENTRIES: Final = _question(
     """
     SELECT rowid AS place, key, kind, at_ms, reason, -amount_micros AS micros FROM transfers
     WHERE tenant = :tenant AND debit = :account AND at_ms < :until_ms
-      AND (at_ms >= :after_ms OR (rowid > :after AND kind <> 'tax'))
+      AND (at_ms >= :after_ms OR (rowid > :after AND kind <> 'invoice_tax'))
     UNION ALL
     SELECT rowid AS place, key, kind, at_ms, reason, amount_micros AS micros FROM transfers
     WHERE tenant = :tenant AND credit = :account AND at_ms < :until_ms
-      AND (at_ms >= :after_ms OR (rowid > :after AND kind <> 'tax'))
+      AND (at_ms >= :after_ms OR (rowid > :after AND kind <> 'invoice_tax'))
     ORDER BY at_ms, place
     """
 )
@@ -315,8 +315,8 @@ class PeriodClosed:
             return ()
         account = customer(statement.buyer, statement.seller)
         transfer = moved(
-            f"tax:{statement.seller}:{name}",
-            TransferKind.TAX,
+            f"invoice:{statement.seller}:{name}",
+            TransferKind.INVOICE_TAX,
             source=account,
             account=tax_account(statement.seller),
             amount=Money(micros, statement.currency),
