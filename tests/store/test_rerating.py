@@ -13,9 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sipshop.billing.cdr import Cdr
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.errors import NoVersion, OtherBatch
+from sipshop.billing.fx import Conversion
 from sipshop.billing.ledger import session_account
+from sipshop.billing.money import Rounding
+from sipshop.billing.rating import cost
 from sipshop.billing.rerate import Rerating
 from sipshop.store import CallSettled, SessionOpened, SessionPaid, Write
 from sipshop.store.audit import audit, audit_file
@@ -309,3 +313,44 @@ def test_a_batch_that_dies_anywhere_is_run_again_and_comes_to_the_same(tmp_path:
         if not died:
             break
     assert (len(ends), deaths > 8) == (1, True)
+
+
+def exchange(source: str, currency: str) -> Conversion:
+    """One euro is 1.1 dollars, on the day of the call."""
+    return Conversion(
+        source=source,
+        currency=currency,
+        rate_nanos=1_100_000_000,
+        divides=source == "USD",
+        day="2023-11-14",
+        rounding=Rounding(places=6),
+    )
+
+
+def in_dollars(told: Cdr) -> Cdr:
+    """The owner pays in dollars, by a deck in euros; she and her seller convert what they earn."""
+    booth, owner, *above = told.charges
+    sold = replace(booth.tariff, books=exchange("EUR", "USD"))
+    bought = replace(owner.tariff, fx=exchange("EUR", "USD"), books=exchange("USD", "EUR"))
+    paid = cost(bought, told.answered_at_ms or 0, told.talk_ms)
+    return replace(told, charges=(replace(booth, tariff=sold), replace(owner, tariff=bought, cost=paid), *above))
+
+
+def test_what_was_converted_is_converted_again_by_the_rate_of_its_day() -> None:
+    with closing(books(0)) as connection:
+        CallSettled(in_dollars(cdr("c1"))).apply(connection)
+        assert audit(connection) == []
+        before = balances_by_currency(connection)
+        rerate(connection)
+        after = balances_by_currency(connection)
+        assert after[OWNER, "USD"] - before[OWNER, "USD"] == -145_200  # 0.132 EUR more
+        assert after["revenue:rhea", "EUR"] - before["revenue:rhea", "EUR"] == 132_000
+        assert audit(connection) == []
+        rerate(connection, BACK, "back")
+        assert balances_by_currency(connection) == before
+        assert audit(connection) == []
+
+
+def balances_by_currency(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    found = connection.execute("SELECT name, currency, balance_micros FROM accounts")
+    return {(name, currency): micros for name, currency, micros in found.fetchall()}
