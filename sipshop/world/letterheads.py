@@ -42,8 +42,8 @@ def _line(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    """Check an address of some lines; what is empty around them goes."""
-    lines = [line.strip() for line in re.split(r"\r?\n", text.strip())]
+    """Check an address of some lines; empty ones, and what is empty around them, go."""
+    lines = [line.strip() for line in re.split(r"\r?\n", text) if line.strip()]
     if len(lines) > _LINES:
         raise ValueError(f"has {len(lines)} lines: an address has {_LINES} at most")
     return "\n".join(map(_line, lines))
