@@ -224,6 +224,7 @@ def _row(invoice: Invoice) -> dict[str, Any]:
 
 
 _RERATING: Final = problems(
+    _400="malformed: the body is no JSON in UTF-8",
     _404="unknown_party; unknown_version: the deck has no such version, the text names those that it has",
     _409="refused: another rerating has this name",
     _413="the body is too large",
@@ -236,6 +237,7 @@ _STATEMENT: Final = problems(
     _503="unavailable",
 )
 _CLOSING: Final = problems(
+    _400="malformed: the body is no JSON in UTF-8",
     _404="unknown_party, or unknown_account: the provider has none",
     _409="not_to_be_closed: the period is not over, meets a closed one, or comes after one that is open",
     _413="the body is too large",
