@@ -149,3 +149,27 @@ class Overcommitted(LedgerError):
 
 class AccountInUse(LedgerError):
     """Calls are live on an account, so it cannot be changed in this way now."""
+
+
+class NoVersion(BillingError):
+    """A deck has no such version; the text names those that it has."""
+
+
+class OtherBatch(LedgerError):
+    """A batch of reratings has this name already, and it is another one."""
+
+
+class BadPeriod(BillingError, ValueError):
+    """A month or day cannot be read, or a period ends before it begins."""
+
+
+class BadNumbering(BillingError, ValueError):
+    """A pattern of invoice numbers that would not tell one from another."""
+
+
+class NotToBeClosed(BillingError):
+    """A period cannot be closed, or not yet; the text says what would be right."""
+
+
+class UnknownInvoice(BillingError):
+    """There is no invoice of this number."""

@@ -78,6 +78,8 @@ class TransferKind(StrEnum):
     ADJUSTMENT = "adjustment"
     TAX = "tax"  # of a bill that was paid
     FX = "fx"  # from one currency to another, in the books of one party
+    INVOICE_TAX = "invoice_tax"  # what is added to an invoice
+    RERATING = "rerating"  # what a charge differs by from the revision before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

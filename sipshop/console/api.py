@@ -23,6 +23,7 @@ from sipshop.billing.money import Money, parse_amount
 from sipshop.config import Problem
 from sipshop.console.access import Tokens, add_tokens
 from sipshop.console.bans import Bans, add_bans
+from sipshop.console.books import BooksDesk, add_books
 from sipshop.console.errors import bad_request, of_status, problem_of
 from sipshop.console.events import Hub
 from sipshop.console.guard import Guard
@@ -123,6 +124,11 @@ class Desk(Records, Live, Tokens, LimitDesk, Protocol):
         """What is asked about whole worlds."""
         ...
 
+    @property
+    def books(self) -> BooksDesk:
+        """What is asked about reratings, statements and invoices."""
+        ...
+
 
 class Exposition(Protocol):
     """What /metrics shows; `sipshop.metrics` keeps it."""
@@ -183,6 +189,7 @@ def make_api(
     add_limits(commands, desk)
     add_traces(commands, traces)
     add_bans(commands, bans, host)
+    add_books(commands, desk.books)
     add_tokens(commands, desk, utc_ms, random)
     api.include_router(commands)
     add_reference(api)

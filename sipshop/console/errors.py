@@ -16,16 +16,20 @@ from starlette.responses import Response
 from sipshop.billing.errors import (
     AccountInUse,
     BadAmount,
+    BadPeriod,
     BadTerms,
     BelowUsed,
     BillingError,
     CallAlive,
     NotAvailable,
+    NotToBeClosed,
+    NoVersion,
     Overcommitted,
     StaleBill,
     SuspendedAbove,
     TenderTooSmall,
     UnknownAccount,
+    UnknownInvoice,
     UnknownParty,
 )
 from sipshop.billing.money import Money
@@ -104,13 +108,13 @@ def problem_of(error: Exception) -> Problem:
     configuration carries `errors`, a line each; a world that is wrong all its `errors`, each with `file`, `line`,
     `field` and `message`.
     """
+    for kinds, (status, code, title) in _UNNAMED.items():
+        if isinstance(error, kinds):
+            return _problem(status, code, title, error)
     if isinstance(error, BillingError):
         return _problem_of_money(error)
     if isinstance(error, SettingsErrors | WorldErrors):
         return _problem_of_a_file(error)
-    for kinds, (status, code, title) in _UNNAMED.items():
-        if isinstance(error, kinds):
-            return _problem(status, code, title, error)
     match error:
         case NothingToPay():
             return _problem(404, "no_session", "The booth has no unpaid session", error)
@@ -144,6 +148,10 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     UnknownToken: (404, "unknown_token", "There is no such token"),
     UnknownTrace: (404, "unknown_trace", "There is no such trace"),
     UnknownTrunk: (404, "unknown_trunk", "There is no such trunk"),
+    NoVersion: (404, "unknown_version", "The deck has no such version"),
+    UnknownInvoice: (404, "unknown_invoice", "There is no such invoice"),
+    NotToBeClosed: (409, "not_to_be_closed", "The period cannot be closed"),
+    BadPeriod: (422, "bad_period", "This is no period"),
     UnknownPlace: (422, "bad_cursor", "The list does not go on there"),
     Conflict: (409, "conflict", "It is another provider's already"),
     WorldChanged: (409, "world_changed", "The world was changed meanwhile"),

@@ -87,7 +87,7 @@ class ChangeView(BaseModel):
     """A thing of a world that becomes another."""
 
     action: Literal["add", "change", "suspend", "disable", "remove"]
-    kind: Literal["party", "deck", "trunk", "route", "shop", "booth", "fx", "tax", "operator"]
+    kind: Literal["party", "deck", "trunk", "route", "shop", "booth", "fx", "tax", "letterhead", "operator"]
     name: str
     details: list[str] = Field(description="what becomes of it, for people")
 

@@ -7,6 +7,7 @@ row: the cost of the talk that it was granted.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -20,9 +21,10 @@ from sqlalchemy import text
 
 from sipshop.billing.deck import Tariff
 from sipshop.billing.errors import BillingError
-from sipshop.billing.ledger import WORLD, booked_transfers, customer, session_account
+from sipshop.billing.ledger import WORLD, customer, session_account
 from sipshop.billing.money import Money, amount_text
 from sipshop.billing.rating import cost
+from sipshop.billing.rerate import booked_again
 from sipshop.store import queries, rows
 from sipshop.store.connect import Tell, connect_reader, secret_of, tell_nobody
 from sipshop.store.errors import Unusable
@@ -39,6 +41,8 @@ LAWS: Final[Mapping[str, str]] = {
     "I7": "A charge is what the call's talk time costs by the tariff that the call kept.",
     "I8": "A transfer has a key that says what it is for, once in the tenant, and stays as it was written.",
     "I9": "The margins of a call and the tax in it come to what its booth paid less what its carrier gets.",
+    "I11": "An invoice is as it was written, and comes to what moved on its account in its period.",
+    "I12": "A seller's invoices are numbered one after the other, and their periods do not meet.",
 }
 
 
@@ -211,10 +215,16 @@ _BALANCES: Final = _question(
     """
 )
 
-# The transfer that each charge must have, by the names that billing.ledger gives keys and accounts.
+# The transfer that each charge must have, by the names that billing.ledger gives keys and accounts; of a revision it is
+# what it differs by from the one before, the other way round where that is less.
 _DUE: Final = """
     WITH due AS (
-      SELECT charges.tenant, charges.call_id, charges.revision, charges.level, charges.currency, charges.amount_micros,
+      SELECT charges.tenant, charges.call_id, charges.revision, charges.level, charges.currency,
+        charges.amount_micros - CASE WHEN charges.revision = 0 THEN 0 ELSE coalesce((
+          SELECT before.amount_micros FROM charges AS before
+          WHERE before.tenant = charges.tenant AND before.call_id = charges.call_id
+            AND before.revision = charges.revision - 1 AND before.level = charges.level
+        ), 0) END AS amount_micros,
         charges.call_id || ':' || charges.level || ':' || charges.revision AS key,
         CASE
           WHEN level = highest THEN 'carrier_cost:' || buyer
@@ -236,15 +246,17 @@ _UNPAID_CHARGES: Final = _question(
     """
     SELECT due.tenant, due.key AS subject, due.debit, due.credit, due.currency, due.amount_micros
     FROM due LEFT JOIN transfers ON transfers.tenant = due.tenant AND transfers.key = due.key
-      AND transfers.kind = 'charge' AND transfers.debit = due.debit AND transfers.credit = due.credit
-      AND transfers.currency = due.currency AND transfers.amount_micros = due.amount_micros
+      AND transfers.kind = CASE WHEN due.revision = 0 THEN 'charge' ELSE 'rerating' END
+      AND transfers.debit = CASE WHEN due.amount_micros < 0 THEN due.credit ELSE due.debit END
+      AND transfers.credit = CASE WHEN due.amount_micros < 0 THEN due.debit ELSE due.credit END
+      AND transfers.currency = due.currency AND transfers.amount_micros = abs(due.amount_micros)
     WHERE due.amount_micros <> 0 AND transfers.key IS NULL
     """,
     given=_DUE,
 )
 _CHARGED_TWICE: Final = _question(
     """
-    SELECT tenant, key AS subject FROM transfers WHERE kind = 'charge'
+    SELECT tenant, key AS subject FROM transfers WHERE kind IN ('charge', 'rerating')
     EXCEPT SELECT tenant, key AS subject FROM due WHERE amount_micros <> 0
     """,
     given=_DUE,
@@ -320,12 +332,14 @@ _BAD_KEYS: Final = _question(
     SELECT tenant, key AS subject, kind FROM transfers
     WHERE NOT CASE kind
       WHEN 'charge' THEN key LIKE '_%\:_%\:_%'
+      WHEN 'rerating' THEN key LIKE '_%\:_%\:_%'
       WHEN 'deposit' THEN key LIKE 'deposit:_%' OR key LIKE 'topup:_%'
       WHEN 'opening' THEN key LIKE 'opening:_%'
       WHEN 'checkout' THEN key LIKE 'checkout:_%'
       WHEN 'payment' THEN key LIKE 'payment:_%'
       WHEN 'adjustment' THEN key LIKE 'adjustment:_%'
       WHEN 'tax' THEN key LIKE 'tax:_%\:_%'
+      WHEN 'invoice_tax' THEN key LIKE 'invoice:_%\:_%'
       WHEN 'fx' THEN key LIKE '_%\:_%\:_%\:from' OR key LIKE '_%\:_%\:_%\:to'
       ELSE 0
     END
@@ -340,8 +354,8 @@ _TRIGGERS_FOUND: Final = _question("SELECT name, sql FROM sqlite_master WHERE ty
 _MARGINS: Final = _question(
     """
     SELECT due.tenant, due.call_id AS subject, due.currency,
-      sum(CASE WHEN due.level < due.highest THEN coalesce(transfers.amount_micros, 0) ELSE 0 END)
-        - sum(CASE WHEN due.level > 0 THEN coalesce(transfers.amount_micros, 0) ELSE 0 END) AS margins,
+      sum(sign(due.amount_micros) * coalesce(transfers.amount_micros, 0)
+        * ((due.level < due.highest) - (due.level > 0))) AS margins,
       sum(CASE WHEN due.level = 0 THEN due.amount_micros ELSE 0 END)
         - sum(CASE WHEN due.level = due.highest THEN due.amount_micros ELSE 0 END) AS spread
     FROM due LEFT JOIN transfers ON transfers.tenant = due.tenant AND transfers.key = due.key
@@ -363,8 +377,11 @@ _TWO_CURRENCIES: Final = _question(
 _CONVERTED: Final = _question(
     r"""
     SELECT charges.tenant, charges.call_id || ':' || charges.level || ':' || charges.revision AS key, charges.seller,
-      charges.buyer, charges.currency, charges.amount_micros, charges.tariff, charges.level = ends.highest AS is_last
-    FROM charges
+      charges.buyer, charges.currency, charges.amount_micros, charges.tariff, charges.level = ends.highest AS is_last,
+      before.tariff AS old_tariff, before.amount_micros AS old_micros
+    FROM charges LEFT JOIN charges AS before
+      ON before.tenant = charges.tenant AND before.call_id = charges.call_id AND before.level = charges.level
+        AND before.revision = charges.revision - 1
     JOIN (
       SELECT tenant, call_id, revision, max(level) AS highest FROM charges GROUP BY tenant, call_id, revision
     ) AS ends
@@ -381,6 +398,73 @@ _CONVERTED_FOR_NOTHING: Final = _question(
       WHERE tariff LIKE '%"books"\:%'
     """
 )
+
+# I11 and I12: invoices. What is dated in a period and came after it was closed is in the next one; the tax of an
+# invoice came with it.
+
+_INVOICED: Final = _question(
+    """
+    WITH closed AS (
+      SELECT *, 'customer:' || buyer || '@' || seller AS account,
+        lag(until_ms, 1, 0) OVER earlier AS after_ms,
+        lag(last_transfer, 1, 0) OVER earlier AS after_transfer,
+        lag(closing_micros) OVER earlier AS before_micros
+      FROM invoices WINDOW earlier AS (PARTITION BY tenant, buyer, seller ORDER BY until_ms)
+    ),
+    moves AS (
+      SELECT tenant, debit AS account, at_ms, rowid AS place, kind, -amount_micros AS micros FROM transfers
+      WHERE (tenant, debit) IN (SELECT tenant, account FROM closed)
+      UNION ALL
+      SELECT tenant, credit AS account, at_ms, rowid AS place, kind, amount_micros AS micros FROM transfers
+      WHERE (tenant, credit) IN (SELECT tenant, account FROM closed)
+    )
+    SELECT closed.tenant, closed.seller || ' ' || closed.name AS subject, closed.currency, closed.opening_micros,
+      closed.net_micros, closed.tax_micros, closed.closing_micros, closed.before_micros, closed.document,
+      closed.sha256,
+      -coalesce(sum(CASE WHEN moves.kind IN ('charge', 'rerating') THEN moves.micros ELSE 0 END), 0) AS net,
+      -coalesce(sum(CASE WHEN moves.kind = 'invoice_tax' THEN moves.micros ELSE 0 END), 0) AS tax,
+      coalesce(sum(moves.micros), 0) AS moved
+    FROM closed LEFT JOIN moves
+      ON moves.tenant = closed.tenant AND moves.account = closed.account AND moves.at_ms < closed.until_ms
+        AND CASE WHEN moves.kind = 'invoice_tax' THEN moves.at_ms >= closed.from_ms
+          ELSE moves.place <= closed.last_transfer
+            AND (moves.at_ms >= closed.after_ms OR moves.place > closed.after_transfer) END
+    GROUP BY closed.tenant, closed.seller, closed.series, closed.number
+    """
+)
+_NUMBERS: Final = _question(
+    """
+    SELECT tenant, seller || ' ' || series AS subject FROM invoices
+    GROUP BY tenant, seller, series HAVING min(number) <> 1 OR max(number) <> count(*)
+    """
+)
+_MEETING: Final = _question(
+    """
+    SELECT one.tenant, one.seller || ' ' || one.name AS subject, other.name AS other
+    FROM invoices AS one JOIN invoices AS other
+      ON other.tenant = one.tenant AND other.buyer = one.buyer AND other.seller = one.seller
+        AND other.until_ms > one.until_ms
+    WHERE other.from_ms < one.until_ms OR other.last_transfer < one.last_transfer
+    """
+)
+
+
+def _wrongly_invoiced(connection: sqlite3.Connection) -> Iterator[_Breach]:
+    """I11: invoices that are not what moved, or not what was written."""
+    for row in _INVOICED.run(connection, {}):
+        currency = row["currency"]
+        due = (
+            ("net", row["net_micros"], row["net"]),
+            ("tax", row["tax_micros"], row["tax"]),
+            ("balance", row["closing_micros"], row["opening_micros"] + row["moved"]),
+            ("opening balance", row["opening_micros"], row["before_micros"] or 0),
+        )
+        for what, stands, moved in due:
+            if stands != moved:
+                told = f"its {what} stands as {_amount(stands, currency)}, the books come to {_amount(moved, currency)}"
+                yield row["tenant"], row["subject"], told
+        if hashlib.sha256(row["document"].encode()).hexdigest() != row["sha256"]:
+            yield row["tenant"], row["subject"], "its document is not the one that was written"
 
 
 def _accounts_held_on(connection: sqlite3.Connection) -> tuple[dict[tuple[str, str, str], int], list[_Breach]]:
@@ -452,11 +536,11 @@ def _price(answered_at_ms: int, talk_ms: int, tariff: str) -> tuple[int, str, in
 
 
 def _changeable(connection: sqlite3.Connection) -> Iterator[_Breach]:
-    """I8: what should keep transfers as they were written, and is not there."""
+    """I8: what should keep transfers and invoices as they were written, and is not there."""
     found = {row["name"]: row["sql"] for row in _TRIGGERS_FOUND.run(connection, {})}
     for name, sql in TRIGGERS.items():
         if found.get(name) != sql:
-            yield "", name, "transfers are not protected by this trigger any more"
+            yield "", name, "what must not change is not protected by this trigger any more"
 
 
 def _wrongly_converted(connection: sqlite3.Connection) -> Iterator[_Breach]:
@@ -464,11 +548,17 @@ def _wrongly_converted(connection: sqlite3.Connection) -> Iterator[_Breach]:
     for row in _CONVERTED.run(connection, {}):
         try:
             tariff = rows.tariff(row["tariff"])
+            old = tariff if row["old_tariff"] is None else rows.tariff(row["old_tariff"])
         except (BillingError, ValueError):
             continue  # I7 tells of it
-        amount = Money(row["amount_micros"], row["currency"])
-        for due in booked_transfers(
-            row["key"], tariff, amount, seller=row["seller"], buyer=row["buyer"], is_last=bool(row["is_last"])
+        amount, before = (Money(row[name] or 0, row["currency"]) for name in ("amount_micros", "old_micros"))
+        for due in booked_again(
+            row["key"],
+            (old, before),
+            (tariff, amount),
+            seller=row["seller"],
+            buyer=row["buyer"],
+            is_last=bool(row["is_last"]),
         ):
             found = queries.TRANSFER.run(connection, {"tenant": row["tenant"], "key": due.key}).fetchone()
             if found is None or rows.transfer(found) != due:
@@ -536,4 +626,7 @@ _CHECKS: Final[tuple[tuple[str, _Check], ...]] = (
     ),
     ("I9", _wrongly_converted),
     ("I9", _ask(_CONVERTED_FOR_NOTHING, _is("converts money for a charge that is not there"))),
+    ("I11", _wrongly_invoiced),
+    ("I12", _ask(_NUMBERS, _is("its invoices are not numbered one after the other, from 1"))),
+    ("I12", _ask(_MEETING, lambda row: f"is for a time that invoice {row['other']} is for too")),
 )

@@ -36,6 +36,7 @@ from sipshop.store.schema import (
     decks,
     desk_log,
     fx_pairs,
+    letterheads,
     meta,
     operators,
     parties,
@@ -360,6 +361,7 @@ ROUTES: Final = _world(routes)
 OPERATORS: Final = _world(operators)
 TAXES: Final = _world(taxes)
 FX_PAIRS: Final = _world(fx_pairs)
+LETTERHEADS: Final = _world(letterheads)
 
 # A deck has every version that it ever had; the latest is in force, but for one without a place, whose rates are still
 # being written.

@@ -26,6 +26,7 @@ from sipshop.billing.deck import (
 from sipshop.billing.desk import Bill, BillLine, BoothSession, Payment, sum_lines
 from sipshop.billing.fx import RATE_PLACES, Pair
 from sipshop.billing.guard import GuardAction, LossGuard
+from sipshop.billing.invoice import Letterhead
 from sipshop.billing.ledger import Transfer, TransferKind
 from sipshop.billing.money import Money, Rounding, RoundMode, amount_text, format_scaled, parse_scaled
 from sipshop.billing.parties import Kind, Party
@@ -785,6 +786,18 @@ def tax_values(tenant: str, terms: TaxTerms) -> Values:
         "place": terms.place,
         "terms": to_json(terms.tax.to_json()),
     }
+
+
+def letterhead_values(letterhead: Letterhead) -> Values:
+    """Return the row of a letterhead."""
+    terms = asdict(letterhead)
+    return {"tenant": terms.pop("tenant"), "party": terms.pop("party"), "terms": to_json(terms)}
+
+
+def letterhead(row: Row) -> Letterhead:
+    """Read a letterhead back."""
+    terms = json.loads(row["terms"])
+    return Letterhead(tenant=row["tenant"], party=row["party"], **(terms | {"address": tuple(terms["address"])}))
 
 
 def tax_terms(row: Row) -> TaxTerms:

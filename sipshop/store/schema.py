@@ -499,8 +499,68 @@ charges: Final = _table(
     _key("tenant", "call_id", "revision", "level"),
 )
 
+# Reratings that were begun, by the names that people gave them, and which of them made a revision of a call.
+rerating_batches: Final = _table(
+    "rerating_batches",
+    _text("tenant"),
+    _text("id"),
+    _text("asked"),
+    _text("author"),
+    _text("reason"),
+    _int("begun_at_ms"),
+    _int("done_at_ms", null=True),
+    _key("tenant", "id"),
+)
 
-#: What keeps a transfer as it was written, by the name of the trigger.
+rerated: Final = _table(
+    "rerated",
+    _text("tenant"),
+    _text("call_id"),
+    _int("revision"),
+    _text("batch"),
+    _key("tenant", "call_id", "revision"),
+)
+
+# Who a party is on paper, and how it numbers the invoices that it writes.
+letterheads: Final = _table(
+    "letterheads",
+    _text("tenant"),
+    _text("party"),
+    _int("position"),
+    _text("terms"),
+    _key("tenant", "party"),
+)
+
+# Periods that are closed, each with the invoice that it was closed by; append-only. A transfer is in it that is dated
+# before `until_ms`, was there when it was closed (its rowid is not above `last_transfer`), and is in none before it.
+# `document` is all that is printed, as JSON.
+invoices: Final = _table(
+    "invoices",
+    _text("tenant"),
+    _text("seller"),
+    _text("series"),
+    _int("number"),
+    _text("name"),
+    _text("buyer"),
+    _text("currency"),
+    _int("from_ms"),
+    _int("until_ms"),
+    _int("last_transfer"),
+    _int("opening_micros"),
+    _int("net_micros"),
+    _int("tax_micros"),
+    _int("closing_micros"),
+    _int("closed_at_ms"),
+    _text("author"),
+    _text("document"),
+    _text("sha256"),
+    _key("tenant", "seller", "series", "number"),
+    UniqueConstraint("tenant", "seller", "name"),
+    UniqueConstraint("tenant", "buyer", "seller", "until_ms"),
+)
+
+
+#: What keeps a transfer or an invoice as it was written, by the name of the trigger.
 TRIGGERS: Final[Mapping[str, str]] = {
     "transfers_do_not_change": (
         "CREATE TRIGGER transfers_do_not_change BEFORE UPDATE ON transfers"
@@ -509,6 +569,14 @@ TRIGGERS: Final[Mapping[str, str]] = {
     "transfers_do_not_go": (
         "CREATE TRIGGER transfers_do_not_go BEFORE DELETE ON transfers"
         " BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END"
+    ),
+    "invoices_do_not_change": (
+        "CREATE TRIGGER invoices_do_not_change BEFORE UPDATE ON invoices"
+        " BEGIN SELECT RAISE(ABORT, 'invoices are append-only'); END"
+    ),
+    "invoices_do_not_go": (
+        "CREATE TRIGGER invoices_do_not_go BEFORE DELETE ON invoices"
+        " BEGIN SELECT RAISE(ABORT, 'invoices are append-only'); END"
     ),
 }
 

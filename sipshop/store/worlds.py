@@ -25,6 +25,7 @@ from sipshop.store.schema import (
     booths,
     decks,
     fx_pairs,
+    letterheads,
     limits,
     operators,
     parties,
@@ -46,7 +47,7 @@ from sipshop.store.writes import (
 from sipshop.world import History, Opening, Plan, World
 
 #: In an order that satisfies the foreign keys; what is removed goes the other way round.
-_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes, operators, taxes, fx_pairs, limits)
+_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes, operators, taxes, fx_pairs, limits, letterheads)
 
 
 #: A deck with more rates than these is written beforehand, so many at a time, so that no call waits for it.
@@ -104,6 +105,7 @@ def read_world(connection: sqlite3.Connection, tenant: str, *, known_decks: Sequ
         operators=tuple(rows.operator(row) for row in queries.OPERATORS.run(connection, of)),
         taxes=tuple(rows.tax_terms(row) for row in queries.TAXES.run(connection, of)),
         fx=tuple(rows.fx_pair(row) for row in queries.FX_PAIRS.run(connection, of)),
+        letterheads=tuple(rows.letterhead(row) for row in queries.LETTERHEADS.run(connection, of)),
         open_booths=frozenset(),
         limits=tuple(limits_room.limits_of(row) for row in limits_room.LIMITS.run(connection, of)),
     )
@@ -388,6 +390,7 @@ def _rows_of(world: World) -> Iterator[tuple[str, list[Values]]]:
     yield taxes.name, _numbered(rows.tax_values(tenant, terms) for terms in world.taxes)
     yield fx_pairs.name, _numbered(rows.fx_values(tenant, pair) for pair in world.fx)
     yield limits.name, _numbered(limits_room.limit_values(tenant, each) for each in world.limits)
+    yield letterheads.name, _numbered(map(rows.letterhead_values, world.letterheads))
 
 
 def _numbered(values: Iterable[Values]) -> list[Values]:

@@ -11,7 +11,7 @@ accounts in the transaction that writes it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -322,20 +322,21 @@ class CallSettled:
             owed.write(connection)
         if not (is_new and cdr.charges):
             return self._version(connection)
-        version = self._raised_version(connection)
+        version = raise_version(connection, cdr.tenant, cdr.session_id)
         _CHARGE.run_many(connection, rows.charge_values(cdr, version))
         post(connection, cdr.tenant, charge_transfers(cdr), author="switch", reason="", at_ms=cdr.ended_at_ms)
         return version
-
-    def _raised_version(self, connection: sqlite3.Connection) -> int | None:
-        values = {"key_tenant": self.cdr.tenant, "session_id": self.cdr.session_id}
-        row = _RAISE_VERSION.run(connection, values).fetchone()
-        return None if row is None else int(row["version"])
 
     def _version(self, connection: sqlite3.Connection) -> int | None:
         values = {"tenant": self.cdr.tenant, "session_id": self.cdr.session_id}
         row = queries.SESSION_VERSION.run(connection, values).fetchone()
         return None if row is None else int(row["version"])
+
+
+def raise_version(connection: sqlite3.Connection, tenant: str, session_id: int | None) -> int | None:
+    """Make the bill of a booth session another one than was read before; its version, None without a session."""
+    row = _RAISE_VERSION.run(connection, {"key_tenant": tenant, "session_id": session_id}).fetchone()
+    return None if row is None else int(row["version"])
 
 
 _beat = insert(processes)
@@ -795,6 +796,18 @@ class LimitSet:
 
 def _limit_text(credit_limit: int | None, currency: str) -> str:
     return "unlimited" if credit_limit is None else amount_text(credit_limit, currency)
+
+
+def judge(connection: sqlite3.Connection, tenant: str, accounts_of: Mapping[str, str], held: Mapping[str, int]) -> None:
+    """Set or clear the flag of accounts, given with their currencies, that a correction left with less than is held."""
+    for name, currency in accounts_of.items():
+        row = queries.ACCOUNT.run(connection, {"tenant": tenant, "account": name}).fetchone()
+        assert row is not None, "money was moved on it"
+        account = rows.account_state(row)
+        limit = account.credit_limit_micros
+        if account.currency == currency:
+            is_short = limit is not None and account.balance_micros + limit < held.get(name, 0)
+            _overdrawn(connection, tenant, account, overdrawn=is_short)
 
 
 def _overdrawn(connection: sqlite3.Connection, tenant: str, account: AccountState, *, overdrawn: bool) -> AccountState:

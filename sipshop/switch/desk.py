@@ -42,6 +42,7 @@ from sipshop.store.audit import Violation
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.alerts import Alerts
 from sipshop.switch.balances import Balances
+from sipshop.switch.books import Books
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import UnknownBooth, UnknownCall, UnknownShop
 from sipshop.switch.limits import Limiter, LimitStatus
@@ -59,8 +60,8 @@ from sipshop.world import Operator, Sold, World
 class Desk:
     """The booth sessions, and every command that a person may give; those about whole worlds are in `worlds`.
 
-    `turn` gives the time and does what calls put out, `run` does what a call wants done; `tell` is told what a command
-    changed, `health` says whether commands can be taken.
+    Those about reratings and invoices are in `books`. `turn` gives the time and does what calls put out, `run` does
+    what a call wants done; `tell` is told what a command changed, `health` says whether commands can be taken.
     """
 
     def __init__(
@@ -121,6 +122,14 @@ class Desk:
             most_s=most_s,
             limits=limits,
             balances=balances,
+        )
+        self.books = Books(
+            directory=directory,
+            store=store,
+            accounts=accounts,
+            renew=self._renew_below,
+            tell=tell,
+            utc_ms=utc_ms,
         )
 
     def begin(self) -> None:

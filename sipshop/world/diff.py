@@ -167,6 +167,7 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
         taxes=(*wanted.taxes, *_other_taxes(before, shops, parties)),
         fx=(*wanted.fx, *pairs),
         limits=(*wanted.limits, *_limits_left(before, parties, shops, booths)),
+        letterheads=(*wanted.letterheads, *(known for known in before.letterheads if known.party in kept)),
     )
     rest: dict[str, Sequence[object]] = {
         "party": parties,
@@ -293,6 +294,7 @@ def _changes(before: World, after: World) -> Iterator[Change]:
     yield from _things("booth", before.booths, after.booths, _by_name)
     yield from _things("fx", before.fx, after.fx, _by_name)
     yield from _things("tax", before.taxes, after.taxes, _by_name)
+    yield from _things("letterhead", before.letterheads, after.letterheads, lambda letterhead: letterhead.party)
     yield from _things("operator", before.operators, after.operators, _by_name)
     yield from _things("limits", before.limits, after.limits, lambda limits: str(limits.subject))
 

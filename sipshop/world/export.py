@@ -22,6 +22,7 @@ from sipshop.billing.deck import (
 )
 from sipshop.billing.fx import HOLDS_DAYS, PERCENT_PLACES, RATE_PLACES, Pair
 from sipshop.billing.guard import PPM, WARN_OF_LOSSES, LossGuard
+from sipshop.billing.invoice import Letterhead
 from sipshop.billing.limits import Place, Subject
 from sipshop.billing.money import amount_text, format_micros, format_nanos, format_scaled
 from sipshop.billing.parties import Kind, Party
@@ -55,8 +56,14 @@ def export_world(world: World) -> str:
 def _lines(world: World) -> Iterator[str]:
     yield f'# The world of {_comment(world.tenant)}. "{MASK}" stands for a password that stays as it is.'
     (provider,) = (party for party in world.parties if party.kind is Kind.PROVIDER)
+    letterheads = {letterhead.party: letterhead for letterhead in world.letterheads}
     watched = _Watched(world)
-    about = {"name": provider.name, **_guard(provider.guard), **watched.of_party(provider)}
+    about = {
+        "name": provider.name,
+        **_guard(provider.guard),
+        **_letterhead(letterheads.get(provider.name)),
+        **watched.of_party(provider),
+    }
     yield f"provider: {_table(about)}"
     openings = {opening.party: opening for opening in world.openings}
     currencies = {deck.name: deck.currency for deck in world.decks}
@@ -64,7 +71,13 @@ def _lines(world: World) -> Iterator[str]:
     for key, kind in (("resellers", Kind.RESELLER), ("owners", Kind.OWNER)):
         of_kind = [party for party in world.parties if party.kind is kind]
         told = (
-            (one, _party(one, openings[one.name], currencies, taxes.get((Sold.TO_PARTY, one.name)))) for one in of_kind
+            (
+                one,
+                _party(
+                    one, openings[one.name], currencies, taxes.get((Sold.TO_PARTY, one.name)), letterheads.get(one.name)
+                ),
+            )
+            for one in of_kind
         )
         yield from _list(key, ({**keys, **watched.of_party(one)} for one, keys in told))
     yield from _listed("decks", (_deck(deck) for deck in world.decks))
@@ -103,7 +116,9 @@ class _Watched:
         return self.of(Subject(Place.PARTY, party.name), party.name)
 
 
-def _party(party: Party, opening: Opening, decks: Mapping[str, str], tax: Tax | None) -> Mapping[str, Value]:
+def _party(
+    party: Party, opening: Opening, decks: Mapping[str, str], tax: Tax | None, letterhead: Letterhead | None
+) -> Mapping[str, Value]:
     limit = opening.credit_limit_micros
     return {
         "name": party.name,
@@ -115,7 +130,20 @@ def _party(party: Party, opening: Opening, decks: Mapping[str, str], tax: Tax | 
         **({"suspended": True} if party.suspended else {}),
         **_guard(party.guard),
         **_tax(tax),
+        **_letterhead(letterhead),
     }
+
+
+def _letterhead(known: Letterhead | None) -> Mapping[str, Value]:
+    if known is None:
+        return {}
+    legal: dict[str, Value] = {
+        "name": known.name,
+        **({"address": "\n".join(known.address)} if known.address else {}),
+        **({"tax_id": known.tax_id} if known.tax_id else {}),
+    }
+    invoices: dict[str, Value] = {"timezone": known.zone, "number": known.numbering, "due_days": known.due_days}
+    return {"legal": _Raw(_table(legal)), "invoices": _Raw(_table(invoices))}
 
 
 def _tax(tax: Tax | None) -> Mapping[str, Value]:

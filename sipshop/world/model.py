@@ -9,6 +9,7 @@ from typing import Final
 
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.fx import Pair
+from sipshop.billing.invoice import Letterhead
 from sipshop.billing.limits import Limits
 from sipshop.billing.parties import Party
 from sipshop.billing.tax import Tax
@@ -99,6 +100,7 @@ class World:
     taxes: tuple[TaxTerms, ...] = ()
     fx: tuple[Pair, ...] = ()
     limits: tuple[Limits, ...] = ()
+    letterheads: tuple[Letterhead, ...] = ()
 
 
 WorldError = Problem  # one error of a world is what the reader of its file calls a problem

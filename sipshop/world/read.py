@@ -16,6 +16,7 @@ from typing import Final
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.fx import Pair
 from sipshop.billing.guard import MEAN_S, WARN_OF_LOSSES, GuardAction, LossGuard
+from sipshop.billing.invoice import Letterhead
 from sipshop.billing.limits import Limits, Place, Subject
 from sipshop.billing.money import amount_text, check_currency, parse_amount
 from sipshop.billing.parties import Kind, Party, party_faults
@@ -30,6 +31,7 @@ from sipshop.world.agreements import address_or_name, telephone_number, with_agr
 from sipshop.world.decks import DeckReader
 from sipshop.world.decks import check_name as _name
 from sipshop.world.fx import Exchange, missing_rates, read_fx
+from sipshop.world.letterheads import read_letterhead
 from sipshop.world.limits import read_limits
 from sipshop.world.model import MASK, Opening, Operator, Role, Sold, TaxTerms, World, WorldErrors
 from sipshop.world.taxes import read_tax
@@ -68,11 +70,13 @@ def _world(top: Section, onto: World | None) -> World:
         provider.fault("name", f"this is the world of {shown(onto.tenant)}, whose name cannot be changed")
     guard = _loss_guard(provider) if provider is not None else WARN_OF_LOSSES
     limits: list[Limits] = []
+    letterhead = read_letterhead(provider, tenant, tenant) if provider is not None else None
     if provider is not None:
         _read_limits(provider, limits, Place.PARTY, tenant, (tenant, tenant, tenant))
         provider.end()
     decks = _decks(top)
-    parties = _Parties(tenant, decks, _Known(onto), limits)
+    letterheads = [letterhead] if letterhead is not None else []
+    parties = _Parties(tenant, decks, _Known(onto), limits, letterheads=letterheads)
     parties.read(top, guard)
     trunks, trunk_names, trunk_sections = _trunks(top, tenant, decks, parties.known)
     routes = _routes(top, parties, trunk_names)
@@ -97,6 +101,7 @@ def _world(top: Section, onto: World | None) -> World:
         taxes=(*parties.taxes, *shops.taxes),
         limits=tuple(limits),
         fx=fx,
+        letterheads=tuple(parties.letterheads),
     )
     sections = {"party": parties.sections, "shop": shops.sections, "trunk": trunk_sections}
     known = onto.fx if onto is not None else ()
@@ -191,6 +196,7 @@ class _Parties:
     parties: list[Party] = field(default_factory=list)
     openings: list[Opening] = field(default_factory=list)
     taxes: list[TaxTerms] = field(default_factory=list)
+    letterheads: list[Letterhead] = field(default_factory=list)
     names: _Names = field(default_factory=lambda: _Names("party"))
     by_kind: dict[Kind, dict[str, Party]] = field(default_factory=lambda: {kind: {} for kind in Kind})
     sections: dict[str, Section] = field(default_factory=dict)
@@ -223,6 +229,7 @@ class _Parties:
         opening = self._opening(section, name, self.decks.currency(deck))
         guard = _loss_guard(section)
         tax = read_tax(section, TaxMode.ADDED)
+        letterhead = read_letterhead(section, self.tenant, name)
         suspender = self._suspender(section, known)
         _read_limits(section, self.limits, Place.PARTY, name, (name, parent, self.tenant))
         section.end()
@@ -251,6 +258,8 @@ class _Parties:
         self.openings.append(opening)
         if tax is not None:
             self.taxes.append(TaxTerms(sold=Sold.TO_PARTY, place=name, tax=tax))
+        if letterhead is not None:
+            self.letterheads.append(letterhead)
 
     def _suspender(self, section: Section, known: Party | None) -> str | None:
         """Read who has suspended a party: the provider whose world it is, or who did it before."""

@@ -7,7 +7,9 @@ are missing.
 import asyncio
 import itertools
 import socket
+import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -55,6 +57,8 @@ from sipshop.sip.useragent import UserAgent
 from sipshop.store import AccountState, Alert, Applied, CdrPlace, Store, Token, UnknownAlert, UnknownOperator
 from sipshop.store.audit import Violation
 from sipshop.store.errors import NothingToPay, UnknownPlace
+from sipshop.store.journal import Write
+from sipshop.store.worlds import load_world
 from sipshop.switch import (
     BoothStatus,
     CallStatus,
@@ -74,12 +78,14 @@ from sipshop.switch import (
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.alerts import Alerts
 from sipshop.switch.balances import Balances
+from sipshop.switch.books import Books
 from sipshop.switch.limits import Limiter, LimitStatus
 from sipshop.switch.live import LiveCalls
 from sipshop.switch.meter import Meter
 from sipshop.switch.trunks import Trunks
 from sipshop.switch.ways import Ways
 from sipshop.world import History, Operator, Plan, World, parse_world
+from tests.store.examples import connection_in_memory
 
 TENANT = "acme"
 TOKEN = "sipshop_the-token-of-acme"
@@ -232,6 +238,41 @@ class MemoryWorlds(Worlds):
         return Applied()
 
 
+class BooksStore:
+    """A database in memory, with the same world, for the real books over it."""
+
+    def __init__(self, failure: Callable[[], Exception | None]) -> None:
+        self._failure = failure
+        self.connection = connection_in_memory()
+        weakref.finalize(self, self.connection.close)
+        load_world(self.connection, parse_world(WORLD_TEXT, "memory"), at_ms=OPENED_AT_MS)
+
+    async def commit(self, write: Write[Made]) -> Made:
+        failure = self._failure()
+        if failure is not None:
+            raise failure
+        return write.apply(self.connection)
+
+    async def ask(self, tenant: str, question: Callable[[sqlite3.Connection, str], Made]) -> Made:
+        return question(self.connection, tenant)
+
+
+class MemoryBooks(Books):
+    """The real room over such a database; `now_ms` is what its clock says."""
+
+    def __init__(self, failure: Callable[[], Exception | None]) -> None:
+        self.stored = BooksStore(failure)
+        self.now_ms = OPENED_AT_MS
+        super().__init__(
+            directory=Directory([parse_world(WORLD_TEXT, "memory")], default_realm="sipshop"),
+            store=cast("Store", self.stored),
+            accounts=Accounts([], []),
+            renew=lambda _tenant, _party: None,
+            tell=lambda _fact: None,
+            utc_ms=lambda: self.now_ms,
+        )
+
+
 class MemoryDesk:
     """One tenant with some booths, and a provider over a reseller and an owner.
 
@@ -272,6 +313,7 @@ class MemoryDesk:
         ]
         self.state = READY
         self.worlds = MemoryWorlds()
+        self.books = MemoryBooks(lambda: self.failure)
         self._sessions = 0
         self._parties = PartyTree(
             [

@@ -79,6 +79,13 @@ GUARDED = [
     ("POST", "/api/v1/traces/00/stop"),
     ("GET", "/api/v1/bans"),
     ("DELETE", "/api/v1/bans/192.0.2.66"),
+    ("GET", "/api/v1/parties/olga/statement"),
+    ("POST", "/api/v1/parties/olga/invoices"),
+    ("GET", "/api/v1/parties/olga/invoices/2026-0001"),
+    ("GET", "/api/v1/parties/olga/invoices/2026-0001/html"),
+    ("GET", "/api/v1/parties/olga/invoices/2026-0001/pdf"),
+    ("GET", "/api/v1/invoices"),
+    ("POST", "/api/v1/rerates"),
     ("GET", "/api/v1/tokens"),
     ("POST", "/api/v1/tokens"),
     ("POST", f"/api/v1/tokens/{TOKEN_ID}/revoke"),
@@ -96,6 +103,16 @@ BODIES: dict[str, dict[str, object]] = {  # of the commands that need one, by th
     "traces": {"booth": "b1"},
     "release": {"reason": "known customer"},
     "tokens": {"party": "olga", "label": "her till"},
+    "invoices": {"month": "2025-12"},
+    "rerates": {
+        "deck": "sell",
+        "version": 1,
+        "since": "2025-12-01",
+        "until": "2026-01-01",
+        "dry_run": False,
+        "batch": "b",
+        "reason": "r",
+    },
 }
 
 
@@ -192,6 +209,7 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 name="b1",
                 rule="often",
                 alert_id=1,
+                number="2026-0001",
             ),
         )
         for path, methods in paths.items()

@@ -11,6 +11,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from fastapi import FastAPI
 
 from sipshop.billing.cdr import CallKind, Cdr, Charge, HungUpBy, Result
 from sipshop.billing.deck import Rate, RateDeck
+from sipshop.billing.invoice import Letterhead, Period
 from sipshop.billing.rating import cost
 from sipshop.console.api import make_api
 from sipshop.console.events import Hub, stream
@@ -27,6 +29,7 @@ from sipshop.console.tokens import Identity, hash_token
 from sipshop.facts import AlertRaised, CallAnswered, CallAttempted, RegistrationChanged
 from sipshop.metrics import Metrics
 from sipshop.store import Alert, AlertNoted, CallSettled, Store, Token, TokenAdded, UnknownOperator
+from sipshop.store.invoices import PeriodClosed, statement_of
 from sipshop.world import parse_world
 from tests.store.examples import opened
 from tests.switch.house import GATE, NOON_MS, SWITCH, House
@@ -131,6 +134,7 @@ def token(secret: str, role: str, party: str, shop: str | None = None, *, tenant
     )
 
 
+NOVEMBER: Final = Period.month("2023-11", "UTC")
 TOKENS: Final = {
     "alpha": token("alpha", "provider", "Alpha"),
     "blpha": token("blpha", "provider", "Blpha", tenant="Blpha"),
@@ -199,6 +203,19 @@ async def a_day(day: Installation, store: Store) -> Installation:
     ):
         await store.commit(AlertNoted("Alpha", an_alert(number, booth, shop, party)))
     await store.commit(AlertNoted("Alpha", an_alert(1003, None, None, "Alpha")))
+    for party, seller in (("Arhea", "Alpha"), ("Aann", "Arhea"), ("Abob", "Arhea")):
+        await store.commit(
+            PeriodClosed(
+                tenant="Alpha",
+                statement=await store.ask("Alpha", partial(statement_of, buyer=party, seller=seller, period=NOVEMBER)),
+                seller=Letterhead(tenant="Alpha", party=seller, name=seller),
+                buyer=Letterhead(tenant="Alpha", party=party, name=party),
+                tax=None,
+                held={},
+                author="alpha",
+                at_ms=NOVEMBER.until_ms,
+            )
+        )
     status, text = await day.ask("alpha", "POST", "/traces", {"number": "0301234567"})
     day.trace_id = json.loads(text)["id"]
     return day
@@ -226,6 +243,8 @@ BODIES: Final[Mapping[str, object]] = {
     "/parties/{party}/payments": {"amount": "1.00", "reason": "r"},
     "/parties/{party}/adjustments": {"amount": "1.00", "reason": "r"},
     "/parties/{party}/limit": {"unlimited": True, "reason": "r"},
+    "/parties/{party}/invoices": {"month": "2023-11"},
+    "/rerates": {"deck": "asell", "version": 1, "since": "2023-11-01", "until": "2023-12-01"},
     "/traces": {"number": "0301234567", "seconds": 1},
     "/limits/{place}/{name}/{rule}/release": {"reason": "r"},
 }
@@ -276,6 +295,7 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
         "name": booth,
         "rule": "once",
         "alert_id": "1001" if booth == "abooth" else "1002",
+        "number": "2023-0001" if party == "Aann" else "2023-0002",
     }
 
 

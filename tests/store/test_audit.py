@@ -37,6 +37,7 @@ from sipshop.store import (
     audit_file,
 )
 from sipshop.store.audit import audit
+from sipshop.store.schema import TRIGGERS
 from sipshop.store.writes import post
 from tests.store.examples import (
     BOOTH,
@@ -53,6 +54,7 @@ from tests.store.examples import (
     world,
     world_in_memory,
 )
+from tests.store.test_invoices import NOVEMBER, closing_of
 
 UNLOCKED: Final = SessionOpened(
     tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS, terms=SessionTerms(deposit=euros(5_000_000))
@@ -154,7 +156,23 @@ def _moves_without_a_charge(connection: sqlite3.Connection) -> None:
     post(connection, TENANT, (stray,), author="switch", reason="", at_ms=NOON_MS)
 
 
+def _invoiced(statement: str) -> Break:
+    """An invoice of the owner's, which somebody changes by a statement."""
+
+    def run(connection: sqlite3.Connection) -> None:
+        assert closing_of(connection, NOVEMBER).apply(connection).is_new
+        trigger = TRIGGERS["invoices_do_not_change"]
+        connection.execute("DROP TRIGGER invoices_do_not_change")
+        connection.execute(statement)
+        connection.execute(trigger)
+
+    return run
+
+
 BREAKS: Final = [
+    pytest.param("I11", _invoiced("UPDATE invoices SET net_micros = net_micros - 1"), id="an invoice of too little"),
+    pytest.param("I11", _invoiced("UPDATE invoices SET sha256 = 'x'"), id="an invoice that was written anew"),
+    pytest.param("I12", _invoiced("UPDATE invoices SET number = 2"), id="a number that is left out"),
     pytest.param("I1", sql("UPDATE calls SET call_id = 'c1'"), id="a live call that has its CDR"),
     pytest.param("I1", sql("UPDATE cdrs SET revision = 1 WHERE call_id = 'cancelled'"), id="a revision of nothing"),
     pytest.param("I1", sql("UPDATE cdrs SET leg_b_call_id = 'c1-b' WHERE call_id = 'c2'"), id="two CDRs of one call"),

@@ -225,6 +225,9 @@ class MemoryStore:
         found = self._read(queries.DEAD_CALLS, process=process)
         return [(rows.live_call(row), row["mono_ms"]) for row in found]
 
+    async def ask(self, tenant: str, question: Callable[[sqlite3.Connection, str], Result]) -> Result:
+        return question(self.connection, tenant)
+
     def world(self, tenant: str) -> World:
         """A tenant's world as it is in the database."""
         return read_world(self.connection, tenant)

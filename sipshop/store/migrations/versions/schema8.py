@@ -1,4 +1,4 @@
-"""Schema 8: BYEs that are owed are kept; what is sold may be taxed, and be in another currency; limits and alerts."""
+"""Schema 8: BYEs that are owed are kept; what is sold is taxed, converted, rerated, invoiced and limited; alerts."""
 
 from __future__ import annotations
 
@@ -49,6 +49,69 @@ CREATE TABLE fx_pairs (
     PRIMARY KEY (tenant, pair)
 ) STRICT
 """
+_RERATING_BATCHES = """
+CREATE TABLE rerating_batches (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    asked TEXT NOT NULL,
+    author TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    begun_at_ms INTEGER NOT NULL,
+    done_at_ms INTEGER,
+    PRIMARY KEY (tenant, id)
+) STRICT
+"""
+_RERATED = """
+CREATE TABLE rerated (
+    tenant TEXT NOT NULL,
+    call_id TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    batch TEXT NOT NULL,
+    PRIMARY KEY (tenant, call_id, revision)
+) STRICT
+"""
+_LETTERHEADS = """
+CREATE TABLE letterheads (
+    tenant TEXT NOT NULL,
+    party TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    terms TEXT NOT NULL,
+    PRIMARY KEY (tenant, party)
+) STRICT
+"""
+_INVOICES = """
+CREATE TABLE invoices (
+    tenant TEXT NOT NULL,
+    seller TEXT NOT NULL,
+    series TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    buyer TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    from_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,
+    last_transfer INTEGER NOT NULL,
+    opening_micros INTEGER NOT NULL,
+    net_micros INTEGER NOT NULL,
+    tax_micros INTEGER NOT NULL,
+    closing_micros INTEGER NOT NULL,
+    closed_at_ms INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    document TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (tenant, seller, series, number),
+    UNIQUE (tenant, seller, name),
+    UNIQUE (tenant, buyer, seller, until_ms)
+) STRICT
+"""
+_INVOICES_DO_NOT_CHANGE = (
+    "CREATE TRIGGER invoices_do_not_change BEFORE UPDATE ON invoices"
+    " BEGIN SELECT RAISE(ABORT, 'invoices are append-only'); END"
+)
+_INVOICES_DO_NOT_GO = (
+    "CREATE TRIGGER invoices_do_not_go BEFORE DELETE ON invoices"
+    " BEGIN SELECT RAISE(ABORT, 'invoices are append-only'); END"
+)
 
 _STATEMENTS: tuple[str, ...] = (
     # The BYEs that a process owed when it died.
@@ -116,6 +179,13 @@ _STATEMENTS: tuple[str, ...] = (
     WHERE e164 IS NOT NULL AND direction = 'outbound' AND result <> 'refused'
     GROUP BY tenant, shop, substr(e164, 1, 4)
     """,
+    # Rerating, statements and invoices: nothing was rerated, and no period closed.
+    _RERATING_BATCHES,
+    _RERATED,
+    _LETTERHEADS,
+    _INVOICES,
+    _INVOICES_DO_NOT_CHANGE,
+    _INVOICES_DO_NOT_GO,
 )
 
 

@@ -1,0 +1,1 @@
+"""Statements and invoices on paper: one sheet, as a page of HTML and as a PDF."""
