@@ -27,7 +27,7 @@ from sipshop.store.schema import Statement, cdrs, charges, rerated, rerating_bat
 from sipshop.store.writes import judge, note_in_log, post, raise_version
 
 #: How many calls one write revises at most: some ten milliseconds of the journal.
-CALLS_AT_ONCE: Final = 50
+CALLS_AT_ONCE: Final = 20
 
 
 def _question(sql: str) -> Statement:
