@@ -64,7 +64,12 @@ GUARDED = [
     ("GET", "/api/v1/decks/sell/quote"),
     ("GET", "/api/v1/chain"),
     ("GET", "/api/v1/cdrs"),
+    ("GET", "/api/v1/cdrs/export"),
+    ("GET", "/api/v1/cdrs/verify"),
     ("GET", "/api/v1/cdrs/call-1"),
+    ("GET", "/api/v1/outbox"),
+    ("POST", "/api/v1/outbox/books/retry"),
+    ("POST", "/api/v1/outbox/books/skip"),
     ("GET", "/api/v1/audit"),
     ("POST", "/api/v1/reload"),
     ("GET", "/api/v1/calls"),
@@ -91,6 +96,7 @@ BODIES: dict[str, dict[str, object]] = {  # of the commands that need one, by th
     "limit": {"credit_limit": "20.00", "reason": "trusted"},
     "traces": {"booth": "b1"},
     "tokens": {"party": "olga", "label": "her till"},
+    "skip": {"number": 1},
 }
 
 
@@ -183,6 +189,7 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 trace_id="00",
                 source="192.0.2.66",
                 trunk="spare",
+                target="books",
             ),
         )
         for path, methods in paths.items()

@@ -24,8 +24,10 @@ from sipshop.billing.rating import cost
 from sipshop.console.api import make_api
 from sipshop.console.events import Hub, stream
 from sipshop.console.tokens import Identity, hash_token
+from sipshop.export.couriers import Couriers
 from sipshop.facts import CallAnswered, CallAttempted, RegistrationChanged
 from sipshop.metrics import Metrics
+from sipshop.settings import ExportSettings, TargetSettings
 from sipshop.store import CallSettled, Store, Token, TokenAdded, UnknownOperator
 from sipshop.world import parse_world
 from tests.store.examples import opened
@@ -172,10 +174,23 @@ async def installation(path: Path) -> AsyncIterator[Installation]:
         hub = Hub(lambda: NOON_MS)
         desk, tracer = house.switch.desk, house.switch.tracer
         gate = house.switch.gate
-        api = make_api(
-            desk, Metrics(version="1"), hub, tracer, bans=gate, version="1", host="Alpha", utc_ms=lambda: NOON_MS
+        couriers = Couriers(
+            store, "Blpha", clock=lambda: 0.0, utc_ms=lambda: NOON_MS, chance=lambda: 0.5, environment={}
         )
-        yield await a_day(Installation(api, house, hub), store)
+        books = TargetSettings(name="abooks", provider="Alpha", file=str(path.with_name("abooks.jsonl")))
+        couriers.change(ExportSettings(targets=(books,)))
+        api = make_api(
+            *(desk, Metrics(version="1"), hub, tracer),
+            bans=gate,
+            version="1",
+            outbox=couriers,
+            host="Alpha",
+            utc_ms=lambda: NOON_MS,
+        )
+        try:
+            yield await a_day(Installation(api, house, hub), store)
+        finally:
+            await couriers.stop()
     finally:
         store.close()
 
@@ -205,6 +220,7 @@ BODIES: Final[Mapping[str, object]] = {
     "/parties/{party}/adjustments": {"amount": "1.00", "reason": "r"},
     "/parties/{party}/limit": {"unlimited": True, "reason": "r"},
     "/traces": {"number": "0301234567", "seconds": 1},
+    "/outbox/{target}/skip": {"number": 1},
 }
 
 
@@ -249,6 +265,7 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
         ),
         "trace_id": day.trace_id,
         "source": "192.0.2.66",
+        "target": "abooks",
     }
 
 
@@ -270,7 +287,7 @@ def told(body: str, request: tuple[str, str, object], secrets: set[str]) -> set[
 @pytest.mark.parametrize(
     ("who", "ids", "secrets"),
     [
-        pytest.param("blpha", ANNS, names_of("a") | {"secret of Aann"}, id="another provider"),
+        pytest.param("blpha", ANNS, names_of("a") | {"secret of Aann", "abooks"}, id="another provider"),
         pytest.param("bob", ANNS, OF_ANN | ABOVE, id="a neighbour"),
         pytest.param("ann", BOBS, OF_BOB | ABOVE, id="the other neighbour"),
         pytest.param("kiosk", ANNS, OF_CORNER | OF_BOB | ABOVE | {"0.822"}, id="an operator of another shop"),

@@ -19,6 +19,7 @@ from sipshop.billing.rating import cost
 from sipshop.store import (
     LAWS,
     AccountMoved,
+    BatchTaken,
     CallAnswered,
     CallGranted,
     CallSettled,
@@ -26,12 +27,14 @@ from sipshop.store import (
     NewerSchema,
     NothingToPay,
     OlderSchema,
+    RecordParked,
     SessionLocked,
     SessionOpened,
     SessionPaid,
     SessionToppedUp,
     Store,
     StoreError,
+    TargetBegun,
     Unusable,
     Write,
     audit_file,
@@ -91,6 +94,9 @@ BUSY: Final[tuple[Write[object], ...]] = (
     TOPPED_UP,
     ADJUSTED,
     LIMITED,
+    TargetBegun(tenant=TENANT, target="books", from_beginning=True),
+    BatchTaken(tenant=TENANT, target="books", first=1, last=2),
+    RecordParked(tenant=TENANT, target="books", number=3, why="HTTP status 422", at_ms=NOON_MS),
 )
 
 
@@ -152,7 +158,14 @@ def _moves_without_a_charge(connection: sqlite3.Connection) -> None:
 
 BREAKS: Final = [
     pytest.param("I1", sql("UPDATE calls SET call_id = 'c1'"), id="a live call that has its CDR"),
-    pytest.param("I1", sql("UPDATE cdrs SET revision = 1 WHERE call_id = 'cancelled'"), id="a revision of nothing"),
+    pytest.param(
+        "I1",
+        sql(
+            "UPDATE cdrs SET revision = 1 WHERE call_id = 'cancelled'",
+            "UPDATE outbox SET revision = 1 WHERE call_id = 'cancelled'",
+        ),
+        id="a revision of nothing",
+    ),
     pytest.param("I1", sql("UPDATE cdrs SET leg_b_call_id = 'c1-b' WHERE call_id = 'c2'"), id="two CDRs of one call"),
     pytest.param(
         "I2",
@@ -209,6 +222,17 @@ BREAKS: Final = [
         settled(lambda told: replace(told, charges=(*told.charges[:-1], _in_dollars(told.charges[-1])))),
         id="a chain in two currencies",
     ),
+    pytest.param("I10", sql("DELETE FROM outbox WHERE number = 4"), id="a CDR that nobody would be given"),
+    pytest.param("I10", sql("UPDATE outbox SET gone = 1 WHERE number = 1"), id="a CDR that is said to be gone"),
+    pytest.param(
+        "I10",
+        sql("INSERT INTO outbox VALUES ('acme', 5, 'c9', 0, 0)"),
+        id="a place in the outbox without a CDR",
+    ),
+    pytest.param("I10", sql("UPDATE outbox SET number = 9 WHERE number = 4"), id="numbers with a gap"),
+    pytest.param("I10", sql("UPDATE export_targets SET delivered = 1"), id="fewer delivered than are behind a target"),
+    pytest.param("I10", sql("UPDATE export_targets SET taken = 9, delivered = 8"), id="more delivered than there are"),
+    pytest.param("I10", sql("UPDATE export_parked SET number = 4"), id="a parked record that was not tried"),
 ]
 
 

@@ -143,11 +143,13 @@ class Server(Program):
         http_port: int | None = None,
         carrier_port: int | None = None,
         tls_port: int | None = None,
+        targets: Sequence[Mapping[str, object]] = (),
         program: Sequence[str | Path] = SIPSHOP,
     ) -> None:
         """Start it; with `carrier_port` it starts the demo carrier there, without one it starts none.
 
-        With `tls_port` it is `sipshop serve` that listens for SIP over TLS there too.
+        With `tls_port` it is `sipshop serve` that listens for SIP over TLS there too, with `targets` it is one that
+        delivers CDRs to them.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.sip = sip_port or free_port()
@@ -161,21 +163,25 @@ class Server(Program):
             command += ["--world", path]
         command += ["--listen", f"{HOST}:{self.sip}", "--http", f"{HOST}:{self.http}"]
         command += ["--carrier-listen", f"{HOST}:{carrier_port}"] if carrier_port else ["--no-carrier"]
-        if tls_port is not None:
+        if tls_port is not None or targets:
             configuration = folder / "sipshop.yaml"
-            configuration.write_text(self._configuration(tls_port))
+            configuration.write_text(self._configuration(tls_port, targets))
             command = [*program, "serve", "--config", configuration]
         super().__init__(command, folder / "server.log")
         self.client = httpx.Client(base_url=f"http://{HOST}:{self.http}", timeout=PATIENCE_S)
 
-    def _configuration(self, tls_port: int) -> str:
-        """A file for `serve` that says what the options of `demo` do, and TLS; JSON, which is YAML too."""
+    def _configuration(self, tls_port: int | None, targets: Sequence[Mapping[str, object]]) -> str:
+        """A file for `serve` that says what the options of `demo` do, and more; JSON, which is YAML too."""
         files = {"certificate": str(CERTIFICATES / "carrier.pem"), "key": str(CERTIFICATES / "carrier.key")}
         return json.dumps(
             {
                 "worlds": ["world.yaml"],
-                "sip": {"listen": f"{HOST}:{self.sip}", "tls": {"listen": f"{HOST}:{tls_port}", **files}},
+                "sip": {
+                    "listen": f"{HOST}:{self.sip}",
+                    "tls": {"listen": f"{HOST}:{tls_port}", **files} if tls_port is not None else {},
+                },
                 "http": {"listen": f"{HOST}:{self.http}"},
+                "export": {"targets": targets},
             }
         )
 
