@@ -29,6 +29,8 @@ from sipshop.console.api import make_api, make_monitoring, nothing_to_reload
 from sipshop.console.events import Hub
 from sipshop.console.tokens import hash_token, new_token
 from sipshop.demo.process import NoAddress, running_carrier
+from sipshop.export.couriers import Couriers, unknown_providers
+from sipshop.export.webhook import BadTarget
 from sipshop.facts import MessageDropped
 from sipshop.greeting import banner
 from sipshop.load import fetch_secret, load_settings, load_world, read_file
@@ -53,7 +55,7 @@ from sipshop.sip.useragent import Manners, UserAgent
 from sipshop.store import Store, StoreError, Token, Unwritable
 from sipshop.store.audit import LAWS
 from sipshop.store.retention import Retention, retain
-from sipshop.switch import DROP_REASONS, Directory, Options, Switch, refusal_series, utc_ms
+from sipshop.switch import DROP_REASONS, Directory, Options, Switch, refusal_series, steady_s, utc_ms
 from sipshop.tls import make_sip_tls
 from sipshop.web import BadCertificate, Listener, expires_at_s, load_certificate, make_tls
 from sipshop.world import World, WorldErrors
@@ -174,7 +176,8 @@ class _House:
         directory = Directory(worlds, default_realm=self.settings.sip.realm)
         events = Hub()
         switch, agent = self._make_switch(store, directory, events)
-        self._measure(store, switch, worlds)
+        couriers = self._make_couriers(store, worlds)
+        self._measure(store, switch, worlds, couriers)
         endpoint = Endpoint(
             loop,
             agent,
@@ -184,7 +187,7 @@ class _House:
             name_servers=self.settings.sip.dns.servers,
             dns_wait_s=self.settings.sip.dns.wait_ms / 1000,
         )
-        listeners = self._listen_http(switch, events, worlds[0].tenant)
+        listeners = self._listen_http(switch, events, couriers, worlds[0].tenant)
         await self._listen(endpoint)
         with self._carrier(loop):
             store.start(loop)
@@ -192,8 +195,10 @@ class _House:
             await endpoint.serve()
             for listener in listeners:
                 listener.start()
-            chores = [asyncio.ensure_future(chore) for chore in self._chores(store, [world.tenant for world in worlds])]
-            stop = self._hear_signals(loop, switch)
+            couriers.change(self.settings.export)
+            tenants = [world.tenant for world in worlds]
+            chores = [asyncio.ensure_future(chore) for chore in self._chores(store, tenants, couriers)]
+            stop = self._hear_signals(loop, switch, couriers)
             _quiet_collector()
             self._greet(directory, token_files[0])
             try:
@@ -207,6 +212,7 @@ class _House:
                 events.close()
                 for listener in listeners:
                     await listener.stop()
+                await couriers.stop()
                 endpoint.close()
 
     async def _drain(self, switch: Switch) -> int:
@@ -287,7 +293,29 @@ class _House:
         )
         return switch, agent
 
-    def _measure(self, store: Store, switch: Switch, worlds: list[World]) -> None:
+    def _make_couriers(self, store: Store, worlds: list[World]) -> Couriers:
+        """Who delivers to the targets of the export; raises StartError for one that cannot be used."""
+        self._tenants = [world.tenant for world in worlds]
+        couriers = Couriers(
+            store,
+            self._tenants[0],
+            clock=steady_s,
+            utc_ms=utc_ms,
+            chance=secrets.SystemRandom().random,
+            environment=os.environ,
+        )
+        try:
+            self._check_targets(couriers, self.settings)
+        except BadTarget as error:
+            raise StartError(f"export.targets: {error}") from error
+        return couriers
+
+    def _check_targets(self, couriers: Couriers, settings: Settings) -> None:
+        for wrong in unknown_providers(settings.export, self._tenants):
+            raise BadTarget(wrong)
+        couriers.check(settings.export)
+
+    def _measure(self, store: Store, switch: Switch, worlds: list[World], couriers: Couriers) -> None:
         """Have the metrics ask the rooms at each scrape."""
         for world in worlds:
             self._expect(world)
@@ -298,15 +326,16 @@ class _House:
             money=switch.desk.money if _is_monitored_from_here(self.settings) else tuple,
             disk=store.disk,
             alerts=lambda: switch.alerts.open,
+            targets=couriers.statuses,
         )
 
-    def _chores(self, store: Store, tenants: list[str]) -> Iterator[Coroutine[Any, Any, None]]:
+    def _chores(self, store: Store, tenants: list[str], couriers: Couriers) -> Iterator[Coroutine[Any, Any, None]]:
         """What is done again and again while we run."""
         yield self._audit(store.path)
-        yield retain(store, lambda: tenants, lambda: _retention(self.settings), utc_ms)
+        yield retain(store, lambda: tenants, lambda: _retention(self.settings), utc_ms, targets=couriers.held)
         yield _forget_log()
 
-    def _hear_signals(self, loop: asyncio.AbstractEventLoop, switch: Switch) -> asyncio.Future[str]:
+    def _hear_signals(self, loop: asyncio.AbstractEventLoop, switch: Switch, couriers: Couriers) -> asyncio.Future[str]:
         """Have a SIGHUP reload the configuration; which of SIGINT and SIGTERM came. A demo ends with its terminal."""
         stop: asyncio.Future[str] = loop.create_future()
 
@@ -319,7 +348,7 @@ class _House:
 
         def on_hangup() -> None:
             with suppress(SettingsErrors):  # it was logged
-                self._reload(switch)
+                self._reload(switch, couriers)
 
         if self._file is not None:
             loop.add_signal_handler(signal.SIGHUP, on_hangup)
@@ -356,7 +385,7 @@ class _House:
 
     # What changes while we run.
 
-    def _reload(self, switch: Switch) -> Reloaded:
+    def _reload(self, switch: Switch, couriers: Couriers) -> Reloaded:
         """Read the configuration again and take what can change while we run; nothing of a file with an error.
 
         Raises:
@@ -365,7 +394,7 @@ class _House:
         if self._file is None:
             return nothing_to_reload()
         try:
-            holds, done = self._reread(self._file)
+            holds, done = self._reread(self._file, couriers)
         except SettingsErrors as errors:
             for problem in errors.errors:
                 log.error("the configuration is not reloaded: %s", problem)  # noqa: TRY400  # what people wrote
@@ -373,6 +402,7 @@ class _House:
         self.settings = holds
         self._retimed.set()
         switch.change(_options(holds, self._process))
+        couriers.change(holds.export)
         for change in done.changed:
             log.info("reloaded: %s", change)
         for change in done.restart:
@@ -380,18 +410,21 @@ class _House:
         log.info("the configuration is reloaded: %d changed, %d wait", len(done.changed), len(done.restart))
         return done
 
-    def _reread(self, file: Path) -> tuple[Settings, Reloaded]:
+    def _reread(self, file: Path, couriers: Couriers) -> tuple[Settings, Reloaded]:
         holds, done = reloaded(self.settings, load_settings(file))
         try:
             if self._tls is not None:
                 make_tls(holds.http)  # what cannot be used is told before anything has changed
             sip_tls = make_sip_tls(holds.sip.tls)
             until_s = _certified_until_s(holds)
+            self._check_targets(couriers, holds)
             begin_log(holds.logs)
             if self._tls is not None:
                 load_certificate(self._tls, holds.http)
         except BadCertificate as error:
             raise SettingsErrors([Problem(str(file), 0, "certificate", str(error))]) from error
+        except BadTarget as error:
+            raise SettingsErrors([Problem(str(file), 0, "export.targets", str(error))]) from error
         except OSError as error:
             why = f"{holds.logs.file} cannot be written: {error.strerror}"
             raise SettingsErrors([Problem(str(file), 0, "logs.file", why)]) from error
@@ -413,6 +446,7 @@ class _House:
     async def _audit_once(self, database: Path) -> None:
         audit = await asyncio.create_subprocess_exec(
             *("nice", sys.executable, "-m", "sipshop", "audit", "--database", str(database), "--json"),
+            *("--processes", "1"),  # the other processors are for calls
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -450,7 +484,7 @@ class _House:
                 except OSError as error:
                     raise self._cannot_listen(error, what, address) from error
 
-    def _listen_http(self, switch: Switch, events: Hub, host: str) -> list[Listener]:
+    def _listen_http(self, switch: Switch, events: Hub, couriers: Couriers, host: str) -> list[Listener]:
         http, metrics = self.settings.http, self.settings.metrics
         api = make_api(
             switch.desk,
@@ -458,8 +492,9 @@ class _House:
             events,
             switch.tracer,
             bans=switch.gate,
+            outbox=couriers,
             version=__version__,
-            reload=lambda: self._reload(switch),
+            reload=lambda: self._reload(switch, couriers),
             host=host,
             hidden_digits=lambda: self.settings.retention.hidden_digits,
             has_monitoring=metrics.listen is None,
@@ -583,6 +618,7 @@ def _retention(settings: Settings) -> Retention:
         hidden_digits=kept.hidden_digits,
         unanswered_days=kept.unanswered_days or None,
         desk_log_days=kept.desk_log_days or None,
+        hold_days=settings.export.hold_days,
     )
 
 

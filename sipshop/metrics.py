@@ -26,6 +26,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from sipshop.billing.cdr import Result
+from sipshop.export.couriers import TargetStatus
 from sipshop.facts import (
     ALERT_KINDS,
     TRUNK_OUTCOMES,
@@ -269,17 +270,19 @@ class Metrics:
         money: Callable[[], Iterable[PartyMoney]] = tuple,
         disk: Callable[[], Disk] | None = None,
         alerts: Callable[[], Mapping[str, int]] = dict,
+        targets: Callable[[], Iterable[TargetStatus]] = tuple,
     ) -> None:
         """Ask these at every scrape.
 
-        The size of each table of the engine, the writes that wait for a commit, the parties' accounts, the disk, and
-        the open alerts of each tenant.
+        The size of each table of the engine, the writes that wait for a commit, the parties' accounts, the disk, the
+        open alerts of each tenant, the targets of the export.
         """
         self._gauges.alerts = alerts
         self._gauges.tables = tables
         self._gauges.journal_pending = journal_pending
         self._gauges.money = money
         self._gauges.disk = disk
+        self._gauges.targets = targets
 
     def count(self, fact: Fact) -> None:
         """Take note of one fact; of a call's end only once, and only if its beginning was seen."""
@@ -390,6 +393,7 @@ class _Gauges(Collector):
         self.money: Callable[[], Iterable[PartyMoney]] = tuple
         self.disk: Callable[[], Disk] | None = None
         self.alerts: Callable[[], Mapping[str, int]] = dict
+        self.targets: Callable[[], Iterable[TargetStatus]] = tuple
 
     def collect(self) -> Iterator[Metric]:
         sizes = GaugeMetricFamily("sipshop_table_size", "Entries in a table of the engine.", labels=("table",))
@@ -408,6 +412,29 @@ class _Gauges(Collector):
         yield from _money(self.money())
         if self.disk is not None:
             yield from _disk(self.disk())
+        yield from _targets(self.targets())
+
+
+def _targets(targets: Iterable[TargetStatus]) -> tuple[Metric, ...]:
+    labels = ("tenant", "target")
+    backlog = GaugeMetricFamily("sipshop_export_backlog", "Records that a target has yet to get.", labels=labels)
+    age = GaugeMetricFamily(
+        "sipshop_export_age_seconds", "Since the call ended that a target gets next; 0: it has them all.", labels=labels
+    )
+    parked = GaugeMetricFamily("sipshop_export_parked", "Records that a target refused.", labels=labels)
+    failures = GaugeMetricFamily("sipshop_export_failures", "Tries in a row that failed.", labels=labels)
+    delivered = CounterMetricFamily("sipshop_export_delivered", "Records that a target has.", labels=labels)
+    skipped = CounterMetricFamily("sipshop_export_skipped", "Records that a target never gets.", labels=labels)
+    for status in targets:
+        key, seen = (status.tenant, status.target), status.standing
+        age.add_metric(key, status.age_s)
+        failures.add_metric(key, status.failures)
+        if seen is not None:
+            backlog.add_metric(key, seen.backlog)
+            parked.add_metric(key, seen.parked_count)
+            delivered.add_metric(key, seen.delivered)
+            skipped.add_metric(key, seen.skipped)
+    return backlog, age, parked, failures, delivered, skipped
 
 
 def _money(parties: Iterable[PartyMoney]) -> tuple[Metric, ...]:

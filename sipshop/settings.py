@@ -23,6 +23,10 @@ DAY_S: Final = 86_400
 MOST_DAYS: Final = 36_500
 
 _REALM: Final = re.compile(r"[ !#-\[\]-~]{1,64}")  # what needs no escape in a quoted string, RFC 3261 section 25.1
+_TARGET_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+SHORTEST_SECRET: Final = 16
+
 _SECRET: Final = {"secret": True}  # of a field: it is never shown
 
 
@@ -45,6 +49,13 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+class Begin(StrEnum):
+    """Which CDRs a target gets that is named for the first time: those to come, or all that there are too."""
+
+    NOW = "now"
+    BEGINNING = "beginning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +210,49 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSettings:
+    """Somebody who gets every CDR of a provider: a `file`, a `url` or a `command`, one of the three.
+
+    `provider` is whose, None for the one who runs the server. A file is begun anew each day and at `file_mb`; a url is
+    spoken to by TLS, with the certificates of `ca` believed (the system's if None), and each batch is signed with
+    `secret`. A target has `timeout_s` for a `batch` of so many records.
+    """
+
+    name: str
+    provider: str | None = None
+    file: str | None = None
+    file_mb: int = 100
+    url: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False, metadata=_SECRET)
+    ca: str | None = None
+    command: tuple[str, ...] = ()
+    timeout_s: int = 30
+    batch: int = 100
+    from_beginning: bool = False
+
+    @property
+    def where(self) -> str:
+        """Where it is, in words: of a url no more than the host, as the rest may be as good as a password."""
+        if self.file is not None:
+            return f"file {self.file}"
+        if self.url is not None:
+            parts = urlsplit(self.url)
+            return f"{parts.scheme}://{parts.netloc}"
+        return f"command {self.command[0]}"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.where})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSettings:
+    """Who gets the CDRs as they are written; what one has yet to get is kept `hold_days` longer than else."""
+
+    targets: tuple[TargetSettings, ...] = ()
+    hold_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How the server runs; `worlds` are the files that an empty database is filled from, one a provider."""
 
@@ -208,6 +262,7 @@ class Settings:
     database: DatabaseSettings = DatabaseSettings()
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
+    export: ExportSettings = ExportSettings()
     logs: LogSettings = LogSettings()
     worlds: tuple[str, ...] = ()
 
@@ -307,6 +362,7 @@ def reloaded(running: Settings, wanted: Settings) -> tuple[Settings, Reloaded]:
         sip=replace(running.sip, tls=_reloaded_tls(running.sip.tls, wanted.sip.tls), shield=wanted.sip.shield),
         limits=wanted.limits,
         retention=wanted.retention,
+        export=wanted.export,
         logs=wanted.logs,
         http=replace(running.http, **tls),
         database=replace(running.database, audit_every_s=wanted.database.audit_every_s),
@@ -367,6 +423,7 @@ def _settings(top: Section, fetch: Callable[[str], str]) -> Settings:
         database=_database(top.part("database")),
         limits=_limits(top.part("limits")),
         retention=_retention(top.part("retention")),
+        export=_export(top.part("export"), fetch),
         logs=_logs(top.part("logs")),
         worlds=top.texts("worlds", (), check=_path),
     )
@@ -561,6 +618,49 @@ def _retention(section: Section) -> RetentionSettings:
     return settings
 
 
+def _export(section: Section, fetch: Callable[[str], str]) -> ExportSettings:
+    default = ExportSettings()
+    targets: list[TargetSettings] = []
+    for each in section.sections("targets", required=False):
+        target = _target(each, fetch)
+        if any(target.name == other.name for other in targets):
+            each.fault("name", f"there is a target named {shown(target.name)} already")
+        targets.append(target)
+    settings = ExportSettings(
+        targets=tuple(targets), hold_days=section.integer("hold_days", default.hold_days, low=0, high=MOST_DAYS)
+    )
+    section.end()
+    return settings
+
+
+def _target(section: Section, fetch: Callable[[str], str]) -> TargetSettings:
+    target = TargetSettings(
+        name=section.text("name", check=_target_name),
+        provider=section.text("provider", "") or None,
+        file=section.text("file", "", check=_path) or None,
+        file_mb=section.integer("file_mb", 100, low=1, high=10_000),
+        url=section.text("url", "", check=_url) or None,
+        secret=section.secret("secret", fetch),
+        ca=section.text("ca", "", check=_path) or None,
+        command=section.texts("command", ()),
+        timeout_s=section.integer("timeout_s", 30, low=1, high=600),
+        batch=section.integer("batch", 100, low=1, high=1000),
+        from_beginning=section.choice("begin", Begin, Begin.NOW) is Begin.BEGINNING,
+    )
+    kinds = [key for key in ("file", "url", "command") if section.has(key)]
+    if len(kinds) != 1:
+        section.fault(kinds[1] if kinds else "", "a target has one of file, url and command")
+    for given, needs in (("url", "secret"), ("secret", "url"), ("ca", "url"), ("file_mb", "file")):
+        if section.has(given) and not section.has(needs):
+            section.fault(given, f"needs {needs} beside it")
+    if target.secret is not None and len(target.secret) < SHORTEST_SECRET:
+        section.fault("secret", f"is too short: at least {SHORTEST_SECRET} characters, drawn by chance")
+    if section.has("command") and not (target.command and target.command[0]):
+        section.fault("command", "names no program: [/usr/local/bin/take-cdrs, --option]")
+    section.end()
+    return target
+
+
 def _logs(section: Section) -> LogSettings:
     default = LogSettings()
     settings = LogSettings(
@@ -658,6 +758,28 @@ def _scanner(text: str) -> str:
 def _path(text: str) -> str:
     if not text or not text.isprintable():
         raise ValueError(f"must be the path of a file, not {shown(text)}")
+    return text
+
+
+def _target_name(text: str) -> str:
+    if _TARGET_NAME.fullmatch(text) is None:
+        raise ValueError(f"must be 1 to 64 letters, digits, dashes and underscores, not {shown(text)}")
+    return text
+
+
+def _url(text: str) -> str:
+    """A url whose text is not shown where it is wrong: it may hold what is as good as a password."""
+    try:
+        parts = urlsplit(text)
+        host, has_port = parts.hostname, parts.port is not None or not parts.netloc.endswith(":")
+    except ValueError:
+        host, has_port = None, False
+    if not host or not has_port or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be https://HOST/PATH")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise ValueError("must be https://HOST/PATH without a user, a password and a #: batches are signed by `secret`")
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+        raise ValueError("must begin with https:// : records name who called whom. http:// is for 127.0.0.1 alone")
     return text
 
 

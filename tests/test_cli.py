@@ -920,8 +920,12 @@ def exported(run: Run, desk: MemoryDesk, name: str, *words: str) -> str:
 def test_cdrs_are_exported_for_a_spreadsheet_which_runs_none_of_it(desk: MemoryDesk, run: Run) -> None:
     rows = list(csv.DictReader(exported(run, desk, "cdrs.csv").splitlines()))
     assert [row["dialled"] for row in rows] == ["0032 2 222 22 22", "'+49 30 1234567"]
-    assert (rows[0]["amount"], rows[0]["cost"], rows[0]["billed_s"]) == ("0.87", "0.2512", "180")
-    assert (rows[1]["amount"], rows[1]["cost"]) == ("", "")
+    assert (rows[0]["charge0_amount"], rows[0]["charge3_amount"], rows[0]["charge0_billed_s"]) == (
+        "0.87",
+        "0.2512",
+        "180",
+    )
+    assert (rows[1]["charge0_amount"], rows[1]["charges_more"]) == ("", "")
     assert Path("cdrs.csv").parent.joinpath(".cdrs.csv.part").exists() is False
 
 

@@ -157,7 +157,7 @@ def test_records_on_the_standard_output_are_json_lines_if_json_is_asked_for(desk
     desk.records = [{"call_id": call_id, "booth": "b1", "charges": []} for call_id in "ab"]
     lines = run("--json", "cdr", "export", "-").stdout.splitlines()
     assert [json.loads(line)["call_id"] for line in lines] == ["a", "b"]
-    assert run("--json", "cdr", "export", "-", "--format", "csv").stdout.startswith("call_id,")
+    assert run("--json", "cdr", "export", "-", "--format", "csv").stdout.startswith("layout,call_id,")
 
 
 def test_a_world_in_json_can_be_applied_and_changes_nothing(desk: MemoryDesk) -> None:
@@ -276,7 +276,7 @@ def completed(words: str, shell: str = "bash") -> str:
 
 def test_a_shell_completes_commands_and_options() -> None:
     assert completed("sipshop boo").split() == ["booth"]
-    assert completed("sipshop cdr ").split() == ["list", "show", "export"]
+    assert completed("sipshop cdr ").split() == ["list", "show", "export", "verify"]
     assert "--prune" in completed("sipshop apply --").split()
     assert '"unlock"' in completed("sipshop booth ", "zsh")
 

@@ -11,12 +11,13 @@ import yaml
 from prometheus_client.core import Metric
 
 from sipshop.demo.numbers import NUMBERS
+from sipshop.export.couriers import TargetStatus
 from sipshop.facts import TRUNK_OUTCOMES, LossSeen, RegistrationChanged, TrunkChanged, TrunkProbed
 from sipshop.load import fetch_secret
 from sipshop.metrics import Metrics
 from sipshop.proxy.admission import Cause
 from sipshop.settings import parse_settings
-from sipshop.store import LAWS, Disk
+from sipshop.store import LAWS, Disk, Standing
 from sipshop.switch import DROP_REASONS, PartyMoney, refusal_series
 from sipshop.switch.refusals import REFUSALS
 from sipshop.world import parse_world
@@ -153,12 +154,24 @@ def test_every_metric_is_explained_and_no_other() -> None:
         available_micros=1,
         charged_micros=0,
     )
+    target = TargetStatus(
+        tenant="t",
+        target="books",
+        where="file cdr.jsonl",
+        state="idle",
+        standing=Standing(first=0, taken=2, delivered=1, skipped=1, last=3, oldest_at_ms=1),
+        failures=0,
+        why="",
+        next_try_s=None,
+        age_s=1.0,
+    )
     metrics.watch(
         tables=lambda: {"calls": 0},
         journal_pending=lambda: 0,
         money=lambda: [money],
         disk=lambda: Disk(size_bytes=4, free_bytes=3, database_bytes=2, log_bytes=1),
         alerts=lambda: {"t": 0},
+        targets=lambda: [target],
     )
     exposed = {signature(family) for family in metrics.registry.collect()}
     rows = re.findall(r"^\| `(sipshop_\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", text_of("docs/metrics.md"), re.MULTILINE)

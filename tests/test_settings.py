@@ -509,3 +509,48 @@ def test_a_reload_says_what_changes_and_what_waits(
     assert [str(change) for change in done.restart] == restart
     assert reloaded(holds, wanted)[1].changed == (), "what could change has changed"
     assert (holds == wanted) == (not restart)
+
+
+# The export
+
+TARGET = "export: {{targets: [{{name: books, {}}}]}}"
+
+
+@pytest.mark.parametrize(
+    ("target", "wrong"),
+    [
+        pytest.param("batch: 5", "a target has one of file, url and command", id="none"),
+        pytest.param("file: f, command: [x]", "a target has one of file, url and command", id="two"),
+        pytest.param("url: 'https://h/'", "needs secret beside it", id="unsigned"),
+        pytest.param("file: f, secret: env:BOOKS", "needs url beside it", id="a secret for nothing"),
+        pytest.param("url: 'http://example.net/', secret: env:BOOKS", "must begin with https", id="in the clear"),
+        pytest.param("url: 'https://u:hush@h/', secret: env:BOOKS", "without a user", id="a password in a url"),
+        pytest.param("url: 'https://', secret: env:BOOKS", "must be https://HOST/PATH", id="a url of nowhere"),
+        pytest.param("url: 'https://h/', secret: env:SHORT", "is too short", id="a secret that can be guessed"),
+        pytest.param("command: []", "names no program", id="no program"),
+        pytest.param("file: f, batch: 0", "batch", id="a batch of nothing"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused_without_its_secrets(target: str, wrong: str) -> None:
+    secrets = {"env:BOOKS": "b" * 24, "env:SHORT": "tiny"}
+    with pytest.raises(SettingsErrors) as refusal:
+        parse_settings(TARGET.format(target), "f", secrets.__getitem__)
+    assert wrong in str(refusal.value)
+    assert "hush" not in str(refusal.value)
+    assert "tiny" not in str(refusal.value)
+
+
+def test_a_target_is_taken_by_a_reload_and_its_secret_is_not_shown() -> None:
+    url = "url: 'https://books.example/in?key=hush', secret: env:BOOKS"
+    before = parse_settings("worlds: []", "f", str)
+    after = parse_settings(TARGET.format(url), "f", lambda _: "b" * 24)
+    holds, done = reloaded(before, after)
+    assert holds.export == after.export
+    assert [str(change) for change in done.changed] == ["export.targets: nothing -> books (https://books.example)"]
+    assert "hush" not in repr(after)
+    assert "bbbb" not in repr(after)
+
+
+def test_two_targets_of_one_name_are_refused() -> None:
+    with pytest.raises(SettingsErrors, match="there is a target named 'books' already"):
+        parse_settings("export: {targets: [{name: books, file: a}, {name: books, file: b}]}", "f", str)

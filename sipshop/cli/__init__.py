@@ -1,8 +1,8 @@
 """The command line: `serve` and `demo` start a switch, most of the rest are commands to the one that runs.
 
 The commands talk HTTP to the running server (`sipshop.console.api`) and know nothing of its rooms; only `audit`,
-`backup` and `restore` can work on a database by themselves, and `check-config` and `doctor` need no server. What is
-heavy is imported where it is needed, so that `sipshop booth list` answers at once.
+`cdr verify`, `backup` and `restore` can work on a database by themselves, and `check-config` and `doctor` need no
+server. What is heavy is imported where it is needed, so that `sipshop booth list` answers at once.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _PLACES: Final = {
     "session": ("desk", "sessions", EXIT_CODES),
     "calls": ("calls", "show_calls", EXIT_CODES),
     "cdr": ("records", "cdrs", EXIT_CODES),
+    "outbox": ("outbox", "outbox", EXIT_CODES),
     "party": ("parties", "parties", EXIT_CODES),
     "operator": ("parties", "operators", EXIT_CODES),
     "registration": ("registrations", "registrations", EXIT_CODES),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,8 @@ from sipshop.cli.screen import add_row, clean, fail, make_table, print_json, pri
 
 DEFAULT_DATABASE: Final = Path("data/sipshop.db")
 AUDIT_TIMEOUT_S: Final = 3600.0  # it reads the whole database
+#: From here on several processes read faster than one, in spite of their start.
+LARGE_BYTES: Final = 100_000_000
 
 Database = Annotated[Path, typer.Option(help="The server's database.")]
 
@@ -26,6 +29,14 @@ def audit(
         Path | None,
         typer.Option(help="Read this database, whether a server runs on it or not. [default: ask the server]"),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="With --database: how many processes share the work. [default: one a CPU, if it is large]",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Hold every law of the books against all calls, transfers and balances."""
@@ -34,7 +45,7 @@ def audit(
         with progress("The server reads its books"):
             found = server.get("/audit", timeout_s=AUDIT_TIMEOUT_S)
     else:
-        found = audit_of(database)
+        found = audit_of(database, processes)
     if wants_json(context, as_json):
         print_json(found)
     else:
@@ -99,14 +110,14 @@ def restore(
     )
 
 
-def audit_of(database: Path) -> dict[str, Any]:
+def audit_of(database: Path, processes: int | None) -> dict[str, Any]:
     """What an audit of a database finds, in the shape of the server's answer."""
     from sipshop.store import StoreError  # noqa: PLC0415 - the database, which no other command reads
     from sipshop.store.audit import LAWS, audit_file  # noqa: PLC0415 - likewise
 
     try:
         with progress(f"Audit of {database}") as tell:
-            violations = audit_file(database, tell)
+            violations = audit_file(database, tell, processes=processes or processes_for(database))
     except StoreError as error:
         fail(USAGE, str(error))
     return {
@@ -114,3 +125,9 @@ def audit_of(database: Path) -> dict[str, Any]:
         "laws": dict(LAWS),
         "violations": [asdict(violation) for violation in violations],
     }
+
+
+def processes_for(database: Path) -> int:
+    """How many processes are worth their start: one for what is read in a moment."""
+    size = database.stat().st_size if database.is_file() else 0
+    return len(os.sched_getaffinity(0)) if size >= LARGE_BYTES else 1

@@ -1,22 +1,20 @@
-"""Call detail records: shown, and exported."""
+"""Call detail records: shown, exported, and worked out once more."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import typer
 
-from sipshop.cli.ask import Server, segment
-from sipshop.cli.codes import EXIT_CODES, REFUSED, USAGE
+from sipshop.cli.ask import PAGE_ROWS, Server, segment
+from sipshop.cli.codes import AUDIT_EXIT_CODES, EXIT_CODES, REFUSED, USAGE, WRONG
 from sipshop.cli.options import Json, group, wants_json
 from sipshop.cli.screen import (
     add_row,
@@ -30,22 +28,12 @@ from sipshop.cli.screen import (
     print_table,
     progress,
 )
+from sipshop.export.forms import ExportForm
 
-#: The columns of an exported record.
-EXPORTED: Final = (
-    *("call_id", "revision", "kind", "shop", "booth", "session_id", "dialled", "e164", "destination"),
-    *("setup_at", "answered_at", "ended_at", "pdd_ms", "talk_ms", "result", "sip_status", "q850", "hung_up_by"),
-    *("trunk", "recovered", "billed_s", "amount", "currency", "cost", "cost_currency"),
-)
+VERIFY_TIMEOUT_S: Final = 3600.0  # it reads every charge
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 cdrs = group("cdr", "Call detail records.")
-
-
-class ExportForm(StrEnum):
-    """How records are written."""
-
-    CSV = "csv"
-    JSONL = "jsonl"
 
 
 @cdrs.command("list", epilog=EXIT_CODES)
@@ -126,20 +114,29 @@ def show_cdr(
         print_chain(cdr["charges"])
 
 
+Since = Annotated[
+    str | None,
+    typer.Option("--from", "--since", metavar="INSTANT", help="Set up then or later, such as 2026-01-31T08:00Z."),
+]
+Until = Annotated[str | None, typer.Option("--to", "--until", metavar="INSTANT", help="Set up before then.")]
+
+
 @cdrs.command("export", epilog=EXIT_CODES)
 def export_cdrs(
     context: typer.Context,
-    output: Annotated[Path, typer.Argument(help="The file to write; - is the standard output.")],
+    file: Annotated[Path | None, typer.Argument(help="The file to write; - is the standard output.")] = None,
     *,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="The same, as an option.")] = None,
     form: Annotated[
         ExportForm | None,
-        typer.Option("--format", help="csv or jsonl (JSON, a record a line). [default: by the file's name, else csv]"),
+        typer.Option(
+            "--format", help="csv, jsonl (JSON, a record a line) or parquet. [default: by the file's name, else csv]"
+        ),
     ] = None,
     booth: Annotated[str | None, typer.Option(help="Only this booth's.")] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="INSTANT", help="Set up then or later, such as 2026-01-31T08:00Z.")
-    ] = None,
-    until: Annotated[str | None, typer.Option(metavar="INSTANT", help="Set up before then.")] = None,
+    since: Since = None,
+    until: Until = None,
+    latest: Annotated[bool, typer.Option("--latest", help="Of each call the latest revision alone.")] = False,
     mask: Annotated[
         bool, typer.Option("--mask", help="Without the last digits of each number, as many as old records lose.")
     ] = False,
@@ -149,21 +146,98 @@ def export_cdrs(
 
     With --json the standard output gets JSON lines unless --format says otherwise.
     """
-    given = {"booth": booth, "since": since, "until": until, "mask": "true" if mask else None}
+    if (file is None) == (output is None):
+        raise typer.BadParameter("name one file, as --output FILE")
+    path = file or output or Path("-")
+    flags = {"latest": "true" if latest else None, "mask": "true" if mask else None}
+    given = {"booth": booth, "since": since, "until": until} | flags
     records = Server(context).rows("/cdrs", "cdrs", {name: value for name, value in given.items() if value is not None})
-    as_json, is_screen = wants_json(context, as_json), output == Path("-")
-    is_jsonl = output.suffix == ".jsonl" or (is_screen and as_json) if form is None else form is ExportForm.JSONL
-    lines = (f"{json.dumps(record)}\n" for record in records) if is_jsonl else csv_lines(records)
+    as_json, is_screen = wants_json(context, as_json), path == Path("-")
+    content = encoded(records, form or form_of(path, is_json=is_screen and as_json))
     if is_screen:
-        for line in lines:
-            typer.echo(line, nl=False)
+        for part, _ in content:
+            sys.stdout.buffer.write(part)
         return
-    with progress(f"Records to {output}") as tell:
-        written = write_whole(output, told(lines, tell)) - (not is_jsonl)
+    with progress(f"Records to {path}") as tell:
+        written = write_whole(path, content, tell)
     if as_json:
-        print_json({"file": str(output), "records": written})
+        print_json({"file": str(path), "records": written})
     else:
-        typer.echo(f"{written} records in {clean(str(output))}")
+        typer.echo(f"{written} records in {clean(str(path))}")
+
+
+@cdrs.command("verify", epilog=AUDIT_EXIT_CODES)
+def verify_cdrs(
+    context: typer.Context,
+    database: Annotated[
+        Path | None,
+        typer.Option(help="Read this database, whether a server runs on it or not. [default: ask the server]"),
+    ] = None,
+    *,
+    since: Since = None,
+    until: Until = None,
+    party: Annotated[str | None, typer.Option(help="Only what it pays or is paid.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Work out every charge once more from what its call kept, and show the arithmetic of each that differs."""
+    if database is None:
+        given = {"since": since, "until": until, "party": party}
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        with progress("The server works out its charges"):
+            found = Server(context).get(f"/cdrs/verify?{query}", timeout_s=VERIFY_TIMEOUT_S)
+    else:
+        found = verified(database, since, until, party)
+    if wants_json(context, as_json):
+        print_json(found)
+    else:
+        print_differences(found)
+    if not found["clean"]:
+        raise typer.Exit(WRONG)
+
+
+def verified(database: Path, since: str | None, until: str | None, party: str | None) -> Mapping[str, Any]:
+    """What the charges in a database come to, in the shape of the server's answer."""
+    from sipshop.store import StoreError  # noqa: PLC0415 - the database, which few commands read
+    from sipshop.store.verify import verify_file  # noqa: PLC0415 - likewise
+
+    since_ms = 0 if since is None else instant_ms("--from", since)
+    until_ms = None if until is None else instant_ms("--to", until)
+    try:
+        with progress(f"Charges in {database}") as tell:
+            found = verify_file(
+                database, since_ms=since_ms, until_ms=until_ms, party=party, tell=lambda done, _: tell(done, None)
+            )
+            return found.to_json()
+    except StoreError as error:
+        fail(USAGE, str(error))
+
+
+def instant_ms(option: str, text: str) -> int:
+    """An instant in milliseconds since the Unix epoch, as the server reads it; what is none ends the program."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        fail(USAGE, f"{option}: {text!r} is no instant such as 2026-01-31T08:00Z")
+    return ((at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - EPOCH) // timedelta(milliseconds=1)
+
+
+def print_differences(found: Mapping[str, Any]) -> None:
+    """The charges that differ, each with what stands and what is due."""
+    for one in found["differences"]:
+        name = f"{one['call_id']} revision {one['revision']} level {one['level']}"
+        typer.echo(
+            clean(f"{name}: {one['buyer']} pays {one['seller']} {one['stands']} {one['currency']}, due {one['due']}")
+        )
+        typer.echo(clean(f"  stands: {one['stands_lines']}"))
+        typer.echo(clean(f"  due:    {one['due_lines']}"))
+    if found["more"]:
+        typer.echo(f"and {found['more']} more")
+    differ = len(found["differences"]) + found["more"]
+    typer.echo(
+        f"{found['charges']} charges are what their calls cost."
+        if found["clean"]
+        else f"{differ} of {found['charges']} charges are not what their calls cost."
+    )
 
 
 def newest_cdr(server: Server, booth: str | None) -> Mapping[str, Any]:
@@ -173,13 +247,6 @@ def newest_cdr(server: Server, booth: str | None) -> Mapping[str, Any]:
     if not newest:
         fail(REFUSED, "no call has ended yet" if booth is None else f"no call of booth {booth} has ended yet")
     return newest[0]
-
-
-def told(lines: Iterable[str], tell: Callable[[int, int | None], None]) -> Iterator[str]:
-    """The lines, each told when it is taken."""
-    for number, line in enumerate(lines):
-        tell(number, None)
-        yield line
 
 
 def print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
@@ -235,51 +302,36 @@ def terms_of(charge: Mapping[str, Any]) -> Iterator[str]:
         yield clean(f"{charge['buyer']} pays {fx['from']} in {fx['to']}: {rate}")
 
 
-def csv_lines(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The records as lines of CSV (RFC 4180), a header first.
-
-    `amount` is what the customer pays, `cost` what whoever asks pays himself. No cell begins a formula: one that would
-    has an apostrophe before it, because callers choose what they dial.
-    """
-    for record in chain([None], records):
-        line = io.StringIO()
-        writer = csv.writer(line)
-        writer.writerow(EXPORTED if record is None else map(cell_of, export_row(record)))
-        yield line.getvalue()
+def form_of(path: Path, *, is_json: bool) -> ExportForm:
+    """How records are written that are to be in a file of this name."""
+    by_name = {f".{form}": form for form in ExportForm}
+    return ExportForm.JSONL if is_json else by_name.get(path.suffix, ExportForm.CSV)
 
 
-def export_row(record: Mapping[str, Any]) -> Iterator[object]:
-    """The cells of a record, in the order of EXPORTED."""
-    charges = record["charges"]
-    money = {
-        "billed_s": charges[0]["billed_s"] if charges else None,
-        "amount": charges[0]["amount"] if charges else None,
-        "currency": charges[0]["currency"] if charges else None,
-        "cost": charges[-1]["amount"] if len(charges) > 1 else None,
-        "cost_currency": charges[-1]["currency"] if len(charges) > 1 else None,
-    }
-    return (money[name] if name in money else record.get(name) for name in EXPORTED)
+def encoded(records: Iterable[Mapping[str, Any]], form: ExportForm) -> Iterator[tuple[bytes, int]]:
+    """The bytes of a file, part by part, each with how many records were read for it."""
+    from sipshop.export.formats import NoParquet, encoder  # noqa: PLC0415 - only who exports pays for it
+
+    try:
+        writer = encoder(form)
+    except NoParquet as error:
+        fail(USAGE, str(error))
+    rows = iter(records)
+    while page := list(islice(rows, PAGE_ROWS)):
+        yield writer.add(page), len(page)
+    yield writer.end(), 0
 
 
-def cell_of(value: object) -> str:
-    """A cell that no spreadsheet runs.
-
-    >>> cell_of("+49 30"), cell_of("=1+1"), cell_of(None), cell_of(0)
-    ("'+49 30", "'=1+1", '', '0')
-    """
-    text = "" if value is None else clean(str(value))
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def write_whole(path: Path, lines: Iterable[str]) -> int:
-    """Write a file beside its place and put it there when it is whole; how many lines it has."""
+def write_whole(path: Path, content: Iterable[tuple[bytes, int]], tell: Callable[[int, int | None], None]) -> int:
+    """Write a file beside its place and put it there when it is whole; how many records it has."""
     beside = path.with_name(f".{path.name}.part")
     written = 0
     try:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            for line in lines:
-                file.write(line)
-                written += 1
+        with beside.open("wb") as file:
+            for part, count in content:
+                file.write(part)
+                written += count
+                tell(written, None)
         beside.replace(path)
     except OSError as error:
         fail(USAGE, f"{path} cannot be written: {error.strerror}")

@@ -26,11 +26,12 @@ from sipshop.console.bans import Bans, add_bans
 from sipshop.console.books import BooksDesk, add_books
 from sipshop.console.errors import bad_request, of_status, problem_of
 from sipshop.console.events import Hub
+from sipshop.console.exports import Books, NoTargets, Outbox, add_exports
 from sipshop.console.guard import Guard
 from sipshop.console.limits import LimitDesk, add_limits
 from sipshop.console.live import Live, add_live
 from sipshop.console.paging import MAX_ROWS, Cursor, Limit, decode, encode, page_of
-from sipshop.console.records import Records, add_records
+from sipshop.console.records import add_records
 from sipshop.console.reference import add_reference
 from sipshop.console.scope import Key, Scope, Sender, problems
 from sipshop.console.tracing import Traces, add_traces
@@ -60,7 +61,7 @@ from sipshop.switch import Health, PartyStatus, SwitchError, utc_ms
 from sipshop.world import WorldErrors
 
 
-class Desk(Records, Live, Tokens, LimitDesk, Protocol):
+class Desk(Books, Live, Tokens, LimitDesk, Protocol):
     """What the API asks of the switch; `sipshop.switch` keeps it.
 
     Commands are durable when they return. They raise BillingError, StoreError or SwitchError, whose texts are shown to
@@ -158,6 +159,7 @@ def make_api(
     *,
     bans: Bans,
     version: str,
+    outbox: Outbox | None = None,
     reload: Callable[[], Reloaded] = nothing_to_reload,
     hidden_digits: Callable[[], int] = lambda: RetentionSettings().hidden_digits,
     host: str | None = None,
@@ -167,10 +169,11 @@ def make_api(
 ) -> FastAPI:
     """Build the ASGI application.
 
-    `hub` is where events are heard, `traces` who traces, `bans` who keeps the bans, `random` makes tokens. `reload`
-    reads the server's configuration again or raises SettingsErrors, `hidden_digits` is what that says of masks now, and
-    `host` the tenant who may ask for it: he runs the server for the others too; None where there is but one. Without
-    `has_monitoring` the pages of monitoring are left out: they have a listener of their own (`make_monitoring`).
+    `hub` is where events are heard, `traces` who traces, `bans` who keeps the bans, `outbox` who delivers to targets
+    (nobody does if None), `random` makes tokens. `reload` reads the server's configuration again or raises
+    SettingsErrors, `hidden_digits` is what that says of masks now, and `host` the tenant who may ask for it: he runs
+    the server for the others too; None where there is but one. Without `has_monitoring` the pages of monitoring are
+    left out: they have a listener of their own (`make_monitoring`).
     """
     api = FastAPI(
         title="sipshop",
@@ -184,6 +187,7 @@ def make_api(
     if has_monitoring:
         api.include_router(_monitoring(desk, metrics))
     commands = _commands(desk, reload, host)
+    add_exports(commands, desk, outbox or NoTargets(), hidden_digits)
     add_records(commands, desk, hidden_digits)
     add_live(commands, desk, hub, desk.token, utc_ms)
     add_limits(commands, desk)

@@ -37,10 +37,12 @@ from sipshop.settings import SettingsErrors
 from sipshop.store.errors import (
     Conflict,
     NothingToPay,
+    NotInTheOutbox,
     StoreError,
     UnknownAlert,
     UnknownOperator,
     UnknownPlace,
+    UnknownTarget,
     UnknownToken,
     Unwritable,
     WorldChanged,
@@ -145,6 +147,7 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     UnknownDeck: (404, "unknown_deck", "There is no such deck"),
     UnknownOperator: (404, "unknown_operator", "There is no such person"),
     UnknownShop: (404, "unknown_shop", "There is no such shop"),
+    UnknownTarget: (404, "unknown_target", "There is no such target"),
     UnknownToken: (404, "unknown_token", "There is no such token"),
     UnknownTrace: (404, "unknown_trace", "There is no such trace"),
     UnknownTrunk: (404, "unknown_trunk", "There is no such trunk"),
@@ -153,6 +156,7 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     NotToBeClosed: (409, "not_to_be_closed", "The period cannot be closed"),
     BadPeriod: (422, "bad_period", "This is no period"),
     UnknownPlace: (422, "bad_cursor", "The list does not go on there"),
+    NotInTheOutbox: (409, "not_in_outbox", "The record is neither parked nor the next one"),
     Conflict: (409, "conflict", "It is another provider's already"),
     WorldChanged: (409, "world_changed", "The world was changed meanwhile"),
 }

@@ -34,8 +34,12 @@ class Records(Protocol):
         shops: Collection[str] | None = None,
         since_ms: int = 0,
         after: CdrPlace | None = None,
+        latest: bool = False,
     ) -> list[dict[str, Any]]:
-        """The newest CDRs first, as `Cdr.to_json` gives them, of one booth or of some shops where named."""
+        """The newest CDRs first, as `Cdr.to_json` gives them, of one booth or of some shops where named.
+
+        Every revision, or of each call the `latest` alone.
+        """
         ...
 
 
@@ -51,6 +55,7 @@ def add_records(router: APIRouter, records: Records, hidden_digits: Callable[[],
         booth: Annotated[str | None, Query(description="only this booth's")] = None,
         since: Annotated[datetime | None, Query(description="set up then or later; UTC if it names no zone")] = None,
         until: Annotated[datetime | None, Query(description="set up before then")] = None,
+        latest: Annotated[bool, Query(description="of each call the latest revision alone")] = False,
         mask: Annotated[bool, Query(description="without the last digits of the numbers")] = False,
     ) -> CdrList:
         """List call detail records, the newest first."""
@@ -63,10 +68,11 @@ def add_records(router: APIRouter, records: Records, hidden_digits: Callable[[],
             shops=None if sender.is_provider else sender.reach.shops,
             since_ms=0 if since is None else epoch_ms(since),
             after=cdr_place(cursor, until),
+            latest=latest,
         )
         shown = [sender.record(cdr) if not sender.is_provider else cdr for cdr in found[:limit]]
         after = place_of(found[limit - 1]) if len(found) > limit else None
-        return CdrList(cdrs=[_masked(cdr, hidden_digits()) for cdr in shown] if mask else shown, next=after)
+        return CdrList(cdrs=[masked_record(cdr, hidden_digits()) for cdr in shown] if mask else shown, next=after)
 
     @router.get("/cdrs/{call_id}", tags=["cdrs"], responses=_NO_RECORD)
     async def read_cdr(sender: Sender, call_id: str) -> dict[str, Any]:
@@ -74,7 +80,7 @@ def add_records(router: APIRouter, records: Records, hidden_digits: Callable[[],
         return sender.record(await records.cdr(sender.tenant, call_id))
 
 
-def _masked(cdr: dict[str, Any], hidden: int) -> dict[str, Any]:
-    """A record whose numbers tell a country and an area, and nobody's telephone."""
+def masked_record(cdr: dict[str, Any], hidden: int) -> dict[str, Any]:
+    """Return a record whose numbers tell a country and an area, and nobody's telephone."""
     numbers = {name: masked(cdr[name], hidden) for name in ("dialled", "e164") if cdr[name] is not None}
     return {**cdr, **numbers}

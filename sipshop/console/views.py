@@ -15,9 +15,11 @@ from sipshop.billing.desk import Bill, BillLine, Payment
 from sipshop.billing.money import amount_text
 from sipshop.billing.parties import Kind
 from sipshop.billing.tax import Tax, TaxSum
+from sipshop.export.couriers import TargetStatus
 from sipshop.settings import Change, Reloaded
 from sipshop.store import Token
 from sipshop.store.audit import LAWS, Violation
+from sipshop.store.verify import Verified
 from sipshop.switch import BoothStatus, CallStatus, PartyStatus, RegistrationStatus
 
 MAX_MINUTES: Final = 44_640  # of a month
@@ -632,3 +634,103 @@ class ProblemView(BaseModel):
     status: int
     detail: str
     code: str
+
+
+class DifferenceView(BaseModel):
+    """A charge that is not what its talk costs by its own tariff, with the arithmetic as it stands and as is due."""
+
+    call_id: str
+    revision: int
+    level: int
+    seller: str
+    buyer: str
+    currency: str
+    stands: str
+    stands_lines: str
+    due: str
+    due_lines: str
+
+
+class VerifiedView(BaseModel):
+    """How many charges were worked out once more, and those that differ; `more` are not shown."""
+
+    clean: bool
+    charges: int
+    differences: list[DifferenceView]
+    more: int
+
+    @classmethod
+    def of(cls, verified: Verified) -> Self:
+        """Show what was found."""
+        return cls.model_validate(verified.to_json())
+
+
+class ParkedView(BaseModel):
+    """A record that a target refused by itself; `is_due` says that it will be tried once more."""
+
+    number: int
+    call_id: str
+    revision: int
+    why: str
+    at: str
+    is_due: bool
+
+
+class TargetView(BaseModel):
+    """A target of the export.
+
+    `state` is looking, sending, keeping, idle or failing; `failures` are those in a row and `why` the last of them. The
+    counts are null before it could begin. `parked` are the first hundred of `parked_count`.
+    """
+
+    target: str
+    where: str
+    state: str
+    failures: int
+    why: str
+    next_try_s: float | None
+    backlog: int | None
+    age_s: float
+    taken: int | None
+    delivered: int | None
+    skipped: int | None
+    parked_count: int
+    parked: list[ParkedView]
+
+    @classmethod
+    def of(cls, status: TargetStatus) -> Self:
+        """Show how a target does."""
+        seen = status.standing
+        return cls(
+            target=status.target,
+            where=status.where,
+            state=status.state,
+            failures=status.failures,
+            why=status.why,
+            next_try_s=None if status.next_try_s is None else round(status.next_try_s, 1),
+            backlog=None if seen is None else seen.backlog,
+            age_s=round(status.age_s, 1),
+            taken=None if seen is None else seen.taken,
+            delivered=None if seen is None else seen.delivered,
+            skipped=None if seen is None else seen.skipped,
+            parked_count=0 if seen is None else seen.parked_count,
+            parked=[] if seen is None else [ParkedView.model_validate(one.to_json()) for one in seen.parked],
+        )
+
+
+class OutboxView(BaseModel):
+    """The targets of the export."""
+
+    targets: list[TargetView]
+
+
+class RetriedView(BaseModel):
+    """How many records that a target refused are tried once more."""
+
+    retried: int
+
+
+class SkipCommand(Command):
+    """Skip a record, by its number in the outbox."""
+
+    number: int = Field(ge=1, le=2**53)

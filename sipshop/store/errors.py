@@ -101,3 +101,11 @@ class UnknownToken(StoreError):
 
 class UnknownPlace(StoreError):
     """A list was to go on after a row that is not in it."""
+
+
+class UnknownTarget(StoreError):
+    """The tenant has no target of the export of this name."""
+
+
+class NotInTheOutbox(StoreError):
+    """A target has no such record that could be skipped."""

@@ -227,6 +227,7 @@ _page = (
             cdrs.c.call_id > bindparam("after_id"),
             and_(cdrs.c.call_id == bindparam("after_id"), cdrs.c.revision < bindparam("before_revision")),
         ),
+        or_(bindparam("latest") == 0, _IS_LATEST),
     )
     .order_by(cdrs.c.setup_at_ms.desc(), cdrs.c.call_id, cdrs.c.revision.desc())
     .limit(bindparam("limit"))

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from sqlalchemy import text
 from sqlalchemy.dialects.sqlite import insert
 
-from sipshop.billing.cdr import masked
+from sipshop.billing.cdr import masked, utc_text
 from sipshop.store.errors import StoreError
+from sipshop.store.outbox import oldest_undelivered_ms
 from sipshop.store.schema import Statement, retention
 from sipshop.store.store import Store
 
@@ -39,13 +40,14 @@ class Retention:
 
     After `numbers_days` the last `hidden_digits` of the numbers that were called are masked; after `unanswered_days`
     the records of calls go that nobody answered, and so nobody paid for; after `desk_log_days` the notes of who did
-    what at the desk.
+    what at the desk. A record that a target of the export has yet to get stays whole `hold_days` longer, no more.
     """
 
     numbers_days: int | None = 180
     hidden_digits: int = 4
     unanswered_days: int | None = 365
     desk_log_days: int | None = None
+    hold_days: int = 30
 
     def __post_init__(self) -> None:
         for name in ("numbers_days", "unanswered_days", "desk_log_days"):
@@ -60,30 +62,40 @@ async def retain(
     kept: Callable[[], Retention],
     utc_ms: Callable[[], int],
     *,
+    targets: Callable[[str], Iterable[str]] = lambda _tenant: (),
     pause_s: float = PAUSE_S,
     every_s: float = EVERY_S,
 ) -> None:
     """Do what there is to do for each tenant, again and again until it is cancelled; `kept` is asked before each round.
 
-    A disk that fails costs a round, no more.
+    `targets` names those of a tenant's export. A disk that fails costs a round, no more.
     """
     while True:
         for tenant in list(tenants()):
             try:
-                await retain_once(store, tenant, kept(), utc_ms(), pause_s=pause_s)
+                await retain_once(store, tenant, kept(), utc_ms(), targets=tuple(targets(tenant)), pause_s=pause_s)
             except StoreError as error:
                 logger.warning("the retention of %s waits for the next round: %s", tenant, error)
         await asyncio.sleep(every_s)
 
 
-async def retain_once(store: Store, tenant: str, kept: Retention, now_ms: int, *, pause_s: float = PAUSE_S) -> int:
+async def retain_once(
+    store: Store,
+    tenant: str,
+    kept: Retention,
+    now_ms: int,
+    *,
+    targets: Sequence[str] = (),
+    pause_s: float = PAUSE_S,
+) -> int:
     """Do all that there is to do for a tenant, in small writes; how many records were changed or removed.
 
     Raises:
-        Unwritable, StoreClosed: the disk does not let us; what was done is done.
+        Unwritable, Unusable, StoreClosed: the disk does not let us; what was done is done.
     """
     changed = 0
-    for write in _due(tenant, kept, now_ms):
+    held_ms = [await asyncio.to_thread(oldest_undelivered_ms, store.path, tenant, target) for target in targets]
+    for write in _due(tenant, kept, now_ms, min((at_ms for at_ms in held_ms if at_ms is not None), default=None)):
         while done := await store.commit(write):
             changed += done
             if done < AT_ONCE:
@@ -94,13 +106,26 @@ async def retain_once(store: Store, tenant: str, kept: Retention, now_ms: int, *
     return changed
 
 
-def _due(tenant: str, kept: Retention, now_ms: int) -> list[NumbersMasked | UnansweredRemoved | DeskLogRemoved]:
+def _due(
+    tenant: str, kept: Retention, now_ms: int, held_ms: int | None
+) -> list[NumbersMasked | UnansweredRemoved | DeskLogRemoved]:
+    """What is to be done; `held_ms` is when the oldest call was set up that a target has yet to get."""
+
+    def before_ms(days: int) -> int:
+        due_ms = now_ms - days * _DAY_MS
+        if held_ms is None or held_ms >= due_ms:
+            return due_ms
+        until_ms = max(held_ms, due_ms - kept.hold_days * _DAY_MS)
+        logger.warning(
+            "the retention of %s keeps what the export has yet to deliver, since %s", tenant, utc_text(held_ms)
+        )
+        return until_ms
+
     due: list[NumbersMasked | UnansweredRemoved | DeskLogRemoved] = []
     if kept.numbers_days is not None:
-        before_ms = now_ms - kept.numbers_days * _DAY_MS
-        due.append(NumbersMasked(tenant, before_ms, kept.hidden_digits))
+        due.append(NumbersMasked(tenant, before_ms(kept.numbers_days), kept.hidden_digits))
     if kept.unanswered_days is not None:
-        due.append(UnansweredRemoved(tenant, now_ms - kept.unanswered_days * _DAY_MS))
+        due.append(UnansweredRemoved(tenant, before_ms(kept.unanswered_days)))
     if kept.desk_log_days is not None:
         due.append(DeskLogRemoved(tenant, now_ms - kept.desk_log_days * _DAY_MS))
     return due

@@ -42,9 +42,9 @@ DIALECT: Final = sqlite.dialect(paramstyle="qmark")
 METADATA: Final = MetaData()
 
 
-def _table(name: str, *parts: SchemaItem) -> Table:
+def _table(name: str, *parts: SchemaItem, is_rowid_table: bool = True) -> Table:
     # STRICT: without it SQLite would keep a float that was written into an INTEGER column, and money has none.
-    return Table(name, METADATA, *parts, sqlite_strict=True)
+    return Table(name, METADATA, *parts, sqlite_strict=True, sqlite_with_rowid=is_rowid_table)
 
 
 def _text(name: str, *, null: bool = False) -> Column[str]:
@@ -559,8 +559,48 @@ invoices: Final = _table(
     UniqueConstraint("tenant", "buyer", "seller", "until_ms"),
 )
 
+# The outbox: every revision of a CDR, numbered in the order in which they were written, in each tenant from 1 and
+# without a gap. TRIGGERS fill it, in the transaction that writes the CDR, whoever that is. `gone` says that the CDR was
+# removed since, when its time had come.
+outbox: Final = _table(
+    "outbox",
+    _text("tenant"),
+    _int("number"),
+    _text("call_id"),
+    _int("revision"),
+    _flag("gone"),
+    _key("tenant", "number"),
+    UniqueConstraint("tenant", "call_id", "revision"),
+    is_rowid_table=False,
+)
 
-#: What keeps a transfer or an invoice as it was written, by the name of the trigger.
+# How far each target of the export is: all that is numbered after `first` and up to `taken` was delivered, skipped, or
+# parked because it was refused.
+export_targets: Final = _table(
+    "export_targets",
+    _text("tenant"),
+    _text("target"),
+    _int("first"),
+    _int("taken"),
+    _int("delivered"),
+    _int("skipped"),
+    _key("tenant", "target"),
+)
+
+# What a target refused by itself. `is_due` says that it shall be tried once more.
+export_parked: Final = _table(
+    "export_parked",
+    _text("tenant"),
+    _text("target"),
+    _int("number"),
+    _text("why"),
+    _int("at_ms"),
+    _flag("is_due"),
+    _key("tenant", "target", "number"),
+)
+
+
+#: What keeps a transfer or an invoice as it was written, and a CDR's place in the outbox, by the name of the trigger.
 TRIGGERS: Final[Mapping[str, str]] = {
     "transfers_do_not_change": (
         "CREATE TRIGGER transfers_do_not_change BEFORE UPDATE ON transfers"
@@ -577,6 +617,17 @@ TRIGGERS: Final[Mapping[str, str]] = {
     "invoices_do_not_go": (
         "CREATE TRIGGER invoices_do_not_go BEFORE DELETE ON invoices"
         " BEGIN SELECT RAISE(ABORT, 'invoices are append-only'); END"
+    ),
+    "cdrs_are_numbered": (
+        "CREATE TRIGGER cdrs_are_numbered AFTER INSERT ON cdrs BEGIN"
+        " INSERT INTO outbox (tenant, number, call_id, revision, gone)"
+        " SELECT NEW.tenant, coalesce(max(number), 0) + 1, NEW.call_id, NEW.revision, 0"
+        " FROM outbox WHERE tenant = NEW.tenant; END"
+    ),
+    "cdrs_keep_their_number": (
+        "CREATE TRIGGER cdrs_keep_their_number AFTER DELETE ON cdrs BEGIN"
+        " UPDATE outbox SET gone = 1"
+        " WHERE tenant = OLD.tenant AND call_id = OLD.call_id AND revision = OLD.revision; END"
     ),
 }
 

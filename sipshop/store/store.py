@@ -53,6 +53,7 @@ from sipshop.store.schema import (
     alembic_version,
     schema_statements,
 )
+from sipshop.store.verify import Verified, verify_file
 from sipshop.store.worlds import (
     RATES_AT_ONCE,
     Applied,
@@ -362,10 +363,12 @@ class Store:
         shops: Collection[str] | None = None,
         since_ms: int = 0,
         after: CdrPlace | None = None,
+        latest: bool = False,
     ) -> list[dict[str, Any]]:
         """Return the newest CDRs first, as `Cdr.to_json` gives them; of one booth, or of some shops, where named.
 
-        Those that were set up before `since_ms` (UTC) are left out. `after` goes on where an earlier answer ended.
+        Those that were set up before `since_ms` (UTC) are left out. `after` goes on where an earlier answer ended. With
+        `latest` revisions are left out that another one has replaced.
         """
         place = after or _BEFORE_ALL_CDRS
         values = {
@@ -377,6 +380,7 @@ class Store:
             "before_ms": place.setup_at_ms,
             "after_id": place.call_id,
             "before_revision": place.revision,
+            "latest": int(latest),
         }
         async with self._reading() as connection:
             return _cdrs(await _fetch(connection, queries.CDR_PAGE, values))
@@ -484,6 +488,14 @@ class Store:
         """Return every breach of the laws of the books, of all tenants, in all that was submitted before."""
         await self._caught_up()
         return await asyncio.to_thread(audit_file, self.path)
+
+    async def verify(
+        self, tenant: str, *, since_ms: int = 0, until_ms: int | None = None, party: str | None = None
+    ) -> Verified:
+        """Work out once more what the charges of calls come to that were set up in a time, as `verify_file` does."""
+        await self._caught_up()
+        verify = partial(verify_file, self.path, tenant, since_ms=since_ms, until_ms=until_ms, party=party)
+        return await asyncio.to_thread(verify)
 
     # Helpers.
 

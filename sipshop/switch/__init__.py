@@ -1,6 +1,6 @@
 """The switch: holds the live calls, asks the pure rooms, does what they say; the one door for the desk's commands."""
 
-from sipshop.switch.clock import utc_ms
+from sipshop.switch.clock import steady_s, utc_ms
 from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import (
@@ -63,5 +63,6 @@ __all__ = [
     "Wanted",
     "Worlds",
     "refusal_series",
+    "steady_s",
     "utc_ms",
 ]

@@ -39,6 +39,7 @@ from sipshop.store import (
     UnknownOperator,
 )
 from sipshop.store.audit import Violation
+from sipshop.store.verify import Verified
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.alerts import Alerts
 from sipshop.switch.balances import Balances
@@ -460,14 +461,22 @@ class Desk:
         shops: Collection[str] | None = None,
         since_ms: int = 0,
         after: CdrPlace | None = None,
+        latest: bool = False,
     ) -> list[dict[str, Any]]:
         """The newest CDRs first, of one booth or of some shops where named, set up at `since_ms` (UTC) or later.
 
-        `after` goes on where an earlier answer ended. Raises `UnknownBooth` for one that is not there.
+        `after` goes on where an earlier answer ended; `latest` leaves out revisions that another one has replaced.
+        Raises `UnknownBooth` for one that is not there.
         """
         if booth is not None:
             self._key(tenant, booth)
-        return await self._store.cdrs(tenant, limit=limit, booth=booth, shops=shops, since_ms=since_ms, after=after)
+        return await self._store.cdrs(
+            tenant, limit=limit, booth=booth, shops=shops, since_ms=since_ms, after=after, latest=latest
+        )
+
+    async def verify(self, tenant: str, since_ms: int, until_ms: int | None, party: str | None) -> Verified:
+        """Work out once more what the charges of calls come to, of one party where it is named."""
+        return await self._store.verify(tenant, since_ms=since_ms, until_ms=until_ms, party=party)
 
     # Who sees what, and the tokens of people and programs.
 

@@ -64,7 +64,12 @@ GUARDED = [
     ("GET", "/api/v1/decks/sell/quote"),
     ("GET", "/api/v1/chain"),
     ("GET", "/api/v1/cdrs"),
+    ("GET", "/api/v1/cdrs/export"),
+    ("GET", "/api/v1/cdrs/verify"),
     ("GET", "/api/v1/cdrs/call-1"),
+    ("GET", "/api/v1/outbox"),
+    ("POST", "/api/v1/outbox/books/retry"),
+    ("POST", "/api/v1/outbox/books/skip"),
     ("GET", "/api/v1/audit"),
     ("POST", "/api/v1/reload"),
     ("GET", "/api/v1/calls"),
@@ -113,6 +118,7 @@ BODIES: dict[str, dict[str, object]] = {  # of the commands that need one, by th
         "batch": "b",
         "reason": "r",
     },
+    "skip": {"number": 1},
 }
 
 
@@ -210,6 +216,7 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 rule="often",
                 alert_id=1,
                 number="2026-0001",
+                target="books",
             ),
         )
         for path, methods in paths.items()

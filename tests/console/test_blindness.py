@@ -26,8 +26,10 @@ from sipshop.billing.rating import cost
 from sipshop.console.api import make_api
 from sipshop.console.events import Hub, stream
 from sipshop.console.tokens import Identity, hash_token
+from sipshop.export.couriers import Couriers
 from sipshop.facts import AlertRaised, CallAnswered, CallAttempted, RegistrationChanged
 from sipshop.metrics import Metrics
+from sipshop.settings import ExportSettings, TargetSettings
 from sipshop.store import Alert, AlertNoted, CallSettled, Store, Token, TokenAdded, UnknownOperator
 from sipshop.store.invoices import PeriodClosed, statement_of
 from sipshop.world import parse_world
@@ -177,10 +179,23 @@ async def installation(path: Path) -> AsyncIterator[Installation]:
         hub = Hub(lambda: NOON_MS)
         desk, tracer = house.switch.desk, house.switch.tracer
         gate = house.switch.gate
-        api = make_api(
-            desk, Metrics(version="1"), hub, tracer, bans=gate, version="1", host="Alpha", utc_ms=lambda: NOON_MS
+        couriers = Couriers(
+            store, "Blpha", clock=lambda: 0.0, utc_ms=lambda: NOON_MS, chance=lambda: 0.5, environment={}
         )
-        yield await a_day(Installation(api, house, hub), store)
+        books = TargetSettings(name="abooks", provider="Alpha", file=str(path.with_name("abooks.jsonl")))
+        couriers.change(ExportSettings(targets=(books,)))
+        api = make_api(
+            *(desk, Metrics(version="1"), hub, tracer),
+            bans=gate,
+            version="1",
+            outbox=couriers,
+            host="Alpha",
+            utc_ms=lambda: NOON_MS,
+        )
+        try:
+            yield await a_day(Installation(api, house, hub), store)
+        finally:
+            await couriers.stop()
     finally:
         store.close()
 
@@ -247,6 +262,7 @@ BODIES: Final[Mapping[str, object]] = {
     "/rerates": {"deck": "asell", "version": 1, "since": "2023-11-01", "until": "2023-12-01"},
     "/traces": {"number": "0301234567", "seconds": 1},
     "/limits/{place}/{name}/{rule}/release": {"reason": "r"},
+    "/outbox/{target}/skip": {"number": 1},
 }
 
 
@@ -296,6 +312,7 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
         "rule": "once",
         "alert_id": "1001" if booth == "abooth" else "1002",
         "number": "2023-0001" if party == "Aann" else "2023-0002",
+        "target": "abooks",
     }
 
 
@@ -317,7 +334,7 @@ def told(body: str, request: tuple[str, str, object], secrets: set[str]) -> set[
 @pytest.mark.parametrize(
     ("who", "ids", "secrets"),
     [
-        pytest.param("blpha", ANNS, names_of("a") | {"secret of Aann"}, id="another provider"),
+        pytest.param("blpha", ANNS, names_of("a") | {"secret of Aann", "abooks"}, id="another provider"),
         pytest.param("bob", ANNS, OF_ANN | ABOVE, id="a neighbour"),
         pytest.param("ann", BOBS, OF_BOB | ABOVE, id="the other neighbour"),
         pytest.param("kiosk", ANNS, OF_CORNER | OF_BOB | ABOVE | {"0.822"}, id="an operator of another shop"),

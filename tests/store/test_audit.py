@@ -19,6 +19,7 @@ from sipshop.billing.rating import cost
 from sipshop.store import (
     LAWS,
     AccountMoved,
+    BatchTaken,
     CallAnswered,
     CallGranted,
     CallSettled,
@@ -26,12 +27,14 @@ from sipshop.store import (
     NewerSchema,
     NothingToPay,
     OlderSchema,
+    RecordParked,
     SessionLocked,
     SessionOpened,
     SessionPaid,
     SessionToppedUp,
     Store,
     StoreError,
+    TargetBegun,
     Unusable,
     Write,
     audit_file,
@@ -93,6 +96,9 @@ BUSY: Final[tuple[Write[object], ...]] = (
     TOPPED_UP,
     ADJUSTED,
     LIMITED,
+    TargetBegun(tenant=TENANT, target="books", from_beginning=True),
+    BatchTaken(tenant=TENANT, target="books", first=1, last=2),
+    RecordParked(tenant=TENANT, target="books", number=3, why="HTTP status 422", at_ms=NOON_MS),
 )
 
 
@@ -174,7 +180,14 @@ BREAKS: Final = [
     pytest.param("I11", _invoiced("UPDATE invoices SET sha256 = 'x'"), id="an invoice that was written anew"),
     pytest.param("I12", _invoiced("UPDATE invoices SET number = 2"), id="a number that is left out"),
     pytest.param("I1", sql("UPDATE calls SET call_id = 'c1'"), id="a live call that has its CDR"),
-    pytest.param("I1", sql("UPDATE cdrs SET revision = 1 WHERE call_id = 'cancelled'"), id="a revision of nothing"),
+    pytest.param(
+        "I1",
+        sql(
+            "UPDATE cdrs SET revision = 1 WHERE call_id = 'cancelled'",
+            "UPDATE outbox SET revision = 1 WHERE call_id = 'cancelled'",
+        ),
+        id="a revision of nothing",
+    ),
     pytest.param("I1", sql("UPDATE cdrs SET leg_b_call_id = 'c1-b' WHERE call_id = 'c2'"), id="two CDRs of one call"),
     pytest.param(
         "I2",
@@ -256,6 +269,17 @@ BREAKS: Final = [
         sql(f"UPDATE charges SET tariff = json_insert(tariff, '$.books', json('{BOOKS}')) WHERE call_id = 'c1'"),
         id="a charge that was not converted",
     ),
+    pytest.param("I10", sql("DELETE FROM outbox WHERE number = 4"), id="a CDR that nobody would be given"),
+    pytest.param("I10", sql("UPDATE outbox SET gone = 1 WHERE number = 1"), id="a CDR that is said to be gone"),
+    pytest.param(
+        "I10",
+        sql("INSERT INTO outbox VALUES ('acme', 5, 'c9', 0, 0)"),
+        id="a place in the outbox without a CDR",
+    ),
+    pytest.param("I10", sql("UPDATE outbox SET number = 9 WHERE number = 4"), id="numbers with a gap"),
+    pytest.param("I10", sql("UPDATE export_targets SET delivered = 1"), id="fewer delivered than are behind a target"),
+    pytest.param("I10", sql("UPDATE export_targets SET taken = 9, delivered = 8"), id="more delivered than there are"),
+    pytest.param("I10", sql("UPDATE export_parked SET number = 4"), id="a parked record that was not tried"),
 ]
 
 

@@ -144,12 +144,13 @@ class Server(Program):
         carrier_port: int | None = None,
         tls_port: int | None = None,
         sip: Mapping[str, object] | None = None,
+        targets: Sequence[Mapping[str, object]] = (),
         program: Sequence[str | Path] = SIPSHOP,
     ) -> None:
         """Start it; with `carrier_port` it starts the demo carrier there, without one it starts none.
 
         With `tls_port` it is `sipshop serve` that listens for SIP over TLS there too; `sip` is what else its
-        configuration says of SIP.
+        configuration says of SIP; with `targets` it delivers CDRs to them.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.sip = sip_port or free_port()
@@ -163,14 +164,16 @@ class Server(Program):
             command += ["--world", path]
         command += ["--listen", f"{HOST}:{self.sip}", "--http", f"{HOST}:{self.http}"]
         command += ["--carrier-listen", f"{HOST}:{carrier_port}"] if carrier_port else ["--no-carrier"]
-        if tls_port is not None or sip is not None:
+        if tls_port is not None or sip is not None or targets:
             configuration = folder / "sipshop.yaml"
-            configuration.write_text(self._configuration(tls_port, sip or {}))
+            configuration.write_text(self._configuration(tls_port, sip or {}, targets))
             command = [*program, "serve", "--config", configuration]
         super().__init__(command, folder / "server.log")
         self.client = httpx.Client(base_url=f"http://{HOST}:{self.http}", timeout=PATIENCE_S)
 
-    def _configuration(self, tls_port: int | None, sip: Mapping[str, object]) -> str:
+    def _configuration(
+        self, tls_port: int | None, sip: Mapping[str, object], targets: Sequence[Mapping[str, object]]
+    ) -> str:
         """A file for `serve` that says what the options of `demo` do, and more; JSON, which is YAML too."""
         names = {"certificate": "carrier.pem", "key": "carrier.key", "ca": "authority.pem"}
         files = {key: str(CERTIFICATES / name) for key, name in names.items()}
@@ -180,6 +183,7 @@ class Server(Program):
                 "worlds": ["world.yaml"],
                 "sip": {"listen": f"{HOST}:{self.sip}", **tls, **sip},
                 "http": {"listen": f"{HOST}:{self.http}"},
+                "export": {"targets": targets},
             }
         )
 

@@ -1,4 +1,7 @@
-"""Schema 8: BYEs that are owed are kept; what is sold is taxed, converted, rerated, invoiced and limited; alerts."""
+"""Schema 8: BYEs that are owed are kept; what is sold is taxed, converted, rerated, invoiced and limited.
+
+There are alerts, and CDRs have numbers in the outbox, where targets of the export remember how far they are.
+"""
 
 from __future__ import annotations
 
@@ -186,6 +189,55 @@ _STATEMENTS: tuple[str, ...] = (
     _INVOICES,
     _INVOICES_DO_NOT_CHANGE,
     _INVOICES_DO_NOT_GO,
+    # The outbox. What is there gets its numbers in the order in which it was written.
+    """
+    CREATE TABLE outbox (
+        tenant TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        call_id TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        gone INTEGER NOT NULL CHECK (gone IN (0, 1)),
+        PRIMARY KEY (tenant, number),
+        UNIQUE (tenant, call_id, revision)
+    ) WITHOUT ROWID, STRICT
+    """,
+    """
+    CREATE TABLE export_targets (
+        tenant TEXT NOT NULL,
+        target TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        taken INTEGER NOT NULL,
+        delivered INTEGER NOT NULL,
+        skipped INTEGER NOT NULL,
+        PRIMARY KEY (tenant, target)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE export_parked (
+        tenant TEXT NOT NULL,
+        target TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        why TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        is_due INTEGER NOT NULL CHECK (is_due IN (0, 1)),
+        PRIMARY KEY (tenant, target, number)
+    ) STRICT
+    """,
+    """
+    INSERT INTO outbox (tenant, number, call_id, revision, gone)
+    SELECT tenant, row_number() OVER (PARTITION BY tenant ORDER BY rowid), call_id, revision, 0 FROM cdrs
+    """,
+    (
+        "CREATE TRIGGER cdrs_are_numbered AFTER INSERT ON cdrs BEGIN"
+        " INSERT INTO outbox (tenant, number, call_id, revision, gone)"
+        " SELECT NEW.tenant, coalesce(max(number), 0) + 1, NEW.call_id, NEW.revision, 0"
+        " FROM outbox WHERE tenant = NEW.tenant; END"
+    ),
+    (
+        "CREATE TRIGGER cdrs_keep_their_number AFTER DELETE ON cdrs BEGIN"
+        " UPDATE outbox SET gone = 1"
+        " WHERE tenant = OLD.tenant AND call_id = OLD.call_id AND revision = OLD.revision; END"
+    ),
 )
 
 
