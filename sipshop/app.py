@@ -169,6 +169,8 @@ class _House:
         """Make the rooms, open the doors, and shut them again when we are told to stop."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_bug)
+        if store.writable:
+            store.publish_due(at_ms=utc_ms())
         worlds = self._worlds(store)
         token_files = [self._issue_token(store, world, is_first=world is worlds[0]) for world in worlds]
         directory = Directory(worlds, default_realm=self.settings.sip.realm)
@@ -192,7 +194,10 @@ class _House:
             await endpoint.serve()
             for listener in listeners:
                 listener.start()
-            chores = [asyncio.ensure_future(chore) for chore in self._chores(store, [world.tenant for world in worlds])]
+            chores = [
+                asyncio.ensure_future(chore)
+                for chore in self._chores(store, switch, [world.tenant for world in worlds])
+            ]
             stop = self._hear_signals(loop, switch)
             _quiet_collector()
             self._greet(directory, token_files[0])
@@ -292,11 +297,12 @@ class _House:
             disk=store.disk,
         )
 
-    def _chores(self, store: Store, tenants: list[str]) -> Iterator[Coroutine[Any, Any, None]]:
+    def _chores(self, store: Store, switch: Switch, tenants: list[str]) -> Iterator[Coroutine[Any, Any, None]]:
         """What is done again and again while we run."""
         yield self._audit(store.path)
         yield retain(store, lambda: tenants, lambda: _retention(self.settings), utc_ms)
         yield _forget_log()
+        yield switch.desk.decks.keep_time()
 
     def _hear_signals(self, loop: asyncio.AbstractEventLoop, switch: Switch) -> asyncio.Event:
         """Have a SIGHUP reload the configuration; what SIGINT and SIGTERM set. A demo ends with its terminal."""

@@ -29,24 +29,31 @@ from sipshop.billing.errors import (
 )
 from sipshop.billing.money import Money
 from sipshop.settings import SettingsErrors
+from sipshop.sheets import BadMapping, BadSheet
 from sipshop.store.errors import (
     Conflict,
     NothingToPay,
+    StaleVersion,
     StoreError,
+    UnknownMapping,
     UnknownOperator,
     UnknownPlace,
     UnknownToken,
+    UnknownVersion,
     Unwritable,
     WorldChanged,
 )
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
 from sipshop.switch import (
+    BadInstant,
     BadQuote,
     CommandRefused,
     SwitchError,
+    TooManyImports,
     UnknownBooth,
     UnknownCall,
     UnknownDeck,
+    UnknownImport,
     UnknownShop,
     UnknownTrace,
     UnknownTrunk,
@@ -102,7 +109,7 @@ def problem_of(error: Exception) -> Problem:
     """
     if isinstance(error, BillingError):
         return _problem_of_money(error)
-    if isinstance(error, SettingsErrors | WorldErrors):
+    if isinstance(error, BadMapping | SettingsErrors | WorldErrors):
         return _problem_of_a_file(error)
     for kinds, (status, code, title) in _UNNAMED.items():
         if isinstance(error, kinds):
@@ -137,13 +144,23 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     UnknownToken: (404, "unknown_token", "There is no such token"),
     UnknownTrace: (404, "unknown_trace", "There is no such trace"),
     UnknownTrunk: (404, "unknown_trunk", "There is no such trunk"),
+    UnknownImport: (404, "unknown_import", "There is no such import"),
+    UnknownMapping: (404, "unknown_mapping", "There is no such mapping"),
+    UnknownVersion: (404, "unknown_version", "The deck has no such version"),
+    BadInstant: (422, "bad_instant", "Nothing can be done at this instant"),
+    BadSheet: (422, "bad_sheet", "The sheet cannot be read"),
+    StaleVersion: (409, "stale_version", "The version cannot become this any more"),
+    TooManyImports: (409, "too_many_imports", "Other imports are under way"),
     UnknownPlace: (422, "bad_cursor", "The list does not go on there"),
     Conflict: (409, "conflict", "It is another provider's already"),
     WorldChanged: (409, "world_changed", "The world was changed meanwhile"),
 }
 
 
-def _problem_of_a_file(error: SettingsErrors | WorldErrors) -> Problem:
+def _problem_of_a_file(error: BadMapping | SettingsErrors | WorldErrors) -> Problem:
+    if isinstance(error, BadMapping):
+        places = [asdict(each) for each in error.errors]
+        return _problem(422, "bad_mapping", "The mapping cannot be used", error, errors=places)
     if isinstance(error, WorldErrors):
         places = [asdict(each) for each in error.errors]
         return _problem(422, "bad_world", "The world cannot be used", error, errors=places)

@@ -97,3 +97,21 @@ class UnknownToken(StoreError):
 
 class UnknownPlace(StoreError):
     """A list was to go on after a row that is not in it."""
+
+
+class UnknownVersion(StoreError):
+    """A deck has no such version, or its rates are gone."""
+
+    def __init__(self, deck: str, version: int) -> None:
+        super().__init__(f"deck {deck!r} has no version {version}")
+
+
+class StaleVersion(StoreError):
+    """A version of a deck cannot become this any more, or not before something else."""
+
+
+class UnknownMapping(StoreError):
+    """There is no such mapping."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no mapping named {name!r}")

@@ -1,21 +1,27 @@
 """The switch: holds the live calls, asks the pure rooms, does what they say; the one door for the desk's commands."""
 
 from sipshop.switch.clock import utc_ms
+from sipshop.switch.decks import Decks
 from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import (
+    BadInstant,
     BadQuote,
     CommandRefused,
     SwitchError,
+    TooManyImports,
     UnknownBooth,
     UnknownCall,
     UnknownDeck,
+    UnknownImport,
     UnknownShop,
     UnknownTrace,
     UnknownTrunk,
 )
 from sipshop.switch.gate import BanStatus, Gate
+from sipshop.switch.imports import Import
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
+from sipshop.switch.sheets import SheetFile
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach, RegistrationStatus
 from sipshop.switch.switch import Options, Switch
 from sipshop.switch.trace import Trace, Tracer, Wanted
@@ -25,6 +31,7 @@ from sipshop.switch.worlds import Chain, ChainStep, DeckStatus, TrunkStatus, Wor
 __all__ = [
     "DROP_REASONS",
     "REFUSALS",
+    "BadInstant",
     "BadQuote",
     "BanStatus",
     "BoothStatus",
@@ -34,23 +41,28 @@ __all__ = [
     "CommandRefused",
     "Condition",
     "DeckStatus",
+    "Decks",
     "Desk",
     "Directory",
     "Gate",
     "Health",
+    "Import",
     "Options",
     "PartyMoney",
     "PartyStatus",
     "Reach",
     "RegistrationStatus",
+    "SheetFile",
     "Switch",
     "SwitchError",
+    "TooManyImports",
     "Trace",
     "Tracer",
     "TrunkStatus",
     "UnknownBooth",
     "UnknownCall",
     "UnknownDeck",
+    "UnknownImport",
     "UnknownShop",
     "UnknownTrace",
     "UnknownTrunk",

@@ -38,6 +38,7 @@ from sipshop.store import (
 )
 from sipshop.store.audit import Violation
 from sipshop.switch.accounts import Accounts
+from sipshop.switch.decks import Decks
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import UnknownBooth, UnknownCall, UnknownShop
 from sipshop.switch.live import BoothKey, LiveCalls
@@ -77,6 +78,7 @@ class Desk:
         on_world: Callable[[World], None],
         carriers: Trunks,
         most_s: int,
+        random: Callable[[int], bytes],
     ) -> None:
         self._directory = directory
         self._store = store
@@ -109,12 +111,14 @@ class Desk:
             carriers=carriers,
             most_s=most_s,
         )
+        self.decks = Decks(store=store, worlds=self.worlds, random=random, utc_ms=utc_ms)
 
     def begin(self) -> None:
         """Take the sessions that were open when the store was closed, and the tokens."""
         for session in self._store.open_sessions():
             self._open[session.tenant, session.booth] = session
         self._tokens = {token.sha256: token for token in self._store.valid_tokens()}
+        self.decks.begin()
 
     def open_session(self, booth: BoothKey) -> BoothSession | None:
         """The session that a booth may call in, None where it is locked."""

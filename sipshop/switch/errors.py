@@ -37,3 +37,15 @@ class UnknownShop(SwitchError):
 
 class UnknownTrace(SwitchError):
     """The tenant has no such trace, or has it no more."""
+
+
+class UnknownImport(SwitchError):
+    """There is no such import, or not any more."""
+
+
+class BadInstant(SwitchError):
+    """The instant at which something is to happen cannot be read, or is over."""
+
+
+class TooManyImports(SwitchError):
+    """So many imports are under way that no other one is begun."""

@@ -220,6 +220,7 @@ class Switch:
             on_world=self._swapped,
             carriers=self.trunks,
             most_s=options.max_call_s,
+            random=random,
         )
         self.tracer = Tracer(
             directory=directory,

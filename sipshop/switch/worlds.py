@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -19,6 +19,7 @@ from sipshop.billing.rating import Cost, cost
 from sipshop.proxy.admission import Booth, Cause, Shop
 from sipshop.proxy.numbers import BadNumber, NumberRules
 from sipshop.proxy.routing import Trunk
+from sipshop.sheets import Sale
 from sipshop.store import Store, Token, opening_transfer
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.directory import Directory, Passage
@@ -130,7 +131,7 @@ class Worlds:
             StoreError: nothing was written.
         """
         async with self._changing:
-            with _uncollected():
+            with uncollected():
                 return await self._apply(tenant, text, filename, author=author, dry_run=dry_run, prune=prune)
 
     async def _apply(self, tenant: str, text: str, filename: str, *, author: str, dry_run: bool, prune: bool) -> Plan:
@@ -196,10 +197,49 @@ class Worlds:
         for name in before.keys() - parties.keys():
             ledger.close(before[name])
 
+    async def take_deck(self, tenant: str, deck: RateDeck, write: Callable[[], Awaitable[None]]) -> RateDeck | None:
+        """Put another version of a deck in the place of the one in force, as soon as it is written; that one is given.
+
+        Calls that are live keep their tariffs.
+
+        Raises:
+            UnknownDeck: there is none.
+            StoreError: nothing was written.
+        """
+        async with self._changing:
+            old = self.deck(tenant, deck.name).deck
+            await write()
+            world = self._directory.world(tenant)
+            decks = tuple(deck if each.name == deck.name else each for each in world.decks)
+            after = replace(world, decks=decks, imported=world.imported | {deck.name})
+            self._directory.swap(after)
+            self._on_swap(after)
+            return old
+
+    def sales_with(self, tenant: str, deck: RateDeck, party: str) -> Iterator[Sale]:
+        """The sales of a party and of those below him that another version of a deck is bought or sold by."""
+        world = self._directory.world(tenant)
+        decks = {each.name: each for each in world.decks} | {deck.name: deck}
+        seen, _ = self._directory.below(tenant, party)
+        for seller in world.parties:
+            if seller.name not in seen:
+                continue
+            buys = {seller.deck: seller.parent or ""} if seller.deck is not None else {}
+            if seller.parent is None:
+                buys = {trunk.deck: f"trunk {trunk.name}" for trunk in world.trunks if not trunk.disabled}
+            sells = dict.fromkeys(child.deck for child in world.parties if child.parent == seller.name)
+            sells |= dict.fromkeys(shop.deck for shop in world.shops if shop.owner == seller.name)
+            for bought, source in buys.items():
+                for sold in sells:
+                    if sold is not None and deck.name in {bought, sold} and bought != sold:
+                        yield Sale(
+                            party=seller.name, source=source, guard=seller.guard, buys=decks[bought], sells=decks[sold]
+                        )
+
     async def export(self, tenant: str) -> str:
         """The text of a tenant's world, passwords masked: applied, it changes nothing."""
         async with self._changing:
-            with _uncollected():
+            with uncollected():
                 decks = self._directory.world(tenant).decks
                 return await self._store.with_world(tenant, decks, lambda world, _: export_world(world))
 
@@ -411,7 +451,7 @@ def _accounts(world: World) -> dict[str, str]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Keep the garbage collector away while a world is read or written.
 
     A text of 10 MB becomes millions of objects for a while, in no cycle, and each time the collector went through them

@@ -81,6 +81,7 @@ class TaxTerms:
 class World:
     """What one provider (`tenant`) has set up.
 
+    `imported` are the decks whose rates are those of sheets, and stand in no file.
     The booth sessions of `open_booths` are opened when the booth is added, which is for load tests alone: a booth
     starts locked.
     """
@@ -97,6 +98,7 @@ class World:
     operators: tuple[Operator, ...] = ()
     taxes: tuple[TaxTerms, ...] = ()
     fx: tuple[Pair, ...] = ()
+    imported: frozenset[str] = frozenset()
 
 
 WorldError = Problem  # one error of a world is what the reader of its file calls a problem

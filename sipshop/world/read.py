@@ -67,7 +67,7 @@ def _world(top: Section, onto: World | None) -> World:
     guard = _loss_guard(provider) if provider is not None else WARN_OF_LOSSES
     if provider is not None:
         provider.end()
-    decks = _decks(top)
+    decks = _decks(top, onto)
     parties = _Parties(tenant, decks, _Known(onto))
     parties.read(top, guard)
     trunks, trunk_names, trunk_sections = _trunks(top, tenant, decks, parties.known)
@@ -92,6 +92,7 @@ def _world(top: Section, onto: World | None) -> World:
         operators=operators,
         taxes=(*parties.taxes, *shops.taxes),
         fx=fx,
+        imported=decks.imported,
     )
     sections = {"party": parties.sections, "shop": shops.sections, "trunk": trunk_sections}
     for exchange in exchanges_missing(world, onto.fx if onto is not None else ()):
@@ -151,6 +152,7 @@ class _Decks:
 
     decks: Mapping[str, RateDeck]
     names: _Names
+    imported: frozenset[str]
 
     def refer(self, section: Section) -> str:
         """Read the deck that somebody sells by, and return its name."""
@@ -163,15 +165,16 @@ class _Decks:
         return self.decks[name].currency if name in self.decks else ""
 
 
-def _decks(top: Section) -> _Decks:
-    reader = DeckReader()
+def _decks(top: Section, onto: World | None) -> _Decks:
+    known = {deck.name: deck for deck in onto.decks} if onto is not None else {}
+    reader = DeckReader(known, onto.imported if onto is not None else ())
     names = _Names("deck")
     for section in top.sections("decks"):
         name = section.text("name", check=_name)
         names.give(section, "name", name)
         reader.read(section, name)
     reader.finish()
-    return _Decks(reader.decks, names)
+    return _Decks(reader.decks, names, frozenset(reader.imported))
 
 
 @dataclass(slots=True)

@@ -31,6 +31,7 @@ from sipshop.sip.useragent import Manners, Output
 from sipshop.store import (
     AccountState,
     CallSettled,
+    DeckVersion,
     LiveCall,
     Owed,
     Store,
@@ -130,6 +131,9 @@ class MemoryStore:
     @property
     def writable(self) -> bool:
         return not self.broken
+
+    def scheduled_versions(self) -> list[DeckVersion]:
+        return []
 
     def submit(self, write: Write[object], done: Done | None = None) -> None:
         life = self._lives

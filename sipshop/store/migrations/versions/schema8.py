@@ -1,4 +1,7 @@
-"""Schema 8: BYEs that are owed are kept; what is sold may be taxed, and be in another currency."""
+"""Schema 8: BYEs that are owed are kept; what is sold may be taxed, and be in another currency; decks are imported.
+
+Who made which version of a deck is known, and how the sheets of carriers are read.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,38 @@ from alembic import op
 revision = "8"
 down_revision = "7"
 
+# Decks that are imported.
+_SHEETS = (
+    """
+    CREATE TABLE deck_versions (
+        tenant TEXT NOT NULL,
+        deck TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        base INTEGER,
+        imported INTEGER NOT NULL CHECK (imported IN (0, 1)),
+        author TEXT NOT NULL,
+        party TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        source TEXT NOT NULL,
+        made_at_ms INTEGER NOT NULL,
+        from_ms INTEGER,
+        PRIMARY KEY (tenant, deck, version)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE sheet_mappings (
+        tenant TEXT NOT NULL,
+        party TEXT NOT NULL,
+        name TEXT NOT NULL,
+        mapping TEXT NOT NULL,
+        author TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, party, name)
+    ) STRICT
+    """,
+)
 _FAREWELLS = """
 CREATE TABLE farewells (
     call_id TEXT NOT NULL,
@@ -57,10 +92,11 @@ _STATEMENTS: tuple[str, ...] = (
     _TAXES,
     _PAYMENT_TAXES,
     _FX_PAIRS,
+    *_SHEETS,
 )
 
 
 def upgrade() -> None:
-    """Nothing of what is there changes."""
+    """Nothing of what is there changes: versions that are there tell of nobody who made them."""
     for statement in _STATEMENTS:
         op.execute(statement)
