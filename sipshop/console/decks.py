@@ -221,7 +221,7 @@ _COMMAND: Final = problems(
 )
 _UPLOAD: Final = problems(
     _404="unknown_deck, unknown_mapping",
-    _409="too_many_imports",
+    _409="too_many_imports; stale_version: another version waits to come into force later",
     _413="the sheet is too large",
     _422="invalid_request, bad_instant",
     _503="unwritable, unavailable: nothing was changed",

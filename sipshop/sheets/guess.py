@@ -20,13 +20,13 @@ _WORDS: Final = (
     ("country", r"country (?:code|dial)|^cc$|^country$"),
     ("areas", r"area|city code|^ac$|region code|breakout"),
     ("connect_fee", r"connect|setup|set-up|per call|fee|charge per"),
-    ("first_s", r"(?:first|initial|min(?:imum)?)\b.*(?:inc|interval|int|sec|dur|time|period|s$)"),
-    ("next_s", r"(?:next|sub|recur|further|add).*(?:inc|interval|int|sec|dur|time|period|s$)"),
+    ("first_s", r"(?:first|initial|min(?:imum)?)\b.*(?:inc|interval|int|sec|dur|time|period|s$)|^first$|^initial$"),
+    ("next_s", r"^next$|(?:next|sub|recur|further|add).*(?:inc|interval|int|sec|dur|time|period|s$)"),
     ("increments", r"incr|interval|billing|granular|rounding|pulse"),
     ("status", r"status|change|comment|action|indicator|remark"),
-    ("price", r"price|rate(?!.*(?:type|plan|name))|tariff|cost|/ ?min|per min|amount|usd|eur"),
+    ("price", r"price|rate(?!.*(?:type|plan|name))|tariff|cost|/ ?min|per min|amount|usd|eur|cents"),
     ("prefix", r"prefix|dial|code|number|digits|destination id"),
-    ("destination", r"destination|country|name|description|location|network|operator|route|zone"),
+    ("destination", r"destination|country|name|description|location|network|operator|route|zone|region"),
 )
 _LOOKED_AT: Final = 60
 _DATES: Final = (

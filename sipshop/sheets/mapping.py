@@ -208,7 +208,7 @@ def _check_together(section: Section, mapping: Mapping) -> None:
         section.fault("columns", "has areas, but no country that they are in")
     if columns and "price" not in columns and "percent" not in columns:
         section.fault("columns", "has no price and no percent")
-    if "price" in columns and not mapping.increments and not {"increments", "first_s"} & columns.keys():
+    if "price" in columns and not section.has("increments") and not {"increments", "first_s"} & columns.keys():
         section.fault("increments", "is missing: no column says them, so say here how calls are billed, such as 60/60")
     if not mapping.has_header and any(not name.startswith("#") for name in columns.values()):
         section.fault("header", "is none, so columns are named by their numbers, such as #1")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -103,12 +103,15 @@ class Decks:
         Raises:
             UnknownDeck, UnknownMapping: there is none.
             BadInstant: the instant cannot be read, or is over.
+            StaleVersion: another version comes into force later than that.
             TooManyImports: so many are under way already.
         """
         try:
             found = self._worlds.deck(tenant, deck).deck
             mapping = await self._mapping(tenant, party, carrier)
             from_ms = self._instant(found, at)
+            if publish or at is not None:
+                _check_after(self._waiting(tenant, deck), from_ms)
             job = Import(id=self._random(8).hex(), tenant=tenant, party=party, deck=deck, carrier=carrier, file=file)
             self._keep(job)
         except BaseException:
@@ -376,8 +379,7 @@ class Decks:
                 f"version {version.version} of deck {version.deck!r} was made from version {version.base}, and since "
                 f"then there is version {newest}: import the sheet again"
             )
-        if before and (from_ms is None or from_ms < (before[-1].from_ms or 0)):
-            raise StaleVersion(_waits(before[-1]))
+        _check_after(before, from_ms)
         if after and from_ms is not None and from_ms > (after[0].from_ms or 0):
             raise StaleVersion(f"{_waits(after[0])}, and was made from this one")
 
@@ -511,6 +513,12 @@ class Decks:
 def _free(rates: list[Rate]) -> None:
     while rates:
         del rates[-_FREED_AT_ONCE:]
+
+
+def _check_after(waiting: Sequence[DeckVersion], from_ms: int | None) -> None:
+    """Let no version come into force before those that it was made from; None is now."""
+    if waiting and (from_ms is None or from_ms < (waiting[-1].from_ms or 0)):
+        raise StaleVersion(_waits(waiting[-1]))
 
 
 def _key(version: DeckVersion) -> tuple[str, str, int]:

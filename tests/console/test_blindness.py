@@ -232,6 +232,7 @@ def asked_by(day: Installation, ids: Mapping[str, str]) -> list[tuple[str, str, 
         for method, operation in methods.items():
             queries = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
             number = "?number=0301234567&" if "number" in queries else "?"
+            number += f"carrier={OWN['carrier']}&" if "carrier" in queries else ""
             asked.append((method.upper(), filled + number, BODIES.get(short)))
             asked += [
                 (method.upper(), f"{filled}{number}{name}={ids[name]}", BODIES.get(short))
