@@ -58,8 +58,9 @@ soak: $(VENV)/.dev  ## Let 200,000 stories and 10,000 calls of every kind leave 
 	@tools/foreign_programs.sh sipp
 	@$(BIN)/python -m pytest --soak tests/switch/test_two_stacks.py tests/wire/test_leaks.py $(ARGS)
 
-bench: $(VENV)/.dev  ## Measure decks of a million rates: reading, finding, charging, quoting
+bench: $(VENV)/.dev  ## Measure decks of a million rates, and imports of 300,000 rows while the switch answers
 	@$(BIN)/python -m tools.bench_decks $(ARGS)
+	@$(BIN)/python -m tools.bench_sheets
 
 pins: $(VENV)/.dev  ## Write the newest versions of everything we install into constraints.txt
 	$(PIP) install --only-binary :all: --upgrade --upgrade-strategy eager --editable . --group dev

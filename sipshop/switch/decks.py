@@ -14,18 +14,14 @@ from typing import Final
 
 from sipshop.billing.cdr import utc_text
 from sipshop.billing.deck import Rate, RateDeck
-from sipshop.sheets import BadMapping, BadSheet, Mapping, Sale, guess_mapping, parse_mapping
+from sipshop.sheets import BadSheet, Mapping, Sale
 from sipshop.store import (
     DeckVersion,
-    MappingRemoved,
-    MappingSaved,
     Origin,
-    SheetMapping,
     StaleVersion,
     State,
     Store,
     StoreError,
-    UnknownMapping,
     UnknownVersion,
     VersionDiscarded,
     VersionDrafted,
@@ -34,6 +30,7 @@ from sipshop.store import (
 )
 from sipshop.switch.errors import BadInstant, TooManyImports, UnknownImport
 from sipshop.switch.imports import Import, compare, skipped_lines, work
+from sipshop.switch.mappings import Mappings
 from sipshop.switch.sheets import SheetFile
 from sipshop.switch.worlds import Worlds, uncollected
 
@@ -57,16 +54,15 @@ def due(versions: Iterable[DeckVersion], now_ms: int) -> tuple[list[DeckVersion]
     return come, (min(rest) - now_ms if rest else None)
 
 
-class Decks:
+class Decks(Mappings):
     """The one door to the versions of decks; `random` makes the names of imports."""
 
     def __init__(
         self, *, store: Store, worlds: Worlds, random: Callable[[int], bytes], utc_ms: Callable[[], int]
     ) -> None:
-        self._store = store
+        super().__init__(store=store, utc_ms=utc_ms)
         self._worlds = worlds
         self._random = random
-        self._utc_ms = utc_ms
         self._imports: dict[str, Import] = {}
         self._importing = asyncio.Lock()
         self._jobs: set[asyncio.Task[None]] = set()
@@ -108,7 +104,7 @@ class Decks:
         """
         try:
             found = self._worlds.deck(tenant, deck).deck
-            mapping = await self._mapping(tenant, party, carrier)
+            mapping = await self.read_mapping(tenant, party, carrier)
             from_ms = self._instant(found, at)
             if publish or at is not None:
                 _check_after(self._waiting(tenant, deck), from_ms)
@@ -465,49 +461,6 @@ class Decks:
         if from_ms <= self._utc_ms():
             raise BadInstant(f"{at} is over: leave the instant out to have it at once")
         return from_ms
-
-    # Mappings.
-
-    async def mappings(self, tenant: str, party: str) -> list[SheetMapping]:
-        """The mappings of a party, by the name of the carrier."""
-        return await self._store.mappings(tenant, party)
-
-    async def mapping(self, tenant: str, party: str, name: str) -> SheetMapping:
-        """One mapping; raises UnknownMapping."""
-        for found in await self.mappings(tenant, party):
-            if found.name == name:
-                return found
-        raise UnknownMapping(name)
-
-    async def save_mapping(self, tenant: str, party: str, name: str, text: str, author: str) -> SheetMapping:
-        """Keep a mapping under the name of a carrier, in the place of the one that was there; raises BadMapping."""
-        mapping = parse_mapping(text, name).text
-        made = SheetMapping(tenant=tenant, party=party, name=name, mapping=mapping, author=author, at_ms=self._utc_ms())
-        await self._store.commit(MappingSaved(tenant=tenant, mapping=made))
-        return made
-
-    async def remove_mapping(self, tenant: str, party: str, name: str, author: str) -> None:
-        """Let a mapping go; raises UnknownMapping."""
-        gone = SheetMapping(tenant=tenant, party=party, name=name, mapping="", author=author, at_ms=self._utc_ms())
-        await self._store.commit(MappingRemoved(tenant=tenant, mapping=gone))
-
-    async def guess(self, sheet: SheetFile, *, name: str) -> str:
-        """The text of a mapping that a sheet's header suggests; raises BadSheet. The sheet is closed."""
-
-        def guessed() -> str:
-            return guess_mapping(sheet.rows(Mapping(columns={}, sheet=name)), sheet=name).text
-
-        try:
-            return await asyncio.to_thread(guessed)
-        finally:
-            sheet.close()
-
-    async def _mapping(self, tenant: str, party: str, carrier: str) -> Mapping:
-        found = await self.mapping(tenant, party, carrier)
-        try:
-            return parse_mapping(found.mapping, carrier)
-        except BadMapping as error:
-            raise UnknownMapping(carrier) from error
 
 
 def _free(rates: list[Rate]) -> None:
