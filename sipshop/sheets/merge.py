@@ -56,6 +56,10 @@ def merged(deck: RateDeck, lines: Iterable[Line], mapping: Mapping, *, at_ms: in
     for prefix, asked in wanted.items():
         if prefix not in there:
             rates += merger.put(asked, ())
+    while wanted:  # bit by bit: no other thread runs while a long table goes
+        wanted.popitem()
+    while there:
+        there.popitem()
     return Merged(
         deck=_with_rates(deck, rates),
         rejects=tuple(merger.rejects),

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from sipshop.billing.cdr import utc_text
-from sipshop.billing.deck import Rate, RateDeck
+from sipshop.billing.deck import RateDeck
 from sipshop.sheets import BadSheet, Mapping, Sale
 from sipshop.store import (
     DeckVersion,
@@ -29,7 +29,7 @@ from sipshop.store import (
     VersionScheduled,
 )
 from sipshop.switch.errors import BadInstant, TooManyImports, UnknownImport
-from sipshop.switch.imports import Import, compare, skipped_lines, work
+from sipshop.switch.imports import Import, compare, free, skipped_lines, work
 from sipshop.switch.mappings import Mappings
 from sipshop.switch.sheets import SheetFile
 from sipshop.switch.worlds import Worlds, uncollected
@@ -42,7 +42,6 @@ MOST_IMPORTS: Final = 16
 READ_AHEAD_MS: Final = 60_000
 #: How soon what a disk did not take is tried again.
 _AGAIN_S: Final = 10.0
-_FREED_AT_ONCE: Final = 1_000
 
 
 def due(versions: Iterable[DeckVersion], now_ms: int) -> tuple[list[DeckVersion], int | None]:
@@ -174,29 +173,33 @@ class Decks(Mappings):
         skip_bad: bool,
     ) -> None:
         tenant = job.tenant
-        base = await self._newest(tenant, job.deck)
-        job.base = base.version
+        bases = [await self._newest(tenant, job.deck)]
+        job.base = bases[0].version
         at_ms = self._utc_ms() if from_ms is None else from_ms
 
         def sales(deck: RateDeck) -> list[Sale]:
             return list(self._worlds.sales_with(tenant, deck, job.party))
 
         with uncollected():
-            made = await asyncio.to_thread(work, job, sheet, mapping, base, sales=sales, at_ms=at_ms, skip_bad=skip_bad)
-            if made is None or not job.changes:
-                job.state = "refused" if made is None else "done"
+            made = await asyncio.to_thread(
+                work, job, sheet, mapping, bases.pop(), sales=sales, at_ms=at_ms, skip_bad=skip_bad
+            )
+            if not job.may_be_done or not job.changes:
                 await self._let_go(made)
+                job.state = "done" if job.may_be_done else "refused"
                 return
             job.state = "writing"
             source = f"{job.file} by {job.carrier}"
             version = await self._draft(
-                job, made, origin=Origin.IMPORT, author=author, reason=reason, source=source, base=base.version
+                job, made[0], origin=Origin.IMPORT, author=author, reason=reason, source=source, base=job.base
             )
-            if publish or from_ms is not None:
-                version = await self._put(version, from_ms, author=author, reason=reason, deck=made)
+            if from_ms is not None:
+                version = await self._put(version, from_ms, author=author, reason=reason)
+            elif publish:
+                version = await self._put(version, None, author=author, reason=reason, deck=made.pop())
             job.version, job.version_state = version.version, version.state.value
+            await self._let_go(made)
             job.state = "done"
-            await self._let_go(None if version.state is State.PUBLISHED else made)
 
     async def _draft(
         self, job: Import, made: RateDeck, *, origin: Origin, author: str, reason: str, source: str, base: int
@@ -387,10 +390,11 @@ class Decks(Mappings):
             if deck is None:
                 deck = await self._store.deck_version(tenant, version.deck, version.version)
             write = VersionPublished(tenant=tenant, version=version, author=author, at_ms=now_ms, detail=detail)
-            old = await self._worlds.take_deck(tenant, deck.renewed(version.version), lambda: self._store.commit(write))
+            made = deck.renewed(version.version)
+            gone = [await self._worlds.take_deck(tenant, made, lambda: self._store.commit(write))]
             self._scheduled.pop(_key(version), None)
             self._rescheduled.set()
-            await self._let_go(old)
+            await self._let_go(gone)
         log.info("deck %r of %r: version %d is in force", version.deck, tenant, version.version)
         return replace(version, state=State.PUBLISHED, from_ms=now_ms)
 
@@ -404,10 +408,9 @@ class Decks(Mappings):
         self._rescheduled.set()
         await self._store.remove_rates(version.tenant, version.deck, version.version)
 
-    async def _let_go(self, deck: RateDeck | None) -> None:
-        """Give the memory of a deck that nobody uses back bit by bit: all at once would hold up every call."""
-        if deck is not None:
-            await asyncio.to_thread(_free, list(deck.rates))
+    async def _let_go(self, decks: list[RateDeck]) -> None:
+        """Give the memory of decks back that nobody else holds, bit by bit: all at once would hold up every call."""
+        await asyncio.to_thread(_free, decks)
 
     # Time.
 
@@ -463,9 +466,10 @@ class Decks(Mappings):
         return from_ms
 
 
-def _free(rates: list[Rate]) -> None:
-    while rates:
-        del rates[-_FREED_AT_ONCE:]
+def _free(decks: list[RateDeck]) -> None:
+    while decks:
+        rates = list(decks.pop().rates)
+        free(rates)
 
 
 def _check_after(waiting: Sequence[DeckVersion], from_ms: int | None) -> None:

@@ -26,6 +26,7 @@ from sipshop.switch.sheets import SheetFile
 MARKS: Final = ("scheduled", "increments_changed", "losing")
 _KINDS: Final = tuple(Kind)
 _MOST_NOTED: Final = 4_000
+_FREED_AT_ONCE: Final = 1_000
 
 
 class Rows:
@@ -100,6 +101,7 @@ class Import:
     version: int | None = None
     version_state: str | None = None
     skipped: bool = False
+    may_be_done: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     changes: Rows = field(default_factory=Rows)
     rejects: Rows = field(default_factory=Rows)
@@ -133,8 +135,11 @@ def work(
     sales: Callable[[RateDeck], Iterable[Sale]],
     at_ms: int,
     skip_bad: bool,
-) -> RateDeck | None:
-    """Read a sheet, put it onto a deck and tell all of it in the job; the deck that comes of it, None if it is refused.
+) -> list[RateDeck]:
+    """Read a sheet, put it onto a deck and tell all of it in the job; the deck that comes of it.
+
+    Whether it may be used, `may_be_done` of the job says. It is in a list: who lets it go has to be the last one to
+    hold it.
 
     Raises:
         BadSheet: the sheet cannot be read at all.
@@ -153,15 +158,14 @@ def work(
     _tell(job.notices, (*reading.duplicates, *reading.ignored, *put.done))
     job.not_mentioned = put.not_mentioned
     named = len({line.prefix for line in reading.lines})
-    del reading
+    free(reading.lines)
     job.whole = len(put.deck.rates)
     compare(job, base, put.deck, sales=sales(put.deck), at_ms=at_ms)
     changed = sum(job.counts[kind] for kind in _KINDS if kind is not Kind.WITHDRAWN)
     job.unchanged = max(0, named - changed)
-    if rejects and not skip_bad:
-        return None
-    job.skipped = bool(rejects)
-    return put.deck
+    job.skipped = bool(rejects) and skip_bad
+    job.may_be_done = not rejects or skip_bad
+    return [put.deck]
 
 
 def compare(job: Import, old: RateDeck, new: RateDeck, *, sales: Iterable[Sale], at_ms: int) -> None:
@@ -181,6 +185,12 @@ def compare(job: Import, old: RateDeck, new: RateDeck, *, sales: Iterable[Sale],
         job.changes.add(told, sum(_MARKS[name] for name in names))
         if not number % 1000:
             job.done = number
+
+
+def free(things: list[Any]) -> None:
+    """Give the memory of a long list back bit by bit: while it goes all at once, no other thread runs."""
+    while things:
+        del things[-_FREED_AT_ONCE:]
 
 
 def _tell(rows: Rows, told: Iterable[Reject]) -> None:

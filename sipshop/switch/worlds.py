@@ -197,7 +197,7 @@ class Worlds:
         for name in before.keys() - parties.keys():
             ledger.close(before[name])
 
-    async def take_deck(self, tenant: str, deck: RateDeck, write: Callable[[], Awaitable[None]]) -> RateDeck | None:
+    async def take_deck(self, tenant: str, deck: RateDeck, write: Callable[[], Awaitable[None]]) -> RateDeck:
         """Put another version of a deck in the place of the one in force, as soon as it is written; that one is given.
 
         Calls that are live keep their tariffs.
