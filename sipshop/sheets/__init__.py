@@ -3,7 +3,7 @@
 from sipshop.sheets.cells import Cell
 from sipshop.sheets.changes import Change, Kind, changes
 from sipshop.sheets.guess import guess_mapping
-from sipshop.sheets.losses import Loss, Losses, Sale
+from sipshop.sheets.losses import Charged, Loss, Losses, Paid, Sale
 from sipshop.sheets.mapping import BadMapping, Mapping, parse_mapping
 from sipshop.sheets.merge import Merged, merged
 from sipshop.sheets.read import Reading, Reject, read_lines
@@ -17,11 +17,13 @@ __all__ = [
     "BadSheet",
     "Cell",
     "Change",
+    "Charged",
     "Kind",
     "Loss",
     "Losses",
     "Mapping",
     "Merged",
+    "Paid",
     "Reading",
     "Reject",
     "Row",

@@ -7,11 +7,11 @@ pair of rates that some number is priced by.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sipshop.billing.deck import Rate, RateDeck, Tariff
+from sipshop.billing.deck import RateDeck, Tariff
 from sipshop.billing.guard import LossGuard, losing_at
 from sipshop.sheets.changes import Change, Kind
 
@@ -20,15 +20,37 @@ _MOST_JUDGED: Final = 200_000
 MOST_TOLD: Final = 20
 
 
+Charged = Callable[[Tariff, int], Tariff | None]
+"""What a tariff becomes for who pays by it at an instant: its tax and its currency; None without a rate of exchange."""
+Paid = Callable[[Tariff, str, int], Tariff | None]
+"""The same of a purchase, beside a sale that is charged in a currency."""
+
+
+def as_it_is(tariff: Tariff, at_ms: int) -> Tariff | None:
+    """A sale without tax, in the currency of its deck."""
+    del at_ms
+    return tariff
+
+
+def _as_bought(tariff: Tariff, currency: str, at_ms: int) -> Tariff | None:
+    del at_ms
+    return tariff if tariff.currency == currency else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sale:
-    """A party that buys by one deck, by `source` (a trunk, or his seller), and sells by another."""
+    """A party that buys by one deck, by `source` (a trunk, or his seller), and sells by another.
+
+    `sold` and `bought` say what becomes of a tariff of either.
+    """
 
     party: str
     source: str
     guard: LossGuard
     buys: RateDeck
     sells: RateDeck
+    sold: Charged = as_it_is
+    bought: Paid = _as_bought
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +81,12 @@ class Loss:
 
 
 class Losses:
-    """Asks the loss guard of each seller about the changes of a deck; sales in two currencies are left out."""
+    """Asks the loss guard of each seller about the changes of a deck; a sale without a rate of exchange is left out."""
 
     def __init__(self, deck: str, sales: Iterable[Sale], at_ms: int) -> None:
         self._deck = deck
         self._at_ms = at_ms
-        self._sales = [sale for sale in sales if sale.buys.currency == sale.sells.currency]
+        self._sales = list(sales)
         self._prefixes: dict[str, Sequence[str]] = {}
         self._judged: dict[Hashable, int | None] = {}
 
@@ -84,7 +106,7 @@ class Losses:
     def _of_sale(self, sale: Sale, prefix: str, at_ms: int) -> Iterator[Loss]:
         is_bought = sale.buys.name == self._deck
         for digits in self._below(sale.sells if is_bought else sale.buys, prefix):
-            sold, bought = sale.sells.match(digits, at_ms), sale.buys.match(digits, at_ms)
+            sold, bought = _tariffs(sale, digits, at_ms)
             if sold is None or bought is None or sold.rate.forbidden or bought.rate.forbidden:
                 continue
             if (bought if is_bought else sold).rate.prefix != prefix:
@@ -117,7 +139,7 @@ class Losses:
     def _losing_at(self, sold: Tariff, bought: Tariff, guard: LossGuard, at_ms: int) -> int | None:
         if sold.later or bought.later:
             return losing_at(sold, bought, guard, at_ms)
-        key = sold.deck, bought.deck, _terms(sold.rate), _terms(bought.rate), guard
+        key = sold.deck, bought.deck, _terms(sold), _terms(bought), guard
         if key not in self._judged:
             if len(self._judged) >= _MOST_JUDGED:
                 self._judged.clear()
@@ -125,8 +147,19 @@ class Losses:
         return self._judged[key]
 
 
-def _terms(rate: Rate) -> tuple[object, ...]:
+def _tariffs(sale: Sale, digits: str, at_ms: int) -> tuple[Tariff | None, Tariff | None]:
+    """What a number is sold and bought by, each as it is charged; None where there is none."""
+    sold, bought = sale.sells.match(digits, at_ms), sale.buys.match(digits, at_ms)
+    sold = sold and sale.sold(sold, at_ms)
+    return sold, (bought and sale.bought(bought, sold.charged_in, at_ms)) if sold is not None else None
+
+
+def _terms(tariff: Tariff) -> tuple[object, ...]:
+    rate = tariff.rate
     return (
+        tariff.tax,
+        tariff.fx,
+        tariff.books,
         rate.connect_fee_nanos,
         rate.first_s,
         rate.first_price_nanos,

@@ -26,6 +26,7 @@ from sipshop.switch.directory import Directory, Passage
 from sipshop.switch.errors import BadQuote, UnknownBooth, UnknownDeck, UnknownTrunk
 from sipshop.switch.live import BoothKey, LiveCalls
 from sipshop.switch.meter import Meter
+from sipshop.switch.sales import sales_with
 from sipshop.switch.trunks import Condition, Trunks
 from sipshop.world import History, Operator, Plan, World, export_world, plan_world
 
@@ -218,23 +219,7 @@ class Worlds:
 
     def sales_with(self, tenant: str, deck: RateDeck, party: str) -> Iterator[Sale]:
         """The sales of a party and of those below him that another version of a deck is bought or sold by."""
-        world = self._directory.world(tenant)
-        decks = {each.name: each for each in world.decks} | {deck.name: deck}
-        seen, _ = self._directory.below(tenant, party)
-        for seller in world.parties:
-            if seller.name not in seen:
-                continue
-            buys = {seller.deck: seller.parent or ""} if seller.deck is not None else {}
-            if seller.parent is None:
-                buys = {trunk.deck: f"trunk {trunk.name}" for trunk in world.trunks if not trunk.disabled}
-            sells = dict.fromkeys(child.deck for child in world.parties if child.parent == seller.name)
-            sells |= dict.fromkeys(shop.deck for shop in world.shops if shop.owner == seller.name)
-            for bought, source in buys.items():
-                for sold in sells:
-                    if sold is not None and deck.name in {bought, sold} and bought != sold:
-                        yield Sale(
-                            party=seller.name, source=source, guard=seller.guard, buys=decks[bought], sells=decks[sold]
-                        )
+        return sales_with(self._directory, tenant, deck, party)
 
     async def export(self, tenant: str) -> str:
         """The text of a tenant's world, passwords masked: applied, it changes nothing."""
