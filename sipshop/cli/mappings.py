@@ -64,9 +64,13 @@ def save_mapping(
 
 
 @mappings.command("remove", epilog=EXIT_CODES)
-def remove_mapping(context: typer.Context, carrier: Carrier) -> None:
+def remove_mapping(context: typer.Context, carrier: Carrier, as_json: Json = False) -> None:
     """Let the mapping of a carrier go; what was imported by it stays."""
     Server(context).delete(f"/mappings/{segment(carrier)}")
+    if wants_json(context, as_json):
+        print_json({"carrier": carrier, "removed": True})
+    else:
+        typer.echo(clean(f"The sheets of {carrier} are not read any more."))
 
 
 @mappings.command("guess", epilog=EXIT_CODES)
