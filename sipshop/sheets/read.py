@@ -126,6 +126,8 @@ def read_lines(
             reading.rejects.append(Reject(row.line, bad.column, str(bad), _text_of(row)))
         if len(reading.lines) > MAX_LINES:
             raise BadSheet(f"has more than {MAX_LINES} prefixes")
+    while known:  # bit by bit: no other thread runs while a long table goes
+        known.popitem()
     return reading
 
 

@@ -62,8 +62,6 @@ def csv_rows(chunks: Chunks, *, delimiter: str = "", encoding: str = "") -> Iter
                 raise BadSheet(f"has more than {MAX_ROWS} lines")
     except csv.Error as error:
         raise BadSheet(f"line {reader.line_num} is not CSV: {error}") from error
-    except UnicodeError as error:
-        raise BadSheet(f"is not text in {codec}: say in the mapping which `encoding` it has") from error
 
 
 def find_encoding(chunks: Chunks) -> str:
@@ -106,15 +104,22 @@ def _lines(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)("replace" if encoding == "cp1252" else "strict")
     rest = ""
     for chunk in chunks:
-        rest += decoder.decode(chunk)
+        rest += _decoded(decoder, chunk, encoding)
         held = "\r" if rest.endswith("\r") else ""  # its line feed may be in the next piece
         *lines, rest = _split(rest.removesuffix(held))
         yield from (_checked(f"{line}\n") for line in lines)
         rest += held
         if len(rest) > MAX_CELL * MAX_COLUMNS:
             raise BadSheet(f"has a line of more than {MAX_CELL * MAX_COLUMNS} characters")
-    rest += decoder.decode(b"", final=True)
+    rest += _decoded(decoder, b"", encoding, final=True)
     yield from (_checked(f"{line}\n") for line in _split(rest))
+
+
+def _decoded(decoder: codecs.IncrementalDecoder, chunk: bytes, encoding: str, *, final: bool = False) -> str:
+    try:
+        return decoder.decode(chunk, final)
+    except UnicodeError as error:
+        raise BadSheet(f"is not text in {encoding}: say in the mapping which `encoding` it has") from error
 
 
 def _split(text: str) -> list[str]:

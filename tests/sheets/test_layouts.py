@@ -171,6 +171,7 @@ def test_a_workbook_that_asks_for_more_memory_than_there_is_is_refused(tmp_path:
         pytest.param(b"PK\x03\x04nonsense", "no workbook that can be read", id="no archive"),
         pytest.param(b"", "is empty", id="nothing"),
         pytest.param(b"\x00\x01\x02\x03" * 40, "bytes of zero|not text|no column is named", id="bytes"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\x00\x00\x82", "is not text in utf-16", id="a picture"),
         pytest.param(b"a,b\n1,2\n", r"no column is named 'Code' \(prefix\)", id="another sheet"),
         pytest.param(b"Code,Rate,Rate\n49,1,2\n", "two columns named 'rate'", id="a title twice"),
     ],
