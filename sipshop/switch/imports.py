@@ -27,6 +27,7 @@ MARKS: Final = ("scheduled", "increments_changed", "losing")
 _KINDS: Final = tuple(Kind)
 _MOST_NOTED: Final = 4_000
 _FREED_AT_ONCE: Final = 1_000
+_PIECE: Final = 1 << 20
 
 
 class Rows:
@@ -35,6 +36,9 @@ class Rows:
     def __init__(self) -> None:
         self._file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._lock = Lock()  # it is written by one thread, and read by another
+        # A thread that asks the system for something at each row would let no other one run for long.
+        self._pending = bytearray()
+        self._size = 0
         self._places = array("Q")
         self._marks = array("H")
 
@@ -45,10 +49,17 @@ class Rows:
         """Write a row; what it can be asked for is in the bits of its mark."""
         text = json.dumps(row, separators=(",", ":")).encode() + b"\n"
         with self._lock:
-            place = self._file.seek(0, 2)
-            self._file.write(text)
+            self._pending += text
             self._marks.append(mark)
-            self._places.append(place)
+            self._places.append(self._size)
+            self._size += len(text)
+            if len(self._pending) >= _PIECE:
+                self._write()
+
+    def _write(self) -> None:
+        self._file.seek(0, 2)
+        self._file.write(self._pending)
+        self._pending.clear()
 
     def page(self, first: int, limit: int, mask: int = 0) -> tuple[list[Any], int | None]:
         """Return up to so many rows from a number on, all or those with a mark, and the number of the next one."""
@@ -59,6 +70,8 @@ class Rows:
             if len(found) == limit:
                 return found, number
             with self._lock:
+                if self._pending:
+                    self._write()
                 self._file.seek(self._places[number])
                 found.append(json.loads(self._file.readline()))
         return found, None
