@@ -171,6 +171,8 @@ class _House:
         """Make the rooms, open the doors, and shut them again when we are told to stop."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_bug)
+        if store.writable:
+            store.publish_due(at_ms=utc_ms())
         worlds = self._worlds(store)
         token_files = [self._issue_token(store, world, is_first=world is worlds[0]) for world in worlds]
         directory = Directory(worlds, default_realm=self.settings.sip.realm)
@@ -197,7 +199,7 @@ class _House:
                 listener.start()
             couriers.change(self.settings.export)
             tenants = [world.tenant for world in worlds]
-            chores = [asyncio.ensure_future(chore) for chore in self._chores(store, tenants, couriers)]
+            chores = [asyncio.ensure_future(chore) for chore in self._chores(store, switch, tenants, couriers)]
             stop = self._hear_signals(loop, switch, couriers)
             _quiet_collector()
             self._greet(directory, token_files[0])
@@ -329,11 +331,14 @@ class _House:
             targets=couriers.statuses,
         )
 
-    def _chores(self, store: Store, tenants: list[str], couriers: Couriers) -> Iterator[Coroutine[Any, Any, None]]:
+    def _chores(
+        self, store: Store, switch: Switch, tenants: list[str], couriers: Couriers
+    ) -> Iterator[Coroutine[Any, Any, None]]:
         """What is done again and again while we run."""
         yield self._audit(store.path)
         yield retain(store, lambda: tenants, lambda: _retention(self.settings), utc_ms, targets=couriers.held)
         yield _forget_log()
+        yield switch.desk.decks.keep_time()
 
     def _hear_signals(self, loop: asyncio.AbstractEventLoop, switch: Switch, couriers: Couriers) -> asyncio.Future[str]:
         """Have a SIGHUP reload the configuration; which of SIGINT and SIGTERM came. A demo ends with its terminal."""

@@ -41,6 +41,7 @@ IO: Final = frozenset(
         "sipshop.switch",
         "sipshop.tls",
         "sipshop.web",
+        "sipshop.workbook",
     }
 )
 CLOCK_READERS: Final = frozenset({"sipshop.sip.endpoint", "sipshop.switch"})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import typer
@@ -18,6 +18,7 @@ from sipshop.cli.screen import fail
 
 DEFAULT_TOKEN_FILE: Final = Path("data/token")
 PAGE_ROWS: Final = 500
+_PIECE: Final = 1 << 16
 START_IT: Final = "start it with `sipshop serve --config FILE`, or name another by --url"
 TIMEOUT_S: Final = 30.0  # a commit on a slow disk takes seconds, and a command must not be given up while it is made
 
@@ -84,6 +85,24 @@ class Server:
             self._answer(status, content)
         return content
 
+    def delete(self, path: str) -> None:
+        """Take away what is at a path."""
+        status, content = self._exchange("DELETE", path, None, {}, TIMEOUT_S)
+        if status != 204:
+            self._answer(status, content)
+
+    def upload(self, path: str, file: Path, tell: Callable[[int, int | None], None]) -> Any:
+        """Send a file piece by piece, and return the JSON of the answer; `tell` hears how much of it is sent."""
+        try:
+            with file.open("rb") as content:
+                size = content.seek(0, 2)
+                content.seek(0)
+                pieces = _pieces(content, size, tell)
+                headers = {"Accept": "application/json", "Content-Length": str(size)}
+                return self._answer(*self._exchange("POST", path, pieces, headers, TIMEOUT_S))
+        except OSError as error:
+            fail(USAGE, f"{file} cannot be read: {error.strerror}")
+
     def ask(
         self,
         method: str,
@@ -117,7 +136,7 @@ class Server:
         self,
         method: str,
         path: str,
-        body: Mapping[str, object] | str | None,
+        body: Mapping[str, object] | str | Iterator[bytes] | None,
         headers: dict[str, str],
         timeout_s: float,
     ) -> tuple[int, bytes]:
@@ -126,14 +145,25 @@ class Server:
 
         kind = client.HTTPSConnection if self._is_tls else client.HTTPConnection
         connection = kind(self._host, self._port, timeout=timeout_s)
-        content = body.encode() if isinstance(body, str) else None if body is None else json.dumps(body).encode()
+        content: bytes | Iterator[bytes] | None
+        match body:
+            case str():
+                content, kind_of_body = body.encode(), "application/yaml"
+            case None | Iterator():
+                content, kind_of_body = body, "application/octet-stream"
+            case _:
+                content, kind_of_body = json.dumps(body).encode(), "application/json"
         headers["User-Agent"] = f"sipshop/{__version__}"
         if body is not None:
-            headers["Content-Type"] = "application/yaml" if isinstance(body, str) else "application/json"
+            headers["Content-Type"] = kind_of_body
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
-            connection.request(method, f"{self._path}/api/v1{path}", content, headers)
+            try:
+                connection.request(method, f"{self._path}/api/v1{path}", content, headers)
+            except (BrokenPipeError, ConnectionResetError):
+                if not isinstance(body, Iterator):
+                    raise  # of a file that is refused, the answer may be there before all of it was sent
             response = connection.getresponse()
             return response.status, response.read()
         except ConnectionRefusedError:
@@ -169,6 +199,14 @@ class Server:
                 "and SIPSHOP_TOKEN is not set"
             )
         return f"{self._url} does not know this token"
+
+
+def _pieces(content: BinaryIO, size: int, tell: Callable[[int, int | None], None]) -> Iterator[bytes]:
+    sent = 0
+    while piece := content.read(_PIECE):
+        yield piece
+        sent += len(piece)
+        tell(sent, size)
 
 
 def read_token(settings: Settings) -> str | None:

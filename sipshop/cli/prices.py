@@ -1,4 +1,4 @@
-"""What calls cost: decks, and quotes of calls not made."""
+"""What calls cost: quotes of calls not made."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ import typer
 from sipshop.billing.errors import BadAmount
 from sipshop.billing.money import format_scaled, parse_amount, parse_scaled
 from sipshop.cli.ask import Server, segment
-from sipshop.cli.codes import EXIT_CODES, UNPRICED, USAGE
-from sipshop.cli.options import Json, group, wants_json
+from sipshop.cli.codes import UNPRICED, USAGE
+from sipshop.cli.options import Json, wants_json
 from sipshop.cli.screen import (
     add_row,
     clean,
     complain,
     fail,
     make_table,
-    name_table,
     print_facts,
     print_json,
     print_table,
@@ -29,8 +28,6 @@ from sipshop.cli.screen import (
 
 if TYPE_CHECKING:
     from sipshop.billing.deck import RateDeck
-
-decks = group("deck", "Decks: what everybody sells by.")
 
 
 def show_quote(
@@ -253,47 +250,6 @@ def price_of(quote_: Mapping[str, Any]) -> str:
     if taxed is None or quote_["tax"] is None:
         return told
     return f"{told}; net {quote_['net']}, {taxed['name']} {taxed['percent']}% {quote_['tax']}"
-
-
-@decks.command("list", epilog=EXIT_CODES)
-def list_decks(context: typer.Context, as_json: Json = False) -> None:
-    """Show every deck, and who sells by it."""
-    answer = Server(context).get("/decks")
-    if wants_json(context, as_json):
-        print_json(answer)
-        return
-    table = make_table("Deck", "Currency", "Round", "Sells", right=("Version", "Rates"))
-    for deck in answer["decks"]:
-        sales = "; ".join(f"{sale['seller']} to {sale['buyer']}" for sale in deck["sales"])
-        rounding = f"{deck['round']['mode']} {deck['round']['places']}"
-        add_row(table, deck["deck"], deck["currency"], rounding, sales, deck["version"], deck["rates"])
-    print_table(table, spare=("Round",))
-
-
-@decks.command("show", epilog=EXIT_CODES)
-def show_deck(
-    context: typer.Context,
-    name: str,
-    prefix: Annotated[str, typer.Option(help="Only rates whose prefix begins so.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many rates.")] = 200,
-    as_json: Json = False,
-) -> None:
-    """Show a deck's rates, by prefix."""
-    query = urlencode({"prefix": prefix, "limit": limit})
-    answer = Server(context).get(f"/decks/{segment(name)}?{query}")
-    if wants_json(context, as_json):
-        print_json(answer)
-        return
-    table = make_table("Prefix", "Destination", right=("Fee", "First s", "First /min", "Next s", "Next /min"))
-    for rate in answer["shown"]:
-        if rate["forbidden"]:
-            add_row(table, rate["prefix"], rate["destination"], "forbidden")
-            continue
-        prices = (rate[key] for key in ("connect_fee", "first_s", "first_price", "next_s", "next_price"))
-        add_row(table, rate["prefix"], rate["destination"], *prices)
-    name_table(table, f"Deck {answer['deck']}, version {answer['version']}, {answer['currency']}")
-    print_table(table)
-    typer.echo(f"{len(answer['shown'])} of {answer['rates']} rates")
 
 
 def minutes_of(seconds: int) -> str:

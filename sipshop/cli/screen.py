@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
 
+from sipshop.cli.codes import USAGE
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -57,6 +59,16 @@ def program() -> str:
     """How we were called, so that a command that we suggest can be pasted."""
     called = Path(sys.argv[0])
     return str(called) if called.name == "sipshop" and not called.is_absolute() else "sipshop"
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file; what is none ends the program with USAGE."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        fail(USAGE, f"the {what} {path} cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        fail(USAGE, f"the {what} {path} cannot be read: it is no UTF-8 text")
 
 
 def print_json(value: object) -> None:

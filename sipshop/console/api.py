@@ -24,12 +24,14 @@ from sipshop.config import Problem
 from sipshop.console.access import Tokens, add_tokens
 from sipshop.console.bans import Bans, add_bans
 from sipshop.console.books import BooksDesk, add_books
+from sipshop.console.decks import DeckDesk, add_decks
 from sipshop.console.errors import bad_request, of_status, problem_of
 from sipshop.console.events import Hub
 from sipshop.console.exports import Books, NoTargets, Outbox, add_exports
 from sipshop.console.guard import Guard
 from sipshop.console.limits import LimitDesk, add_limits
 from sipshop.console.live import Live, add_live
+from sipshop.console.mappings import MappingDesk, add_mappings
 from sipshop.console.paging import MAX_ROWS, Cursor, Limit, decode, encode, page_of
 from sipshop.console.records import add_records
 from sipshop.console.reference import add_reference
@@ -55,6 +57,7 @@ from sipshop.console.views import (
 )
 from sipshop.console.worlds import WorldDesk, add_worlds
 from sipshop.settings import Reloaded, RetentionSettings, SettingsErrors
+from sipshop.sheets import BadMapping, BadSheet
 from sipshop.store.audit import Violation
 from sipshop.store.errors import StoreError
 from sipshop.switch import Health, PartyStatus, SwitchError, utc_ms
@@ -129,6 +132,15 @@ class Desk(Books, Live, Tokens, LimitDesk, Protocol):
     def books(self) -> BooksDesk:
         """What is asked about reratings, statements and invoices."""
         ...
+
+    @property
+    def decks(self) -> SheetDesk:
+        """What is asked about versions of decks, and mappings."""
+        ...
+
+
+class SheetDesk(DeckDesk, MappingDesk, Protocol):
+    """Versions of decks, and the mappings that sheets are read by; `sipshop.switch.decks` keeps both."""
 
 
 class Exposition(Protocol):
@@ -271,6 +283,8 @@ def _commands(desk: Desk, reload: Callable[[], Reloaded], host: str | None) -> A
     _add_booths(router, desk)
     _add_parties(router, desk)
     add_worlds(router, desk.worlds)
+    add_decks(router, desk.worlds, desk.decks)
+    add_mappings(router, desk.decks)
     _add_server(router, reload, host)
 
     @router.get("/audit", tags=["audit"], responses=problems(_503="unavailable"))
@@ -445,6 +459,6 @@ def _answerproblems(api: FastAPI) -> None:
                 problem = problem_of(error)
         return problem.response()
 
-    ours = (BillingError, SettingsErrors, StoreError, SwitchError, WorldErrors)
+    ours = (BadMapping, BadSheet, BillingError, SettingsErrors, StoreError, SwitchError, WorldErrors)
     for kind in (RequestValidationError, StarletteHTTPException, *ours, Exception):
         api.add_exception_handler(kind, answer)

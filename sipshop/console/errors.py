@@ -34,28 +34,35 @@ from sipshop.billing.errors import (
 )
 from sipshop.billing.money import Money
 from sipshop.settings import SettingsErrors
+from sipshop.sheets import BadMapping, BadSheet
 from sipshop.store.errors import (
     Conflict,
     NothingToPay,
     NotInTheOutbox,
+    StaleVersion,
     StoreError,
     UnknownAlert,
+    UnknownMapping,
     UnknownOperator,
     UnknownPlace,
     UnknownTarget,
     UnknownToken,
+    UnknownVersion,
     Unwritable,
     WorldChanged,
 )
 from sipshop.store.errors import UnknownBooth as StoreUnknownBooth
 from sipshop.switch import (
+    BadInstant,
     BadQuote,
     BadRelease,
     CommandRefused,
     SwitchError,
+    TooManyImports,
     UnknownBooth,
     UnknownCall,
     UnknownDeck,
+    UnknownImport,
     UnknownLimit,
     UnknownShop,
     UnknownTrace,
@@ -115,7 +122,7 @@ def problem_of(error: Exception) -> Problem:
             return _problem(status, code, title, error)
     if isinstance(error, BillingError):
         return _problem_of_money(error)
-    if isinstance(error, SettingsErrors | WorldErrors):
+    if isinstance(error, BadMapping | SettingsErrors | WorldErrors):
         return _problem_of_a_file(error)
     match error:
         case NothingToPay():
@@ -155,6 +162,13 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     UnknownInvoice: (404, "unknown_invoice", "There is no such invoice"),
     NotToBeClosed: (409, "not_to_be_closed", "The period cannot be closed"),
     BadPeriod: (422, "bad_period", "This is no period"),
+    UnknownImport: (404, "unknown_import", "There is no such import"),
+    UnknownMapping: (404, "unknown_mapping", "There is no such mapping"),
+    UnknownVersion: (404, "unknown_version", "The deck has no such version"),
+    BadInstant: (422, "bad_instant", "Nothing can be done at this instant"),
+    BadSheet: (422, "bad_sheet", "The sheet cannot be read"),
+    StaleVersion: (409, "stale_version", "The version cannot become this any more"),
+    TooManyImports: (409, "too_many_imports", "Other imports are under way"),
     UnknownPlace: (422, "bad_cursor", "The list does not go on there"),
     NotInTheOutbox: (409, "not_in_outbox", "The record is neither parked nor the next one"),
     Conflict: (409, "conflict", "It is another provider's already"),
@@ -162,7 +176,10 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
 }
 
 
-def _problem_of_a_file(error: SettingsErrors | WorldErrors) -> Problem:
+def _problem_of_a_file(error: BadMapping | SettingsErrors | WorldErrors) -> Problem:
+    if isinstance(error, BadMapping):
+        places = [asdict(each) for each in error.errors]
+        return _problem(422, "bad_mapping", "The mapping cannot be used", error, errors=places)
     if isinstance(error, WorldErrors):
         places = [asdict(each) for each in error.errors]
         return _problem(422, "bad_world", "The world cannot be used", error, errors=places)

@@ -5,6 +5,7 @@ It stands in front of the framework, which reads a whole body before it asks who
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -15,12 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sipshop.config import MAX_BYTES
 from sipshop.console.errors import unauthorized
 from sipshop.console.tokens import Identity, TokenLookup, identify
+from sipshop.switch.sheets import MAX_BYTES as MAX_SHEET_BYTES
 
 GUARDED: Final = "/api/"
 MAX_BODY_BYTES: Final = 16_384
 #: A provider's world is a text of up to `MAX_BYTES`, which its reader refuses with a word on its size.
 WORLD: Final = "/api/v1/world"
 MAX_WORLD_BYTES: Final = MAX_BYTES + MAX_BODY_BYTES
+#: A rate sheet is written down as it comes, whoever of those that sell sends it.
+_SHEETS: Final = re.compile(r"/api/v1/(?:decks/[^/]+/imports|mapping-guesses)")
 
 
 class Guard:
@@ -42,9 +46,16 @@ class Guard:
             await unauthorized(token_given=token is not None).response()(scope, receive, send)
             return
         scope.setdefault("state", {})["identity"] = identity
-        is_world = scope["path"] == WORLD and identity.role == "provider"
-        most = MAX_WORLD_BYTES if is_world else MAX_BODY_BYTES
-        await self._app(scope, _bounded(receive, most), send)
+        await self._app(scope, _bounded(receive, _most(scope["path"], identity)), send)
+
+
+def _most(path: str, identity: Identity) -> int:
+    """How large a body may be."""
+    if path == WORLD and identity.role == "provider":
+        return MAX_WORLD_BYTES
+    if _SHEETS.fullmatch(path) and identity.role != "operator":
+        return MAX_SHEET_BYTES
+    return MAX_BODY_BYTES
 
 
 def bearer(headers: Headers) -> str | None:

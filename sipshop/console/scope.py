@@ -17,7 +17,16 @@ from sipshop.console.errors import MEDIA_TYPE
 from sipshop.console.guard import identity_of
 from sipshop.console.tokens import Identity
 from sipshop.console.views import ProblemView
-from sipshop.switch import BoothStatus, PartyStatus, Reach, UnknownBooth, UnknownCall, UnknownShop
+from sipshop.switch import (
+    BoothStatus,
+    DeckStatus,
+    PartyStatus,
+    Reach,
+    UnknownBooth,
+    UnknownCall,
+    UnknownDeck,
+    UnknownShop,
+)
 
 PROVIDER: Final = "provider"
 OPERATOR: Final = "operator"
@@ -114,6 +123,17 @@ class Scope:
     def sees(self, party: str, shop: str | None) -> bool:
         """Whether something is his to see that is about a party, or about a shop of it or one of its booths."""
         return party in self.reach.parties or shop in self.reach.shops
+
+    def deck(self, status: DeckStatus) -> DeckStatus:
+        """A deck whose prices are his to make: nobody sells by it but he and those below him; raises `UnknownDeck`.
+
+        The provider's are all of them, also those that he buys by.
+        """
+        self.forbid_operators()
+        sellers = {seller for seller, _ in status.sales}
+        if not self.is_provider and not (sellers and sellers <= self.reach.parties):
+            raise UnknownDeck(f"there is no deck named {status.deck.name!r}")
+        return status
 
     def forbid_operators(self) -> None:
         """Stop who is not a party himself: HTTPException (403)."""

@@ -109,3 +109,21 @@ class UnknownTarget(StoreError):
 
 class NotInTheOutbox(StoreError):
     """A target has no such record that could be skipped."""
+
+
+class UnknownVersion(StoreError):
+    """A deck has no such version, or its rates are gone."""
+
+    def __init__(self, deck: str, version: int) -> None:
+        super().__init__(f"deck {deck!r} has no version {version}")
+
+
+class StaleVersion(StoreError):
+    """A version of a deck cannot become this any more, or not before something else."""
+
+
+class UnknownMapping(StoreError):
+    """There is no such mapping."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no mapping named {name!r}")

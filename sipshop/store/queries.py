@@ -366,7 +366,7 @@ LETTERHEADS: Final = _world(letterheads)
 
 # A deck has every version that it ever had; the latest is in force, but for one without a place, whose rates are still
 # being written.
-_LATEST: Final = (
+LATEST: Final = (
     select(decks.c.tenant, decks.c.name, func.max(decks.c.version).label("version"))
     .where(decks.c.tenant == bindparam("tenant"), decks.c.position >= 0)
     .group_by(decks.c.tenant, decks.c.name)
@@ -375,14 +375,14 @@ _LATEST: Final = (
 
 DECKS: Final = Statement(
     select(decks)
-    .join(_LATEST, and_(decks.c.name == _LATEST.c.name, decks.c.version == _LATEST.c.version))
+    .join(LATEST, and_(decks.c.name == LATEST.c.name, decks.c.version == LATEST.c.version))
     .where(decks.c.tenant == bindparam("tenant"))
     .order_by(decks.c.position)
 )
 
 RATES: Final = Statement(
     select(rates)
-    .join(_LATEST, and_(rates.c.deck == _LATEST.c.name, rates.c.version == _LATEST.c.version))
+    .join(LATEST, and_(rates.c.deck == LATEST.c.name, rates.c.version == LATEST.c.version))
     .where(rates.c.tenant == bindparam("tenant"))
     .order_by(rates.c.deck, rates.c.position)
 )

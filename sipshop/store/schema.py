@@ -211,6 +211,38 @@ rates: Final = _table(
     _refers("tenant deck version", "decks", "tenant name version"),
 )
 
+# Who made which version of a deck, by what and from which one (`base`), and since when it is in force, or is to be; one
+# that was applied before there was this table has no row. `imported` says that no world's file has its rates.
+deck_versions: Final = _table(
+    "deck_versions",
+    _text("tenant"),
+    _text("deck"),
+    _int("version"),
+    _text("state"),
+    _text("origin"),
+    _int("base", null=True),
+    _flag("imported"),
+    _text("author"),
+    _text("party"),
+    _text("reason"),
+    _text("source"),
+    _int("made_at_ms"),
+    _int("from_ms", null=True),
+    _key("tenant", "deck", "version"),
+)
+
+# How the rate sheets of a carrier are read, a text in YAML; each party has its own.
+sheet_mappings: Final = _table(
+    "sheet_mappings",
+    _text("tenant"),
+    _text("party"),
+    _text("name"),
+    _text("mapping"),
+    _text("author"),
+    _int("at_ms"),
+    _key("tenant", "party", "name"),
+)
+
 trunks: Final = _table(
     "trunks",
     _text("tenant"),

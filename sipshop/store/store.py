@@ -33,6 +33,21 @@ from sipshop.store import bindings, farewells, limits, queries, rows
 from sipshop.store.audit import Violation, audit_file
 from sipshop.store.bindings import Kept, kept
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
+from sipshop.store.decks import (
+    HAS_RATES,
+    MAPPINGS,
+    MOST_RATES,
+    SCHEDULED,
+    VERSIONS,
+    DeckVersion,
+    RatesRemoved,
+    SheetMapping,
+    given_versions,
+    mapping_of,
+    publish_due,
+    read_deck,
+    version_of,
+)
 from sipshop.store.errors import (
     OlderSchema,
     StoreError,
@@ -467,6 +482,62 @@ class Store:
                 self.submit(DeckUnstaged(tenant=tenant, deck=deck))
             raise
 
+    # Versions of decks.
+
+    def publish_due(self, *, at_ms: int) -> list[DeckVersion]:
+        """Put in force what was to come into force while nobody ran, before the worlds are read. Raises Unwritable."""
+        with self._writing() as connection:
+            return publish_due(connection, at_ms=at_ms)
+
+    def scheduled_versions(self) -> list[DeckVersion]:
+        """Return every tenant's versions that are to come into force."""
+        return [version_of(row) for row in self._read(SCHEDULED)]
+
+    async def deck_versions(self, tenant: str, deck: str) -> list[DeckVersion]:
+        """Return who made the versions of a deck, the newest first."""
+        async with self._reading() as connection:
+            of = {"tenant": tenant, "deck": deck}
+            return [version_of(row) for row in await _fetch(connection, VERSIONS, of)]
+
+    async def deck_version(self, tenant: str, deck: str, version: int) -> RateDeck:
+        """Read a version of a deck with its rates, on a thread of its own.
+
+        Raises:
+            UnknownVersion: there is none, or its rates are gone.
+        """
+        await self._caught_up()
+        return await asyncio.to_thread(self._deck_version, tenant, deck, version)
+
+    async def given_version(self, tenant: str, deck: str) -> int:
+        """Return the greatest number that a version of a deck was ever given, 0 where there was none."""
+        await self._caught_up()
+        with closing(connect_reader(self.path)) as connection:
+            return given_versions(connection, tenant).get(deck, 0)
+
+    async def stage_deck(self, tenant: str, deck: RateDeck, tell: Callable[[int], None]) -> None:
+        """Write the rates of a version that is not in force, so many at a time; `tell` hears how many are written."""
+        try:
+            for first in range(0, max(1, len(deck.rates)), RATES_AT_ONCE):
+                await self.commit(DeckStaged(tenant=tenant, deck=deck, first=first))
+                tell(min(first + RATES_AT_ONCE, len(deck.rates)))
+        except BaseException:
+            self.submit(DeckUnstaged(tenant=tenant, deck=deck))
+            raise
+
+    async def remove_rates(self, tenant: str, deck: str, version: int) -> None:
+        """Let the rates of a version go that never was in force, so many at a time; calls do not wait for it."""
+        for before in range(RATES_AT_ONCE, MOST_RATES + RATES_AT_ONCE, RATES_AT_ONCE):
+            is_last = not await self._has_rates(tenant, deck, version, before)
+            part = RatesRemoved(tenant=tenant, deck=deck, version=version, before=before, is_last=is_last)
+            await self.commit(part)
+            if is_last:
+                break
+
+    async def mappings(self, tenant: str, party: str) -> list[SheetMapping]:
+        """Return the mappings of a party."""
+        async with self._reading() as connection:
+            return [mapping_of(row) for row in await _fetch(connection, MAPPINGS, {"tenant": tenant, "party": party})]
+
     # The disk.
 
     def disk(self) -> Disk:
@@ -516,6 +587,18 @@ class Store:
         except sqlite3.Error as error:
             raise Unusable(self.path, str(error)) from error
         return use(world, history)
+
+    def _deck_version(self, tenant: str, deck: str, version: int) -> RateDeck:
+        try:
+            with closing(connect_reader(self.path)) as connection:
+                return read_deck(connection, tenant, deck, version)
+        except sqlite3.Error as error:
+            raise Unusable(self.path, str(error)) from error
+
+    async def _has_rates(self, tenant: str, deck: str, version: int, after: int) -> bool:
+        async with self._reading() as connection:
+            of = {"tenant": tenant, "deck": deck, "version": version, "after": after}
+            return bool(await _fetch(connection, HAS_RATES, of))
 
     def _read(self, query: Statement, values: Mapping[str, Any] = {}) -> list[sqlite3.Row]:
         try:

@@ -18,6 +18,7 @@ from sipshop.billing.parties import Party
 from sipshop.proxy.admission import Auth
 from sipshop.store import limits as limits_room
 from sipshop.store import queries, rows
+from sipshop.store.decks import IMPORTED, WAITING, given_versions, note_applied
 from sipshop.store.errors import Conflict, NotEmpty, WorldChanged
 from sipshop.store.rows import Token, Values
 from sipshop.store.schema import (
@@ -108,6 +109,7 @@ def read_world(connection: sqlite3.Connection, tenant: str, *, known_decks: Sequ
         letterheads=tuple(rows.letterhead(row) for row in queries.LETTERHEADS.run(connection, of)),
         open_booths=frozenset(),
         limits=tuple(limits_room.limits_of(row) for row in limits_room.LIMITS.run(connection, of)),
+        imported=frozenset(row["deck"] for row in IMPORTED.run(connection, of)),
     )
 
 
@@ -132,6 +134,8 @@ def read_history(connection: sqlite3.Connection, tenant: str) -> History:
         shops=used(queries.USED_SHOPS),
         booths=used(queries.USED_BOOTHS),
         trunks=used(queries.USED_TRUNKS),
+        versions=given_versions(connection, tenant),
+        scheduled={row["deck"]: row["from_ms"] for row in WAITING.run(connection, {"tenant": tenant})},
     )
 
 
@@ -219,6 +223,15 @@ class WorldApplied:
         for deck in _new_decks(self.plan):
             if len(deck.rates) <= RATES_AT_ONCE:
                 _insert_rates(connection, deck, new.tenant, 0)
+        note_applied(
+            connection,
+            new.tenant,
+            _new_decks(self.plan),
+            new.imported,
+            at_ms=self.at_ms,
+            author=self.author,
+            party=new.tenant,
+        )
         for table, keys in reversed(gone):
             names = [f"key_{name}" for name in _KEYS[table]]
             _REMOVE[table].run_many(connection, (dict(zip(names, key, strict=True)) for key in keys))
@@ -322,6 +335,7 @@ def load_world(connection: sqlite3.Connection, world: World, *, at_ms: int) -> N
     for deck in world.decks:
         for first in range(0, len(deck.rates), RATES_AT_ONCE):
             _insert_rates(connection, deck, world.tenant, first)
+    note_applied(connection, world.tenant, world.decks, world.imported, at_ms=at_ms, author="world", party=world.tenant)
     openings = {opening.party: opening for opening in world.openings}
     for party in world.parties:
         if party.parent is not None:

@@ -1,24 +1,30 @@
 """The switch: holds the live calls, asks the pure rooms, does what they say; the one door for the desk's commands."""
 
 from sipshop.switch.clock import steady_s, utc_ms
+from sipshop.switch.decks import Decks
 from sipshop.switch.desk import Desk
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import (
+    BadInstant,
     BadQuote,
     BadRelease,
     CommandRefused,
     SwitchError,
+    TooManyImports,
     UnknownBooth,
     UnknownCall,
     UnknownDeck,
+    UnknownImport,
     UnknownLimit,
     UnknownShop,
     UnknownTrace,
     UnknownTrunk,
 )
 from sipshop.switch.gate import BanStatus, Gate
+from sipshop.switch.imports import Import
 from sipshop.switch.limits import LimitStatus
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
+from sipshop.switch.sheets import SheetFile
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach, RegistrationStatus
 from sipshop.switch.switch import Options, Switch
 from sipshop.switch.trace import Trace, Tracer, Wanted
@@ -28,6 +34,7 @@ from sipshop.switch.worlds import Chain, ChainStep, DeckStatus, TrunkStatus, Wor
 __all__ = [
     "DROP_REASONS",
     "REFUSALS",
+    "BadInstant",
     "BadQuote",
     "BadRelease",
     "BanStatus",
@@ -38,24 +45,29 @@ __all__ = [
     "CommandRefused",
     "Condition",
     "DeckStatus",
+    "Decks",
     "Desk",
     "Directory",
     "Gate",
     "Health",
+    "Import",
     "LimitStatus",
     "Options",
     "PartyMoney",
     "PartyStatus",
     "Reach",
     "RegistrationStatus",
+    "SheetFile",
     "Switch",
     "SwitchError",
+    "TooManyImports",
     "Trace",
     "Tracer",
     "TrunkStatus",
     "UnknownBooth",
     "UnknownCall",
     "UnknownDeck",
+    "UnknownImport",
     "UnknownLimit",
     "UnknownShop",
     "UnknownTrace",

@@ -44,6 +44,7 @@ from sipshop.switch.accounts import Accounts
 from sipshop.switch.alerts import Alerts
 from sipshop.switch.balances import Balances
 from sipshop.switch.books import Books
+from sipshop.switch.decks import Decks
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import UnknownBooth, UnknownCall, UnknownShop
 from sipshop.switch.limits import Limiter, LimitStatus
@@ -87,6 +88,7 @@ class Desk:
         limits: Limiter,
         balances: Balances,
         alerts: Alerts,
+        random: Callable[[int], bytes],
     ) -> None:
         self._directory = directory
         self._store = store
@@ -132,12 +134,14 @@ class Desk:
             tell=tell,
             utc_ms=utc_ms,
         )
+        self.decks = Decks(store=store, worlds=self.worlds, random=random, utc_ms=utc_ms)
 
     def begin(self) -> None:
         """Take the sessions that were open when the store was closed, and the tokens."""
         for session in self._store.open_sessions():
             self._open[session.tenant, session.booth] = session
         self._tokens = {token.sha256: token for token in self._store.valid_tokens()}
+        self.decks.begin()
 
     def open_session(self, booth: BoothKey) -> BoothSession | None:
         """The session that a booth may call in, None where it is locked."""

@@ -209,6 +209,16 @@ class Directory:
         booking = self._fx[tenant].booking(amount.currency, currency, at_ms)
         return booking.convert(amount) if booking is not None else None
 
+    def charged_to(self, seller: Party, buyer: str, tariff: Tariff, at_ms: int) -> Tariff | None:
+        """A tariff as a party is charged by it, with how its seller books that; None without a rate of exchange."""
+        tenant = seller.tenant
+        currency = self._currencies[tenant, buyer]
+        return self._exchanged(tenant, tariff, currency, self._currencies.get((tenant, seller.name)), at_ms)
+
+    def paid_in(self, tenant: str, tariff: Tariff, currency: str, at_ms: int) -> Tariff | None:
+        """A carrier's tariff with how the provider books it beside a sale in a currency; None without a rate."""
+        return self._exchanged(tenant, tariff, tariff.currency, currency, at_ms)
+
     def _charged(self, shop: Shop, seller: Party, buyer: str | None, tariff: Tariff, at_ms: int) -> Tariff | None:
         """What a call keeps of a sale: to a party, or, of a shop, to its customers, with their tax."""
         tenant = shop.tenant
@@ -250,7 +260,7 @@ class Directory:
         for choice in choices:
             found = self.decks[tenant, choice.trunk.deck].match(e164, at_ms)
             if found is not None and not found.rate.forbidden:
-                buy = self._exchanged(tenant, found, found.currency, sold.charged_in, at_ms)
+                buy = self.paid_in(tenant, found, sold.charged_in, at_ms)
                 if buy is None:
                     is_without_fx = True
                 else:

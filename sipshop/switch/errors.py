@@ -45,3 +45,15 @@ class UnknownLimit(SwitchError):
 
 class BadRelease(SwitchError):
     """A limit cannot be released so; the text says how it can."""
+
+
+class UnknownImport(SwitchError):
+    """There is no such import, or not any more."""
+
+
+class BadInstant(SwitchError):
+    """The instant at which something is to happen cannot be read, or is over."""
+
+
+class TooManyImports(SwitchError):
+    """So many imports are under way that no other one is begun."""

@@ -257,6 +257,7 @@ class Switch:
             limits=self._limits,
             balances=self._balances,
             alerts=self.alerts,
+            random=random,
         )
         self.tracer = Tracer(
             directory=directory,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -19,6 +19,7 @@ from sipshop.billing.rating import Cost, cost
 from sipshop.proxy.admission import Booth, Cause, Shop
 from sipshop.proxy.numbers import BadNumber, NumberRules
 from sipshop.proxy.routing import Trunk
+from sipshop.sheets import Sale
 from sipshop.store import Store, Token, opening_transfer
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.balances import Balances
@@ -27,6 +28,7 @@ from sipshop.switch.errors import BadQuote, UnknownBooth, UnknownDeck, UnknownTr
 from sipshop.switch.limits import Limiter
 from sipshop.switch.live import BoothKey, LiveCalls
 from sipshop.switch.meter import Meter
+from sipshop.switch.sales import sales_with
 from sipshop.switch.trunks import Condition, Trunks
 from sipshop.world import History, Operator, Plan, World, export_world, plan_world
 
@@ -139,7 +141,7 @@ class Worlds:
             StoreError: nothing was written.
         """
         async with self._changing:
-            with _uncollected():
+            with uncollected():
                 return await self._apply(tenant, text, filename, author=author, dry_run=dry_run, prune=prune)
 
     async def _apply(self, tenant: str, text: str, filename: str, *, author: str, dry_run: bool, prune: bool) -> Plan:
@@ -209,10 +211,33 @@ class Worlds:
         for name in before.keys() - parties.keys():
             ledger.close(before[name])
 
+    async def take_deck(self, tenant: str, deck: RateDeck, write: Callable[[], Awaitable[None]]) -> RateDeck:
+        """Put another version of a deck in the place of the one in force, as soon as it is written; that one is given.
+
+        Calls that are live keep their tariffs.
+
+        Raises:
+            UnknownDeck: there is none.
+            StoreError: nothing was written.
+        """
+        async with self._changing:
+            old = self.deck(tenant, deck.name).deck
+            await write()
+            world = self._directory.world(tenant)
+            decks = tuple(deck if each.name == deck.name else each for each in world.decks)
+            after = replace(world, decks=decks, imported=world.imported | {deck.name})
+            self._directory.swap(after)
+            self._on_swap(after)
+            return old
+
+    def sales_with(self, tenant: str, deck: RateDeck, party: str) -> Iterator[Sale]:
+        """The sales of a party and of those below him that another version of a deck is bought or sold by."""
+        return sales_with(self._directory, tenant, deck, party)
+
     async def export(self, tenant: str) -> str:
         """The text of a tenant's world, passwords masked: applied, it changes nothing."""
         async with self._changing:
-            with _uncollected():
+            with uncollected():
                 decks = self._directory.world(tenant).decks
                 return await self._store.with_world(tenant, decks, lambda world, _: export_world(world))
 
@@ -431,7 +456,7 @@ def _accounts(world: World) -> dict[str, str]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Keep the garbage collector away while a world is read or written.
 
     A text of 10 MB becomes millions of objects for a while, in no cycle, and each time the collector went through them

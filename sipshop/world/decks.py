@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -56,6 +56,10 @@ _MOST_FACTOR: Final = 1000
 _MOST_PERCENT: Final = 1000
 _MOST_DERIVED: Final = 16
 _DAY_S: Final = 86_400
+_OVER_IMPORTED: Final = (
+    "would undo what was imported: version {version} in force is a sheet's. Write `imported: true` in place of the "
+    "rates to keep it, or `imported: false` beside them to have them all the same"
+)
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -79,10 +83,16 @@ class _Fields(Protocol):
 
 
 class DeckReader:
-    """Reads the decks of a world; one that is derived from another may stand before it, and is read in `finish`."""
+    """Reads the decks of a world; one that is derived from another may stand before it, and is read in `finish`.
 
-    def __init__(self) -> None:
+    `known` are the decks that are there, and those of `imported` have their rates from sheets.
+    """
+
+    def __init__(self, known: Mapping[str, RateDeck], imported: Container[str]) -> None:
         self.decks: dict[str, RateDeck] = {}
+        self.imported: set[str] = set()
+        self._known = known
+        self._were_imported = imported
         self._names: set[str] = set()
         self._waiting: dict[str, Section] = {}
 
@@ -113,10 +123,25 @@ class DeckReader:
         return self.decks.get(name)
 
     def _take(self, section: Section, name: str, base: RateDeck | None, rates: Sequence[Rate]) -> None:
-        deck = _deck(section, name, base, rates, None)
+        is_imported = section.flag("imported", default=False)
+        known = self._known.get(name)
+        deck = _deck(section, name, base, rates, None, imported=known.rates if known and is_imported else None)
+        if is_imported:
+            self._check_imported(section)
+            self.imported.add(name)
+        elif name in self._were_imported and known is not None and not section.has("imported") and deck is not None:
+            if deck == known.renewed(deck.version):
+                self.imported.add(name)  # the same rates, written out
+            else:
+                section.fault("rates", _OVER_IMPORTED.format(version=known.version))
         section.end()
         if deck is not None and section.sound:
             self.decks[name] = deck
+
+    def _check_imported(self, section: Section) -> None:
+        for key in ("rates", "derived"):
+            if section.has(key):
+                section.fault(key, "stands in no file: the deck is `imported`, and has the rates of its sheets")
 
 
 def parse_deck(text: str, filename: str, name: str, beside: Beside) -> RateDeck:
@@ -183,9 +208,18 @@ def _derived_rates(derived: Section, base: RateDeck | None) -> Sequence[Rate]:
 
 
 def _deck(
-    section: Section, name: str, base: RateDeck | None, derived: Sequence[Rate], beside: Beside | None
+    section: Section,
+    name: str,
+    base: RateDeck | None,
+    derived: Sequence[Rate],
+    beside: Beside | None,
+    *,
+    imported: Sequence[Rate] | None = None,
 ) -> RateDeck | None:
-    """Read a deck; what it does not say is as its base has it, and its own rates take the place of all of a prefix."""
+    """Read a deck; what it does not say is as its base has it, and its own rates take the place of all of a prefix.
+
+    One that is imported has the rates that are there, none where it is new.
+    """
     currency = section.text("currency", base.currency if base is not None else None, check=check_currency)
     if base is not None and currency != base.currency:
         section.fault("currency", f"is not that of {base.name}, which is {base.currency}")
@@ -204,10 +238,13 @@ def _deck(
         "increment_rule", IncrementRule, base.increment_rule if base is not None else IncrementRule.STANDARD
     )
     reader = _RateReader(calendar, increment_rule)
-    if section.has("rates") or not section.has("derived"):
+    is_imported = beside is None and section.flag("imported", default=False)
+    if section.has("rates") or not (section.has("derived") or is_imported):
         reader.read(section, beside)
     own = {rate.prefix for rate in reader.rates}
     rates = (*(rate for rate in derived if rate.prefix not in own), *reader.rates) if derived else tuple(reader.rates)
+    if is_imported:
+        rates = tuple(imported or ())
     if len(own) < len(reader.rates):
         reader.tell_clashes(section)
     if not section.sound:

@@ -8,7 +8,7 @@ versions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Protocol, TypeVar
 
@@ -61,12 +61,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The names of what is in the books, or has a live call, and so cannot be removed."""
+    """The names of what is in the books, or has a live call, and so cannot be removed.
+
+    `versions` are the greatest numbers that versions of decks were given, `scheduled` the decks of which a version is
+    to come into force, with that instant in UTC.
+    """
 
     parties: frozenset[str] = frozenset()
     shops: frozenset[str] = frozenset()
     booths: frozenset[str] = frozenset()
     trunks: frozenset[str] = frozenset()
+    versions: Mapping[str, int] = field(default_factory=dict)
+    scheduled: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +127,8 @@ def plan_world(text: str, filename: str, before: World, *, history: History, pru
     """
     wanted = parse_world(text, filename, onto=before)
     merged, absent = _merged(before, wanted, history, prune=prune)
-    faults = [Problem(filename, 1, "", fault) for fault in _faults(merged)]
+    told = (*_faults(merged), *_scheduled(before, merged, history))
+    faults = [Problem(filename, 1, "", fault) for fault in told]
     if faults:
         raise WorldErrors(faults)
     changes = tuple(_changes(before, merged))
@@ -158,7 +165,7 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
         parties=(*wanted.parties, *parties),
         shops=(*wanted.shops, *shops),
         booths=(*wanted.booths, *booths),
-        decks=(*_versioned(before.decks, wanted.decks), *decks),
+        decks=(*_versioned(before.decks, wanted.decks, history.versions), *decks),
         trunks=(*wanted.trunks, *trunks),
         routes=(*wanted.routes, *routes),
         open_booths=wanted.open_booths,
@@ -168,6 +175,7 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
         fx=(*wanted.fx, *pairs),
         limits=(*wanted.limits, *_limits_left(before, parties, shops, booths)),
         letterheads=(*wanted.letterheads, *(known for known in before.letterheads if known.party in kept)),
+        imported=wanted.imported | {deck.name for deck in decks if deck.name in before.imported},
     )
     rest: dict[str, Sequence[object]] = {
         "party": parties,
@@ -221,8 +229,8 @@ def _limits_left(
     yield from (limits for limits in before.limits if limits.subject in left)
 
 
-def _versioned(before: Iterable[RateDeck], wanted: Iterable[RateDeck]) -> Iterator[RateDeck]:
-    """Give a deck that changed the next version; one that did not stays the one that is there."""
+def _versioned(before: Iterable[RateDeck], wanted: Iterable[RateDeck], given: Mapping[str, int]) -> Iterator[RateDeck]:
+    """Give a deck that changed a version that none had; one that did not stays the one that is there."""
     known = {deck.name: deck for deck in before}
     for deck in wanted:
         old = known.get(deck.name)
@@ -231,7 +239,7 @@ def _versioned(before: Iterable[RateDeck], wanted: Iterable[RateDeck]) -> Iterat
         elif _same_deck(old, deck):
             yield old
         else:
-            yield deck.renewed(old.version + 1)
+            yield deck.renewed(max(old.version, given.get(deck.name, 0)) + 1)
 
 
 def _same_deck(one: RateDeck, other: RateDeck) -> bool:
@@ -268,6 +276,15 @@ def _faults(world: World) -> Iterator[str]:
         for shop in world.shops:
             if shop.numbers.emergency:
                 yield f"no trunk has `emergency: true`, but shop {shop.name} has emergency numbers"
+
+
+def _scheduled(before: World, after: World, history: History) -> Iterator[str]:
+    """Tell of a deck that would change, though a version of it waits that was made from the one before."""
+    versions = {deck.name: deck.version for deck in before.decks}
+    for deck in after.decks:
+        at_ms = history.scheduled.get(deck.name)
+        if at_ms is not None and deck.version != versions.get(deck.name):
+            yield f"deck {deck.name} would change, but a version of it waits for {utc_text(at_ms)}: discard that first"
 
 
 def _rung_twice(world: World) -> Iterator[str]:

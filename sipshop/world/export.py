@@ -80,7 +80,7 @@ def _lines(world: World) -> Iterator[str]:
             for one in of_kind
         )
         yield from _list(key, ({**keys, **watched.of_party(one)} for one, keys in told))
-    yield from _listed("decks", (_deck(deck) for deck in world.decks))
+    yield from _listed("decks", (_deck(deck, is_imported=deck.name in world.imported) for deck in world.decks))
     yield from _list("trunks", map(_trunk, world.trunks))
     yield from _list("routes", map(_route, world.routes))
     booths: dict[str, list[Booth]] = {}
@@ -158,7 +158,7 @@ def _guard(guard: LossGuard) -> Mapping[str, Value]:
     return {"loss_guard": _Raw(table)}
 
 
-def _deck(deck: RateDeck) -> Iterator[str]:
+def _deck(deck: RateDeck, *, is_imported: bool) -> Iterator[str]:
     rounding = _table({"mode": deck.rounding.mode.value, "places": deck.rounding.places})
     yield f"name: {_value(deck.name)}  # version {deck.version}"
     yield f"currency: {_value(deck.currency)}"
@@ -175,7 +175,10 @@ def _deck(deck: RateDeck) -> Iterator[str]:
     if deck.calendar.windows:
         windows = (f"{_value(name)}: {_texts(window.texts)}" for name, window in deck.calendar.windows.items())
         yield f"windows: {{{', '.join(windows)}}}"
-    yield from _list("rates", map(_rate, deck.rates))
+    if is_imported:
+        yield "imported: true"
+    else:
+        yield from _list("rates", map(_rate, deck.rates))
 
 
 def _rate(rate: Rate) -> Mapping[str, Value]:

@@ -83,6 +83,7 @@ class TaxTerms:
 class World:
     """What one provider (`tenant`) has set up.
 
+    `imported` are the decks whose rates are those of sheets, and stand in no file.
     The booth sessions of `open_booths` are opened when the booth is added, which is for load tests alone: a booth
     starts locked.
     """
@@ -101,6 +102,7 @@ class World:
     fx: tuple[Pair, ...] = ()
     limits: tuple[Limits, ...] = ()
     letterheads: tuple[Letterhead, ...] = ()
+    imported: frozenset[str] = frozenset()
 
 
 WorldError = Problem  # one error of a world is what the reader of its file calls a problem

@@ -74,7 +74,7 @@ def _world(top: Section, onto: World | None) -> World:
     if provider is not None:
         _read_limits(provider, limits, Place.PARTY, tenant, (tenant, tenant, tenant))
         provider.end()
-    decks = _decks(top)
+    decks = _decks(top, onto)
     letterheads = [letterhead] if letterhead is not None else []
     parties = _Parties(tenant, decks, _Known(onto), limits, letterheads=letterheads)
     parties.read(top, guard)
@@ -102,6 +102,7 @@ def _world(top: Section, onto: World | None) -> World:
         limits=tuple(limits),
         fx=fx,
         letterheads=tuple(parties.letterheads),
+        imported=decks.imported,
     )
     sections = {"party": parties.sections, "shop": shops.sections, "trunk": trunk_sections}
     known = onto.fx if onto is not None else ()
@@ -162,6 +163,7 @@ class _Decks:
 
     decks: Mapping[str, RateDeck]
     names: _Names
+    imported: frozenset[str]
 
     def refer(self, section: Section) -> str:
         """Read the deck that somebody sells by, and return its name."""
@@ -174,15 +176,16 @@ class _Decks:
         return self.decks[name].currency if name in self.decks else ""
 
 
-def _decks(top: Section) -> _Decks:
-    reader = DeckReader()
+def _decks(top: Section, onto: World | None) -> _Decks:
+    known = {deck.name: deck for deck in onto.decks} if onto is not None else {}
+    reader = DeckReader(known, onto.imported if onto is not None else ())
     names = _Names("deck")
     for section in top.sections("decks"):
         name = section.text("name", check=_name)
         names.give(section, "name", name)
         reader.read(section, name)
     reader.finish()
-    return _Decks(reader.decks, names)
+    return _Decks(reader.decks, names, frozenset(reader.imported))
 
 
 @dataclass(slots=True)

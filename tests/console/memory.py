@@ -54,15 +54,38 @@ from sipshop.metrics import Metrics
 from sipshop.sip.shield import Rules
 from sipshop.sip.timers import Timers
 from sipshop.sip.useragent import UserAgent
-from sipshop.store import AccountState, Alert, Applied, CdrPlace, Store, Token, UnknownAlert, UnknownOperator
+from sipshop.store import (
+    AccountState,
+    Alert,
+    Applied,
+    CdrPlace,
+    DeckVersion,
+    SheetMapping,
+    Store,
+    Token,
+    UnknownAlert,
+    UnknownOperator,
+    Write,
+)
 from sipshop.store.audit import Violation
+from sipshop.store.decks import (
+    MAPPINGS,
+    SCHEDULED,
+    VERSIONS,
+    RatesRemoved,
+    given_versions,
+    mapping_of,
+    read_deck,
+    version_of,
+)
 from sipshop.store.errors import NothingToPay, UnknownPlace
-from sipshop.store.journal import Write
+from sipshop.store.schema import schema_statements
 from sipshop.store.verify import Verified
-from sipshop.store.worlds import load_world
+from sipshop.store.worlds import RATES_AT_ONCE, DeckStaged, load_world
 from sipshop.switch import (
     BoothStatus,
     CallStatus,
+    Decks,
     Directory,
     Gate,
     Health,
@@ -274,6 +297,44 @@ class MemoryBooks(Books):
         )
 
 
+class MemoryShelf:
+    """What the switch asks of a store about versions of decks, over SQLite in memory."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.connection.row_factory = sqlite3.Row
+        weakref.finalize(self, self.connection.close)
+        for statement in schema_statements():
+            self.connection.execute(statement)
+        load_world(self.connection, parse_world(WORLD_TEXT, "memory"), at_ms=OPENED_AT_MS)
+
+    def scheduled_versions(self) -> list[DeckVersion]:
+        return [version_of(row) for row in SCHEDULED.run(self.connection, {})]
+
+    async def deck_versions(self, tenant: str, deck: str) -> list[DeckVersion]:
+        return [version_of(row) for row in VERSIONS.run(self.connection, {"tenant": tenant, "deck": deck})]
+
+    async def deck_version(self, tenant: str, deck: str, version: int) -> RateDeck:
+        return read_deck(self.connection, tenant, deck, version)
+
+    async def given_version(self, tenant: str, deck: str) -> int:
+        return given_versions(self.connection, tenant).get(deck, 0)
+
+    async def stage_deck(self, tenant: str, deck: RateDeck, tell: Callable[[int], None]) -> None:
+        for first in range(0, max(1, len(deck.rates)), RATES_AT_ONCE):
+            DeckStaged(tenant=tenant, deck=deck, first=first).apply(self.connection)
+        tell(len(deck.rates))
+
+    async def remove_rates(self, tenant: str, deck: str, version: int) -> None:
+        RatesRemoved(tenant=tenant, deck=deck, version=version, before=10**9, is_last=True).apply(self.connection)
+
+    async def mappings(self, tenant: str, party: str) -> list[SheetMapping]:
+        return [mapping_of(row) for row in MAPPINGS.run(self.connection, {"tenant": tenant, "party": party})]
+
+    async def commit(self, write: Write[Made]) -> Made:
+        return write.apply(self.connection)
+
+
 class MemoryDesk:
     """One tenant with some booths, and a provider over a reseller and an owner.
 
@@ -315,6 +376,14 @@ class MemoryDesk:
         self.state = READY
         self.worlds = MemoryWorlds()
         self.books = MemoryBooks(lambda: self.failure)
+        self.shelf = MemoryShelf()
+        names = itertools.count(1)
+        self.decks = Decks(
+            store=cast("Store", self.shelf),  # the boundary to the disk
+            worlds=self.worlds,
+            random=lambda size: next(names).to_bytes(size, "big"),
+            utc_ms=lambda: OPENED_AT_MS,
+        )
         self._sessions = 0
         self._parties = PartyTree(
             [

@@ -156,6 +156,7 @@ class Installation:
     house: House
     hub: Hub
     trace_id: str = ""
+    import_id: str = ""
 
     async def ask(self, who: str, method: str, path: str, body: object = None) -> tuple[int, str]:
         transport = httpx.ASGITransport(self.api)
@@ -233,6 +234,9 @@ async def a_day(day: Installation, store: Store) -> Installation:
         )
     status, text = await day.ask("alpha", "POST", "/traces", {"number": "0301234567"})
     day.trace_id = json.loads(text)["id"]
+    status, text = await day.ask("alpha", "POST", "/decks/asell/diff", {"old": 1, "new": 1})
+    assert status == 200, text
+    day.import_id = json.loads(text)["id"]
     return day
 
 
@@ -252,6 +256,8 @@ def an_alert(number: int, booth: str | None, shop: str | None, party: str) -> Al
     )
 
 
+#: What everybody has of his own, or is the same everywhere.
+OWN: Final = {"carrier": "mine", "version": "1"}
 BODIES: Final[Mapping[str, object]] = {
     "/booths/{booth}/topup": {"amount": "1.00"},
     "/booths/{booth}/pay": {"version": 1, "tendered": "1.00"},
@@ -260,6 +266,8 @@ BODIES: Final[Mapping[str, object]] = {
     "/parties/{party}/limit": {"unlimited": True, "reason": "r"},
     "/parties/{party}/invoices": {"month": "2023-11"},
     "/rerates": {"deck": "asell", "version": 1, "since": "2023-11-01", "until": "2023-12-01"},
+    "/decks/{deck}/versions/{version}/schedule": {"at": "2030-01-01"},
+    "/decks/{deck}/diff": {"old": 1, "new": 1},
     "/traces": {"number": "0301234567", "seconds": 1},
     "/limits/{place}/{name}/{rule}/release": {"reason": "r"},
     "/outbox/{target}/skip": {"number": 1},
@@ -278,10 +286,11 @@ def asked_by(day: Installation, ids: Mapping[str, str]) -> list[tuple[str, str, 
         if not path.startswith("/api/v1/") or path == "/api/v1/events":
             continue
         short = path.removeprefix("/api/v1")
-        filled = re.sub(r"{(\w+)}", lambda found: ids[found[1]].replace("/", "%2F"), short)
+        filled = re.sub(r"{(\w+)}", lambda found: {**OWN, **ids}[found[1]].replace("/", "%2F"), short)
         for method, operation in methods.items():
             queries = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
             number = "?number=0301234567&" if "number" in queries else "?"
+            number += f"carrier={OWN['carrier']}&" if "carrier" in queries else ""
             asked.append((method.upper(), filled + number, BODIES.get(short)))
             asked += [
                 (method.upper(), f"{filled}{number}{name}={ids[name]}", BODIES.get(short))
@@ -306,6 +315,7 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
             made.id for made in TOKENS.values() if (made.party, made.shop) in {(party, None), (party, shop)}
         ),
         "trace_id": day.trace_id,
+        "import_id": day.import_id,
         "source": "192.0.2.66",
         "place": "booth",
         "name": booth,

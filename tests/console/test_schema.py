@@ -19,7 +19,7 @@ CHECKS = [status_code_conformance, content_type_conformance, response_schema_con
 #: So many requests of each kind to each path; the whole file takes well under a minute.
 EXAMPLES = 12
 #: Names that a guess would not find.
-KNOWN = {"booth": "b1", "party": "olga", "call_id": "call-1", "token_id": TOKEN_ID}
+KNOWN = {"booth": "b1", "party": "olga", "call_id": "call-1", "token_id": TOKEN_ID, "deck": "sell"}
 KNOWN |= {"place": "booth", "name": "b1", "rule": "often"}
 
 

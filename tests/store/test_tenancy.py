@@ -11,7 +11,7 @@ from sqlalchemy import Table
 
 import sipshop.store
 from sipshop.billing.cdr import Cdr
-from sipshop.store import Store, writes
+from sipshop.store import Store, decks, writes
 from sipshop.store.schema import METADATA
 
 # What belongs to the installation and so to no tenant, each with its reason.
@@ -39,6 +39,8 @@ METHODS_OF_NOBODY: Final = {
     "unpaid_sessions": "the start, for all tenants",
     "accounts": "the start, for all tenants",
     "audit": "the books of all tenants",
+    "publish_due": "the start, for all tenants",
+    "scheduled_versions": "the start, for all tenants",
     "disk": "one file for all tenants",
     "bindings": "the start, for all tenants",
     "farewells": "the start, for all tenants",
@@ -50,8 +52,9 @@ METHODS_OF_NOBODY: Final = {
 
 WRITES: Final = [
     value
-    for value in vars(writes).values()
-    if inspect.isclass(value) and is_dataclass(value) and value.__module__ == writes.__name__
+    for module in (writes, decks)
+    for value in vars(module).values()
+    if inspect.isclass(value) and is_dataclass(value) and value.__module__ == module.__name__
 ]
 METHODS: Final = [name for name, _ in inspect.getmembers(Store, inspect.isroutine) if not name.startswith("_")]
 

@@ -32,6 +32,7 @@ from sipshop.store import (
     AccountState,
     Alert,
     CallSettled,
+    DeckVersion,
     KeptLimits,
     LiveCall,
     Owed,
@@ -135,6 +136,9 @@ class MemoryStore:
     @property
     def writable(self) -> bool:
         return not self.broken
+
+    def scheduled_versions(self) -> list[DeckVersion]:
+        return []
 
     def submit(self, write: Write[object], done: Done | None = None) -> None:
         life = self._lives

@@ -1,6 +1,7 @@
 """Schema 8: BYEs that are owed are kept; what is sold is taxed, converted, rerated, invoiced and limited.
 
 There are alerts, and CDRs have numbers in the outbox, where targets of the export remember how far they are.
+Who made which version of a deck is known, and how the sheets of carriers are read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,38 @@ from alembic import op
 revision = "8"
 down_revision = "7"
 
+# Decks that are imported.
+_SHEETS = (
+    """
+    CREATE TABLE deck_versions (
+        tenant TEXT NOT NULL,
+        deck TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        base INTEGER,
+        imported INTEGER NOT NULL CHECK (imported IN (0, 1)),
+        author TEXT NOT NULL,
+        party TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        source TEXT NOT NULL,
+        made_at_ms INTEGER NOT NULL,
+        from_ms INTEGER,
+        PRIMARY KEY (tenant, deck, version)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE sheet_mappings (
+        tenant TEXT NOT NULL,
+        party TEXT NOT NULL,
+        name TEXT NOT NULL,
+        mapping TEXT NOT NULL,
+        author TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, party, name)
+    ) STRICT
+    """,
+)
 _FAREWELLS = """
 CREATE TABLE farewells (
     call_id TEXT NOT NULL,
@@ -238,10 +271,12 @@ _STATEMENTS: tuple[str, ...] = (
         " UPDATE outbox SET gone = 1"
         " WHERE tenant = OLD.tenant AND call_id = OLD.call_id AND revision = OLD.revision; END"
     ),
+    *_SHEETS,
 )
 
 
 def upgrade() -> None:
     """Nobody had limits, and nobody was told of anything."""
+    """Nothing of what is there changes: versions that are there tell of nobody who made them."""
     for statement in _STATEMENTS:
         op.execute(statement)
