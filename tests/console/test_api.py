@@ -45,6 +45,15 @@ GUARDED = [
     ("POST", "/api/v1/booths/b1/topup"),
     ("GET", "/api/v1/booths/b1/bill"),
     ("POST", "/api/v1/booths/b1/pay"),
+    ("POST", "/api/v1/booths/b1/move"),
+    ("POST", "/api/v1/booths/b1/note"),
+    ("POST", "/api/v1/booths/b1/cut"),
+    ("GET", "/api/v1/alarms"),
+    ("POST", "/api/v1/alarms/call-1/acknowledge"),
+    ("GET", "/api/v1/operators/ana/login"),
+    ("POST", "/api/v1/operators/ana/password"),
+    ("POST", "/api/v1/operators/ana/forget-factor"),
+    ("POST", "/api/v1/operators/ana/sign-out"),
     ("GET", "/api/v1/parties"),
     ("GET", "/api/v1/parties/olga"),
     ("GET", "/api/v1/parties/olga/transfers"),
@@ -102,6 +111,9 @@ MOVE: dict[str, object] = {"amount": "5.00", "reason": "cash"}
 BODIES: dict[str, dict[str, object]] = {  # of the commands that need one, by their last word
     "topup": {"amount": "5.00"},
     "pay": {"version": 0, "tendered": "1.00"},
+    "move": {"to": "b2"},
+    "note": {"note": "waits for his brother"},
+    "password": {"password": "a long password"},
     "payments": MOVE,
     "adjustments": MOVE,
     "limit": {"credit_limit": "20.00", "reason": "trusted"},
@@ -217,6 +229,7 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 alert_id=1,
                 number="2026-0001",
                 target="books",
+                operator="ana",
             ),
         )
         for path, methods in paths.items()

@@ -11,7 +11,7 @@ from sqlalchemy import Table
 
 import sipshop.store
 from sipshop.billing.cdr import Cdr
-from sipshop.store import Store, writes
+from sipshop.store import Store, floor, logins, writes
 from sipshop.store.schema import METADATA
 
 # What belongs to the installation and so to no tenant, each with its reason.
@@ -46,12 +46,17 @@ METHODS_OF_NOBODY: Final = {
     "limits": "the start, for all tenants",
     "token": "the token tells the tenant",
     "valid_tokens": "the start, for all tenants",
+    "logins": "the start, for all tenants",
+    "web_sessions": "the start, for all tenants",
+    "notes": "the start, for all tenants",
+    "open_alarms": "the start, for all tenants",
 }
 
 WRITES: Final = [
     value
-    for value in vars(writes).values()
-    if inspect.isclass(value) and is_dataclass(value) and value.__module__ == writes.__name__
+    for module in (writes, floor, logins)
+    for value in vars(module).values()
+    if inspect.isclass(value) and is_dataclass(value) and value.__module__ == module.__name__
 ]
 METHODS: Final = [name for name, _ in inspect.getmembers(Store, inspect.isroutine) if not name.startswith("_")]
 
