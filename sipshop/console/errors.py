@@ -75,6 +75,7 @@ _OF_STATUS: Final = {
     404: ("not_found", "There is nothing at this path"),
     405: ("method_not_allowed", "This path does not take that method"),
     413: ("too_large", "The body is too large"),
+    422: ("invalid_request", "The request is not as documented"),
 }
 
 

@@ -63,9 +63,9 @@ from sipshop.world import Operator, Sold, World
 class Desk:
     """The booth sessions, and every command that a person may give; those about whole worlds are in `worlds`.
 
-    Those about reratings and invoices are in `books`, about the rest of a shop's day in `floor`, and who comes in by the
-    pages is in `logins`. `turn` gives the time and does what calls put out, `run` does
-    what a call wants done; `tell` is told what a command changed, `health` says whether commands can be taken.
+    Those about reratings and invoices are in `books`, the rest of a shop's day is in `floor`, who comes in by the pages
+    in `logins`. `turn` gives the time and does what calls put out, `run` does what a call wants done; `tell` is told
+    what a command changed, `health` says whether commands can be taken.
     """
 
     def __init__(

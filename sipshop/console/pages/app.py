@@ -29,4 +29,5 @@ def add_pages(api: FastAPI, desk: Any, hub: Hub, utc_ms: Callable[[], int], rand
     api.add_route(f"{PREFIX}{{name}}", assets.serve, include_in_schema=False)
     api.add_middleware(Hardened)
     api.state.random = random
+    api.state.pages = router
     return frame

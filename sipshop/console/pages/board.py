@@ -26,7 +26,7 @@ ACTIONS: Final = {
     "lock": ("L", mark("Lock")),
     "cut": ("C", mark("Cut the call")),
     "topup": ("T", mark("Top up")),
-    "move": ("M", mark("Move to another booth")),
+    "move": ("M", mark("Move")),
     "note": ("N", mark("Note")),
     "acknowledge": ("A", mark("I have seen to it")),
 }

@@ -124,7 +124,7 @@ def amount_text(typed: str) -> str:
     ('5.50', '1200')
     """
     text = "".join(typed.split()).replace(_ARABIC_POINT, ".").replace(",", ".")
-    plain = "".join(str(unicodedata.digit(each)) if each.isdigit() else each for each in text)
+    plain = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in text)
     if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", plain):
         raise BadAmount(f"{typed[:40]!a} is not an amount such as 5.00")
     return plain

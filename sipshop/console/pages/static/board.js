@@ -54,7 +54,13 @@ function add(name) {
     [...list.children].find((each) => each.dataset.booth === name) ??
     document.getElementById("booth").content.firstElementChild.cloneNode(true);
   const slots = Object.fromEntries([...card.querySelectorAll("[data-slot]")].map((each) => [each.dataset.slot, each]));
-  const known = { card, slots, phone: card.querySelector(".phone"), pick: card.querySelector(".pick") };
+  const known = {
+    card,
+    slots,
+    phone: card.querySelector(".phone"),
+    pick: card.querySelector(".pick"),
+    icon: card.querySelector(".badge use"),
+  };
   card.dataset.booth = name;
   known.pick.addEventListener("click", () => pick(name));
   booths.set(name, known);
@@ -75,10 +81,11 @@ function put(element, what) {
 }
 
 function show(known) {
-  const { card, slots, tile, phone } = known;
+  const { card, slots, tile, phone, icon } = known;
   card.dataset.state = tile.state;
   card.dataset.phone = tile.phone;
   card.toggleAttribute("data-alarm", tile.alarm !== "");
+  icon.setAttribute("href", icon.getAttribute("href").replace(/#.*/, `#s-${tile.state}`));
   phone.setAttribute("aria-label", tile.phoneText);
   phone.title = tile.phoneText;
   for (const name of ["booth", "stateText", "flag", "number", "destination", "note"]) put(slots[name], tile[name]);
@@ -190,7 +197,8 @@ function act(does) {
   }
   chooseTerms(form);
   dialog.showModal();
-  (form.querySelector("input:checked, input:not([type=radio]):not([hidden]), select") ?? form.querySelector(".main")).focus();
+  const first = [...form.querySelectorAll("input:checked, input:not([type=radio]), select, .main")];
+  first.find((each) => each.checkVisibility()).focus();
 }
 
 /** Booths that are free; false where there is none. */
@@ -220,6 +228,11 @@ for (const dialog of Object.values(dialogs)) {
   const submit = form.querySelector("[type=submit]");
   dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
   form.addEventListener("change", () => chooseTerms(form));
+  form.querySelector("select")?.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return; // which would open the list instead
+    event.preventDefault();
+    form.requestSubmit();
+  });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     submit.disabled = true;
