@@ -11,9 +11,9 @@ from typing import Any
 from sipshop.console.events import MAX_KEPT, Hub
 from sipshop.console.pages.feed import RENEW_S, Feed
 from sipshop.console.pages.words import words
-from sipshop.console.tokens import Identity
+from sipshop.console.tokens import Identity, hash_token
 from sipshop.facts import BoothChanged, CallEnded
-from tests.console.memory import OPENED_AT_MS, OPERATOR, TENANT, MemoryDesk, hash_token
+from tests.console.memory import OPENED_AT_MS, OPERATOR, TENANT, MemoryDesk
 
 SHOP = "center"
 

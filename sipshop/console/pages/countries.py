@@ -27,7 +27,6 @@ _CODES: Final = """
 """
 _OF_PREFIX: Final = dict(zip(_CODES.split()[::2], _CODES.split()[1::2], strict=True))
 _LONGEST: Final = max(map(len, _OF_PREFIX))
-_FIRST_LETTER: Final = 0x1F1E6  # REGIONAL INDICATOR SYMBOL LETTER A
 
 
 def country_of(e164: str | None) -> str | None:
@@ -41,12 +40,3 @@ def country_of(e164: str | None) -> str | None:
         if found is not None:
             return found
     return None
-
-
-def flag_of(country: str) -> str:
-    """Return a country's flag: two letters that a system without such a picture shows as letters.
-
-    >>> [ord(letter) - 0x1F1E6 for letter in flag_of("DE")]
-    [3, 4]
-    """
-    return "".join(chr(_FIRST_LETTER + ord(letter) - ord("A")) for letter in country)

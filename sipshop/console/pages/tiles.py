@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from sipshop.billing.cdr import utc_text
-from sipshop.console.pages.countries import country_of, flag_of
+from sipshop.console.pages.countries import country_of
 from sipshop.console.pages.words import Words, mark, span
 from sipshop.switch import Card, Running
 
@@ -23,7 +23,7 @@ STATES: Final = {
     "ringing": mark("Ringing"),
     "talking": mark("In call"),
     "incoming": mark("Incoming call"),
-    "emergency": mark("Emergency call"),
+    "emergency": mark("Emergency"),
     "disabled": mark("Out of use"),
 }
 PHONES: Final = {
@@ -52,7 +52,7 @@ def tile(card: Card, words: Words) -> dict[str, Any]:
         "phone": phone,
         "phoneText": words(PHONES[phone]),
         "number": call.dialled if call is not None else "",
-        "flag": flag_of(country) if country is not None else "",
+        "flag": country or "",  # in letters: pictures of flags are not on every system
         "country": words.country(country) if country is not None else "",
         "destination": (call.destination or "") if call is not None else "",
         "talk": call.talk_ms if call is not None and is_talking else None,

@@ -152,8 +152,8 @@ function showPanel() {
   const { tile } = known;
   panel.dataset.state = tile.state;
   put(document.getElementById("panel-title"), tile.booth);
-  for (const name of ["phoneText", "number", "flag", "country", "destination", "terms", "openedBy", "note"])
-    put(facts[name], tile[name]);
+  for (const name of ["phoneText", "number", "flag", "country", "terms", "openedBy", "note"]) put(facts[name], tile[name]);
+  put(facts.destination, tile.destination === tile.country ? "" : tile.destination);
   put(facts.stateText, [tile.stateText, tile.suspended, tile.others].filter(Boolean).join(", "));
   put(facts.openedAt, tile.openedAt && clock.format(new Date(tile.openedAt)));
   facts.openedAt.dateTime = tile.openedAt;
