@@ -76,7 +76,7 @@ _END_ALL: Final = Statement(
 )
 _FORGET: Final = Statement(
     delete(web_sessions).where(
-        web_sessions.c.tenant == bindparam("key_tenant"), web_sessions.c.created_at_ms < bindparam("before_ms")
+        web_sessions.c.tenant == bindparam("key_tenant"), web_sessions.c.created_at_ms <= bindparam("before_ms")
     )
 )
 _LOGIN: Final = Statement(select(logins).where(*_IS_LOGIN))
@@ -151,7 +151,7 @@ class LanguageSet:
 class WebSessionBegun:
     """Somebody came in: he showed his password, and the second factor where he has one, whose step is `totp_step`.
 
-    Sessions that began before `forget_before_ms` have ended by themselves, and are removed.
+    Sessions that began by `forget_before_ms` have ended by themselves, and are removed.
     """
 
     waited_for: ClassVar[bool] = True

@@ -162,6 +162,12 @@ class Accounts:
             return None
         return session.deposit_micros + session.credit_limit_micros
 
+    def talk_left(self, session: BoothSession) -> int | None:
+        """What an unpaid session's talk time has left but for live calls, in milliseconds; None without end."""
+        if session.talk_limit_ms is None:
+            return None
+        return session.talk_limit_ms - self._talked_ms[session.tenant, session.id]
+
     def unpaid_of(self, booth: tuple[str, str]) -> BoothSession | None:
         """The session of a booth, as (tenant, name), that is not paid: open or locked."""
         return self._of_booth.get(booth)

@@ -135,10 +135,18 @@ class Floor:
             unpaid_id=session.id if session is not None else None,
             spent_micros=spent,
             funds_micros=self._accounts.funds(session) if session is not None else None,
+            talk_left_ms=self._talk_left(session, live, now) if session is not None else None,
             running=self._ahead(key, live, now),
             note=self._notes.get((tenant, session.id), "") if session is not None else "",
             alarm_id=None if alarm is None else alarm.call_id,
         )
+
+    def _talk_left(self, session: BoothSession, lives: list[Live], now: float) -> int | None:
+        """What is left of a session's talk time at this instant: live calls use it up as they go on."""
+        left_ms = self._accounts.talk_left(session)
+        if left_ms is None:
+            return None
+        return max(0, left_ms - sum(self._status_of(live, now).talk_ms for live in lives))
 
     def _ahead(self, key: BoothKey, lives: list[Live], now: float) -> tuple[Running, ...]:
         """What the calls of a booth cost from now on; worked out once for all who look."""

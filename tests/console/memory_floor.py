@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 
 from sipshop.billing.errors import BadTerms, CallAlive
 from sipshop.store import Alarm, Login, NothingToPay, PasswordSet, Store, UnknownAlarm, WebSession
-from sipshop.store.logins import LOGINS, login_of
+from sipshop.store.logins import LOGINS, WEB_SESSIONS, login_of, web_session_of
 from sipshop.store.schema import schema_statements
 from sipshop.switch import Card, Directory, Logins
 from sipshop.world import World
@@ -42,7 +42,7 @@ class MemoryStore:
         return [login_of(row) for row in LOGINS.run(self.connection, {})]
 
     def web_sessions(self) -> list[WebSession]:
-        return []
+        return [web_session_of(row) for row in WEB_SESSIONS.run(self.connection, {})]
 
     def submit(self, write: Any) -> None:
         write.apply(self.connection)
@@ -80,6 +80,7 @@ class MemoryFloor:
                 unpaid_id=status.session_id,
                 spent_micros=0,
                 funds_micros=None,
+                talk_left_ms=status.left_ms,
                 running=(),
                 note=self.notes.get(status.booth, ""),
                 alarm_id=None,

@@ -197,6 +197,20 @@ def test_what_is_foretold_is_what_is_charged(house: House, number: str) -> None:
         passed_ms += 100
 
 
+def test_talk_time_runs_down_while_somebody_talks(house: House) -> None:
+    at_once(house.switch.desk.unlock(TENANT, "gate", "ana", SessionTerms(talk_limit_ms=600_000)))
+    assert card(house).talk_left_ms == 600_000
+    house.talking()
+    before = card(house)
+    assert before.call is not None
+    assert before.talk_left_ms == 600_000 - before.call.talk_ms
+    house.advance(7)
+    assert card(house).talk_left_ms == before.talk_left_ms - 7000
+    hang_up(house)
+    after = card(house)
+    assert after.talk_left_ms == 600_000 - house.cdr.talk_ms
+
+
 def test_a_booth_without_a_talk_has_no_figures(house: House) -> None:
     house.unlock()
     house.calling()

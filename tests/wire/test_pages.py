@@ -255,7 +255,9 @@ def test_an_emergency_call_is_an_alarm_until_somebody_has_seen_to_it(pages: Page
     ("language", "direction", "width"), [("Français", "ltr", 1280), ("العربية", "rtl", 360)], ids=["fr", "ar"]
 )
 def test_a_page_in_other_languages(pages: Pages, place: str, language: str, direction: str, width: int) -> None:
-    with pages.page("" if place == "/login" else "ana", viewport={"width": width, "height": 740}) as page:
+    scheme = "dark" if direction == "rtl" else "light"
+    who = "" if place == "/login" else "ana"
+    with pages.page(who, viewport={"width": width, "height": 740}, color_scheme=scheme) as page:
         page.goto(place)
         page.get_by_role("button", name=language).click()
         expect(page.locator("html")).to_have_attribute("dir", direction)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sipshop.billing.cdr import utc_text
 from sipshop.console.pages.countries import country_of
-from sipshop.console.pages.words import Words, mark, span
+from sipshop.console.pages.words import Words, mark
 from sipshop.switch import Card, Running
 
 #: A state by the word that the style knows it by, and what people read.
@@ -32,6 +32,9 @@ PHONES: Final = {
     "offline": mark("No phone"),
 }
 
+#: Where a page puts in the time that it counts.
+TIME: Final = "{}"
+
 _LOW: Final = 5  # a fifth of the money or less is left
 
 
@@ -41,9 +44,6 @@ def tile(card: Card, words: Words) -> dict[str, Any]:
     state, phone = state_of(card), _phone(card)
     country = country_of(call.e164) if call is not None else None
     is_talking = call is not None and call.state == "answered"
-    left_ms = None
-    if status.left_ms is not None and status.talk_limit_ms is not None:
-        left_ms = status.left_ms
     return {
         "booth": status.booth,
         "state": state,
@@ -61,7 +61,8 @@ def tile(card: Card, words: Words) -> dict[str, Any]:
         else "",
         "figures": list(_figures(card, words)),
         "terms": _terms(card, words),
-        "minutes": "" if left_ms is None else words(mark("%(time)s left"), time=span(left_ms)),
+        "minutes": card.talk_left_ms,
+        "minutesText": words(mark("%(time)s left"), time=TIME),
         "openedAt": "" if status.opened_at_ms is None else utc_text(status.opened_at_ms),
         "openedBy": status.opened_by or "",
         "note": card.note,

@@ -102,7 +102,14 @@ function now({ tile, at }) {
   for (const figures of tile.figures) if (figures[0] <= passed) found = figures;
   const [, cost, total, left, low] = found;
   const time = tile.talk === null ? "" : span(tile.talk + passed);
-  return { time, cost, total, left: left || tile.minutes, low };
+  return { time, cost, total, left: left || minutes(tile, passed), low };
+}
+
+/** What is left of the customer's talk time, which runs down while he talks. */
+function minutes(tile, passed) {
+  if (tile.minutes === null) return "";
+  const left = Math.max(0, tile.minutes - (tile.talk === null ? 0 : passed));
+  return tile.minutesText.replace("{}", span(left));
 }
 
 function span(ms) {
@@ -352,6 +359,6 @@ function connected(state) {
   document.getElementById("lost").hidden = state === "live";
 }
 
-for (const card of list.children) add(card.dataset.booth).tile = { talk: null, figures: [[0, "", "", "", false]], can: [], alarm: "" };
+for (const card of list.children) add(card.dataset.booth).tile = { talk: null, minutes: null, figures: [[0, "", "", "", false]], can: [], alarm: "" };
 arrange();
 listen(`${path}/events`, (kind, data) => HEARD[kind]?.(data), connected);
