@@ -114,9 +114,12 @@ def test_the_cookie_is_for_this_server_alone(desk: MemoryDesk, base: str, name: 
     ("name", "password"),
     [("ana", "not her password"), ("nobody", PASSWORD), ("", ""), ("ana@other", PASSWORD), ("ana" * 99, "x" * 999)],
 )
-def test_nobody_learns_whether_there_is_such_a_person(browser: Browser, name: str, password: str) -> None:
+def test_nobody_learns_whether_there_is_such_a_person(
+    browser: Browser, caplog: pytest.LogCaptureFixture, name: str, password: str
+) -> None:
     answer = browser.sign_in(name, password)
     assert answer.status_code == 403
+    assert f"nobody was let in as {name[:200]}" in caplog.text
     assert "The name, the password or the code is wrong." in answer.text
     assert browser.get("/board", headers={"Accept": "text/html"}).headers["location"] == "/login"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,10 @@ from sipshop.console.pages.frame import Frame
 from sipshop.console.pages.throttle import Throttle
 from sipshop.console.pages.words import LANGUAGES, mark
 from sipshop.console.passwords import MAX_LENGTH, is_password
+from sipshop.sip.message import printable
 from sipshop.world import Operator
+
+log: Final = logging.getLogger("sipshop.web")
 
 _WRONG: Final = mark("The name, the password or the code is wrong.")
 WAIT: Final = mark("Too many tries. Wait %(seconds)s seconds, then try again.")
@@ -153,6 +157,7 @@ def add_login(
             why = visitor.words(WAIT, seconds=visitor.words.number(answer.wait_s))
             return login_page(request, visitor, 429, name=name, why=why)
         if answer.person is None:
+            log.warning("nobody was let in as %s", printable(name[:MAX_LENGTH]), extra={"client": asked.source})
             return login_page(request, visitor, 403, name=name, why=visitor.words(_WRONG))
         secret = new_secret(random)
         await logins.enter(answer.person.tenant, answer.person.name, hash_secret(secret), answer.step)
