@@ -80,12 +80,18 @@ function put(element, what) {
   if (element.textContent !== what) element.textContent = what;
 }
 
+/** Have an icon show another symbol of its file. */
+function draw(icon, name) {
+  icon.setAttribute("href", icon.getAttribute("href").replace(/#.*/, `#${name}`));
+}
+
 function show(known) {
   const { card, slots, tile, phone, icon } = known;
   card.dataset.state = tile.state;
   card.dataset.phone = tile.phone;
   card.toggleAttribute("data-alarm", tile.alarm !== "");
-  icon.setAttribute("href", icon.getAttribute("href").replace(/#.*/, `#s-${tile.state}`));
+  draw(icon, `s-${tile.state}`);
+  draw(phone.querySelector("use"), `p-${tile.phone}`);
   phone.setAttribute("aria-label", tile.phoneText);
   phone.title = tile.phoneText;
   for (const name of ["booth", "stateText", "flag", "number", "destination", "note"]) put(slots[name], tile[name]);
