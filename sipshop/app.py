@@ -27,12 +27,13 @@ from sipshop import __version__
 from sipshop.config import Problem, Problems, read_yaml
 from sipshop.console.api import make_api, make_monitoring, nothing_to_reload
 from sipshop.console.events import Hub
+from sipshop.console.passwords import hash_password
 from sipshop.console.tokens import hash_token, new_token
 from sipshop.demo.process import NoAddress, running_carrier
 from sipshop.export.couriers import Couriers, unknown_providers
 from sipshop.export.webhook import BadTarget
 from sipshop.facts import MessageDropped
-from sipshop.greeting import banner
+from sipshop.greeting import DEMO_PASSWORD, banner
 from sipshop.load import fetch_secret, load_settings, load_world, read_file
 from sipshop.logs import begin_log, forget_log, log_fact
 from sipshop.metrics import Metrics
@@ -202,6 +203,7 @@ class _House:
             chores = [asyncio.ensure_future(chore) for chore in self._chores(store, switch, tenants, couriers)]
             stop = self._hear_signals(loop, switch, couriers)
             _quiet_collector()
+            await self._let_in(switch)
             self._greet(directory, token_files[0])
             try:
                 by = await stop
@@ -367,6 +369,17 @@ class _House:
             trunks=[trunk.name for trunk in world.trunks],
             parties=[party.name for party in world.parties],
         )
+
+    async def _let_in(self, switch: Switch) -> None:
+        """Give the people of a demo, who have no password yet, the one that the greeting tells."""
+        if self._demo is None:
+            return
+        logins = switch.desk.logins
+        new = [person for person in logins.people() if logins.login(person.tenant, person.name) is None]
+        kept = await hash_password(DEMO_PASSWORD) if new else ""
+        with suppress(StoreError):  # where it cannot be written, nobody comes in by the pages
+            for person in new:
+                await logins.set_password(person.tenant, person.name, kept, "start")
 
     def _greet(self, directory: Directory, token_file: Path) -> None:
         """Say that we are up, to whoever started us."""

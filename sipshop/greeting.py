@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import textwrap
+from typing import Final
 
 from sipshop import __version__
 from sipshop.config import Problems, read_yaml
@@ -12,6 +13,9 @@ from sipshop.proxy.admission import Auth
 from sipshop.settings import Address, Settings, address_text
 from sipshop.sip.digest import Algorithm, ha1
 from sipshop.switch import Directory
+
+#: Whoever is in the world of a demo comes in by it, until he changes it.
+DEMO_PASSWORD: Final = "demo-password"  # noqa: S105 - it is published
 
 
 def banner(
@@ -31,13 +35,28 @@ def banner(
         lines.append(f"  carrier  {address_text(carrier)}  a tone, but for numbers that end in")
         endings = "; ".join(f"{script.ending} {script.says.split(',')[0].split(' (')[0]}" for script in NUMBERS[:8])
         lines += textwrap.wrap(endings, 100, initial_indent=" " * 11, subsequent_indent=" " * 11)
-    lines += ["", *_softphone(directory, world_text, advertised), ""]
+    lines += ["", *_softphone(directory, world_text, advertised), "", *_logins(settings, directory), ""]
     if not ipaddress.ip_address(listen[0]).is_loopback:
         lines += ["WARNING: the demo's passwords are published; do not let strangers reach this address."]
         if carrier is not None and ipaddress.ip_address(carrier[0]).is_loopback:
             lines += ["NOTE: other machines will not hear the demo carrier from here: docs/demo.md says how they do."]
         lines += [""]
     return "\n".join(lines) + "\n"
+
+
+def _logins(settings: Settings, directory: Directory) -> list[str]:
+    """Who may come in by the pages: the first of each role."""
+    first: dict[str, str] = {}
+    for world in directory.worlds:
+        for person in world.operators:
+            if not person.suspended:
+                first.setdefault(person.role.value, person.name)
+    if not first:
+        return ["Pages: the world has no operators, so nobody can come in."]
+    return [
+        f"Pages: http://{address_text(settings.http.listen)}/",
+        "  " + ", ".join(f"{name} ({role})" for role, name in first.items()) + f"; password {DEMO_PASSWORD}",
+    ]
 
 
 def _softphone(directory: Directory, world_text: str, server: Address) -> list[str]:

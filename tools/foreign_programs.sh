@@ -5,7 +5,7 @@
 #   foreign_programs.sh [PROGRAM...]     all of them if none is named
 set -eu
 
-[ $# -gt 0 ] || set -- sipp baresip kamailio tshark strace prometheus
+[ $# -gt 0 ] || set -- sipp baresip kamailio tshark strace prometheus chromium
 
 missing=
 for program; do

@@ -80,6 +80,47 @@ def lock_booths(
     command_booths(context, booths or [], every=every, as_json=as_json, command="lock", body={"cut": cut})
 
 
+@booths.command("cut", epilog=EXIT_CODES)
+def cut_booths(
+    context: typer.Context,
+    booths: Annotated[list[str] | None, typer.Argument(metavar="BOOTH")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every booth.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Hang up the calls of these booths, which stay as they are; an emergency call goes on."""
+    command_booths(context, booths or [], every=every, as_json=as_json, command="cut", body={})
+
+
+@sessions.command("move", epilog=EXIT_CODES)
+def move_session(
+    context: typer.Context,
+    booth: str,
+    to: Annotated[str, typer.Argument(help="The booth that the customer goes to, of the same shop.")],
+    as_json: Json = False,
+) -> None:
+    """Let a booth's customer go on in another booth, his bill with him; refused while he is in a call."""
+    answer = Server(context).post(f"/booths/{segment(booth)}/move", {"to": to})
+    if wants_json(context, as_json):
+        print_json(answer)
+    else:
+        typer.echo(state_of(answer))
+
+
+@sessions.command("note", epilog=EXIT_CODES)
+def note_session(
+    context: typer.Context,
+    booth: str,
+    note: Annotated[str, typer.Argument(help="One line; an empty one takes a note away.")],
+    as_json: Json = False,
+) -> None:
+    """Write something down about a booth's session, for whoever is at the desk."""
+    answer = Server(context).post(f"/booths/{segment(booth)}/note", {"note": note})
+    if wants_json(context, as_json):
+        print_json(answer)
+    else:
+        typer.echo(state_of(answer))
+
+
 @sessions.command("bill", epilog=EXIT_CODES)
 def show_bill(context: typer.Context, booth: str, as_json: Json = False) -> None:
     """Show what a booth's session owes, each call with its arithmetic."""

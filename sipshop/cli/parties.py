@@ -13,7 +13,6 @@ from sipshop.cli.options import AMOUNTS_BELOW_ZERO, Json, Key, Reason, group, wa
 from sipshop.cli.screen import add_row, clean, clock, make_table, print_facts, print_json, print_table
 
 parties = group("party", "Parties: provider, resellers, owners; their accounts.")
-operators = group("operator", "Operators: the people of the parties.")
 
 
 @parties.command("list", epilog=EXIT_CODES)
@@ -142,19 +141,6 @@ def suspend_party(
 def resume_party(context: typer.Context, name: str, as_json: Json = False) -> None:
     """End a party's suspension."""
     command_party(context, name, "resume", {}, as_json=as_json)
-
-
-@operators.command("list", epilog=EXIT_CODES)
-def list_operators(context: typer.Context, as_json: Json = False) -> None:
-    """Show the people of the parties."""
-    answer = Server(context).get("/operators")
-    if wants_json(context, as_json):
-        print_json(answer)
-        return
-    table = make_table("Name", "Role", "Party", "Shop")
-    for person in answer["operators"]:
-        add_row(table, person["name"], person["role"], person["party"], person["shop"])
-    print_table(table)
 
 
 def command_party(

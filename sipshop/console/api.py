@@ -20,18 +20,21 @@ from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionT
 from sipshop.billing.errors import BadAmount, BillingError, SuspendedAbove, UnknownAccount
 from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money, parse_amount
-from sipshop.config import Problem
+from sipshop.config import Problem as Mistake
 from sipshop.console.access import Tokens, add_tokens
 from sipshop.console.bans import Bans, add_bans
 from sipshop.console.books import BooksDesk, add_books
 from sipshop.console.decks import DeckDesk, add_decks
-from sipshop.console.errors import bad_request, of_status, problem_of
+from sipshop.console.errors import Problem, bad_request, of_status, problem_of
 from sipshop.console.events import Hub
 from sipshop.console.exports import Books, NoTargets, Outbox, add_exports
+from sipshop.console.floor import FloorDesk, add_floor
 from sipshop.console.guard import Guard
 from sipshop.console.limits import LimitDesk, add_limits
 from sipshop.console.live import Live, add_live
+from sipshop.console.logins import LoginDesk, add_logins
 from sipshop.console.mappings import MappingDesk, add_mappings
+from sipshop.console.pages.app import add_pages
 from sipshop.console.paging import MAX_ROWS, Cursor, Limit, decode, encode, page_of
 from sipshop.console.records import add_records
 from sipshop.console.reference import add_reference
@@ -64,7 +67,7 @@ from sipshop.switch import Health, PartyStatus, SwitchError, utc_ms
 from sipshop.world import WorldErrors
 
 
-class Desk(Books, Live, Tokens, LimitDesk, Protocol):
+class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, LoginDesk, Protocol):
     """What the API asks of the switch; `sipshop.switch` keeps it.
 
     Commands are durable when they return. They raise BillingError, StoreError or SwitchError, whose texts are shown to
@@ -159,7 +162,7 @@ class Exposition(Protocol):
 def nothing_to_reload() -> Reloaded:
     """What a reload does where no file says how the server runs: it raises SettingsErrors."""
     raise SettingsErrors(
-        [Problem("the demo", 0, "", "it runs by its options, so there is no configuration to read again")]
+        [Mistake("the demo", 0, "", "it runs by its options, so there is no configuration to read again")]
     )
 
 
@@ -209,7 +212,8 @@ def make_api(
     add_tokens(commands, desk, utc_ms, random)
     api.include_router(commands)
     add_reference(api)
-    _answerproblems(api)
+    frame = add_pages(api, desk, hub, utc_ms, random)
+    _answerproblems(api, frame.refusal)
     return api
 
 
@@ -282,6 +286,8 @@ def _commands(desk: Desk, reload: Callable[[], Reloaded], host: str | None) -> A
     )
     _add_booths(router, desk)
     _add_parties(router, desk)
+    add_floor(router, desk)
+    add_logins(router, desk)
     add_worlds(router, desk.worlds)
     add_decks(router, desk.worlds, desk.decks)
     add_mappings(router, desk.decks)
@@ -442,10 +448,12 @@ def _currency(party: PartyStatus) -> str:
     return party.currency
 
 
-def _answerproblems(api: FastAPI) -> None:
-    """Let every error leave as a problem (RFC 9457), the framework's own ones too."""
+def _answerproblems(
+    api: FastAPI, on_page: Callable[[Request, Problem], Response | None] = lambda _request, _problem: None
+) -> None:
+    """Let every error leave as a problem (RFC 9457), the framework's own ones too; on a page as `on_page` words it."""
 
-    async def answer(_request: Request, error: Exception) -> Response:
+    async def answer(request: Request, error: Exception) -> Response:
         match error:
             case RequestValidationError():
                 places = [
@@ -457,7 +465,7 @@ def _answerproblems(api: FastAPI) -> None:
                 problem = of_status(error.status_code, error.detail, error.headers)
             case _:
                 problem = problem_of(error)
-        return problem.response()
+        return on_page(request, problem) or problem.response()
 
     ours = (BadMapping, BadSheet, BillingError, SettingsErrors, StoreError, SwitchError, WorldErrors)
     for kind in (RequestValidationError, StarletteHTTPException, *ours, Exception):

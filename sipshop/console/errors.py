@@ -41,6 +41,7 @@ from sipshop.store.errors import (
     NotInTheOutbox,
     StaleVersion,
     StoreError,
+    UnknownAlarm,
     UnknownAlert,
     UnknownMapping,
     UnknownOperator,
@@ -81,6 +82,7 @@ _OF_STATUS: Final = {
     404: ("not_found", "There is nothing at this path"),
     405: ("method_not_allowed", "This path does not take that method"),
     413: ("too_large", "The body is too large"),
+    422: ("invalid_request", "The request is not as documented"),
 }
 
 
@@ -151,6 +153,7 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     UnknownLimit: (404, "unknown_limit", "There is no such limit"),
     BadRelease: (422, "bad_release", "The limit cannot be released so"),
     BadQuote: (422, "bad_quote", "The number or the instant cannot be read"),
+    UnknownAlarm: (404, "unknown_alarm", "There is no such alarm"),
     UnknownDeck: (404, "unknown_deck", "There is no such deck"),
     UnknownOperator: (404, "unknown_operator", "There is no such person"),
     UnknownShop: (404, "unknown_shop", "There is no such shop"),

@@ -26,7 +26,8 @@ MAX_MINUTES: Final = 44_640  # of a month
 MAX_ROWS: Final = 1000
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text without the space around it; raises ValueError for one with other than printable characters."""
     if not text.isprintable() or not text.strip():
         raise ValueError("it has to be one line of printable characters")
     return text.strip()
@@ -36,11 +37,11 @@ AmountText = Annotated[
     str, Field(max_length=40, description='a decimal string such as "5.00"; as many places as the currency has suffice')
 ]
 Reason = Annotated[
-    str, Field(min_length=1, max_length=200, description="why, for whoever reads the books"), AfterValidator(_one_line)
+    str, Field(min_length=1, max_length=200, description="why, for whoever reads the books"), AfterValidator(one_line)
 ]
 
 Label = Annotated[
-    str, Field(min_length=1, max_length=80, description="whose it is, or what for"), AfterValidator(_one_line)
+    str, Field(min_length=1, max_length=80, description="whose it is, or what for"), AfterValidator(one_line)
 ]
 Next = Annotated[str | None, Field(description="the `cursor` of what comes after this page; null: this is all")]
 

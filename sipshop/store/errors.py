@@ -99,6 +99,10 @@ class UnknownToken(StoreError):
     """The tenant has no API token of this id."""
 
 
+class UnknownAlarm(StoreError):
+    """The tenant has no emergency call of this name."""
+
+
 class UnknownPlace(StoreError):
     """A list was to go on after a row that is not in it."""
 

@@ -375,6 +375,32 @@ tokens: Final = _table(
     UniqueConstraint("sha256"),
 )
 
+# How a person of the world comes in by the pages. It refers to no operator: who is gone from his world is not let in,
+# and who comes back to it has his password still. `totp_step` is the last one whose code was used.
+logins: Final = _table(
+    "logins",
+    _text("tenant"),
+    _text("operator"),
+    _text("password"),
+    _text("totp", null=True),
+    _int("totp_step"),
+    _text("language"),
+    _int("changed_at_ms"),
+    _key("tenant", "operator"),
+)
+
+# Who is in: found by the hash of his cookie alone, and the row tells the tenant. One that has ended has no row.
+web_sessions: Final = _table(
+    "web_sessions",
+    _text("tenant"),
+    _text("sha256"),
+    _text("operator"),
+    _int("created_at_ms"),
+    _int("seen_at_ms"),
+    _key("tenant", "sha256"),
+    UniqueConstraint("sha256"),
+)
+
 booth_sessions: Final = _table(
     "booth_sessions",
     _text("tenant"),
@@ -393,6 +419,33 @@ booth_sessions: Final = _table(
     _refers("tenant booth", "booths", "tenant name"),
     # A booth has one session that is not paid, open or locked; the second would hide the first one's calls.
     Index("one_unpaid_session", "tenant", "booth", unique=True, sqlite_where=text("paid = 0")),
+)
+
+# What the operator wrote down about a booth session.
+session_notes: Final = _table(
+    "session_notes",
+    _text("tenant"),
+    _int("session_id"),
+    _text("note"),
+    _text("author"),
+    _int("at_ms"),
+    _key("tenant", "session_id"),
+    _refers("tenant session_id", "booth_sessions", "tenant id"),
+)
+
+# Emergency calls, each until somebody at the desk says that he has seen it. They refer to nothing, as calls do.
+alarms: Final = _table(
+    "alarms",
+    _text("tenant"),
+    _text("call_id"),
+    _text("shop"),
+    _text("booth"),
+    _text("dialled"),
+    _int("at_ms"),
+    _int("acknowledged_at_ms", null=True),
+    _text("acknowledged_by", null=True),
+    _key("tenant", "call_id"),
+    Index("open_alarms", "tenant", "at_ms", sqlite_where=text("acknowledged_at_ms IS NULL")),
 )
 
 payments: Final = _table(

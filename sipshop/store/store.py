@@ -58,8 +58,10 @@ from sipshop.store.errors import (
     Unwritable,
 )
 from sipshop.store.farewells import Owed
+from sipshop.store.floor import NOTES, OPEN_ALARMS, Alarm, alarm_of
 from sipshop.store.journal import Done, Journal, Write
 from sipshop.store.limits import Alert, KeptLimits, PastCall
+from sipshop.store.logins import LOGINS, WEB_SESSIONS, Login, WebSession, login_of, web_session_of
 from sipshop.store.migrations import upgrade
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Row, Token
 from sipshop.store.schema import (
@@ -339,6 +341,22 @@ class Store:
     def valid_tokens(self) -> list[Token]:
         """Return every tenant's API tokens that were not revoked; some may have expired."""
         return [rows.token(row) for row in self._read(queries.VALID_TOKENS)]
+
+    def logins(self) -> list[Login]:
+        """Return how the people of every tenant come in, those who are gone from their world too."""
+        return [login_of(row) for row in self._read(LOGINS)]
+
+    def web_sessions(self) -> list[WebSession]:
+        """Return the sessions of every tenant's browsers; some may be past their end."""
+        return [web_session_of(row) for row in self._read(WEB_SESSIONS)]
+
+    def notes(self) -> list[tuple[str, int, str]]:
+        """Return what was written down about unpaid sessions: tenant, number of the session, note."""
+        return [(row["tenant"], row["session_id"], row["note"]) for row in self._read(NOTES)]
+
+    def open_alarms(self) -> list[Alarm]:
+        """Return every tenant's emergency calls that nobody has acknowledged, the oldest first."""
+        return [alarm_of(row) for row in self._read(OPEN_ALARMS)]
 
     # The desk, asynchronous. Each answer is of one instant: all of its statements see the same commit.
 

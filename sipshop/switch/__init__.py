@@ -20,12 +20,24 @@ from sipshop.switch.errors import (
     UnknownTrace,
     UnknownTrunk,
 )
+from sipshop.switch.floor import Floor
 from sipshop.switch.gate import BanStatus, Gate
 from sipshop.switch.imports import Import
 from sipshop.switch.limits import LimitStatus
+from sipshop.switch.logins import Logins
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
 from sipshop.switch.sheets import SheetFile
-from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach, RegistrationStatus
+from sipshop.switch.status import (
+    BoothStatus,
+    CallStatus,
+    Card,
+    Health,
+    PartyMoney,
+    PartyStatus,
+    Reach,
+    RegistrationStatus,
+    Running,
+)
 from sipshop.switch.switch import Options, Switch
 from sipshop.switch.trace import Trace, Tracer, Wanted
 from sipshop.switch.trunks import Condition
@@ -40,6 +52,7 @@ __all__ = [
     "BanStatus",
     "BoothStatus",
     "CallStatus",
+    "Card",
     "Chain",
     "ChainStep",
     "CommandRefused",
@@ -48,15 +61,18 @@ __all__ = [
     "Decks",
     "Desk",
     "Directory",
+    "Floor",
     "Gate",
     "Health",
     "Import",
     "LimitStatus",
+    "Logins",
     "Options",
     "PartyMoney",
     "PartyStatus",
     "Reach",
     "RegistrationStatus",
+    "Running",
     "SheetFile",
     "Switch",
     "SwitchError",

@@ -147,6 +147,27 @@ class Accounts:
         ledger.close(session_account(session.id, session.owner))
         ledger.close(_talk_account(session.id))
 
+    def move(self, session: BoothSession, booth: str) -> None:
+        """Take an unpaid session as it is in its new booth, which it came to from this one."""
+        self._of_booth.pop((session.tenant, booth), None)
+        self._sessions[session.tenant, session.id] = self._of_booth[session.tenant, session.booth] = session
+
+    def spent(self, session: BoothSession) -> int:
+        """What is on an unpaid session's bill, in micro-units: what live calls hold is not."""
+        return session.deposit_micros - self._account(session).balance
+
+    def funds(self, session: BoothSession) -> int | None:
+        """What an unpaid session may spend in all, in micro-units; None without end."""
+        if session.credit_limit_micros is None:
+            return None
+        return session.deposit_micros + session.credit_limit_micros
+
+    def talk_left(self, session: BoothSession) -> int | None:
+        """What an unpaid session's talk time has left but for live calls, in milliseconds; None without end."""
+        if session.talk_limit_ms is None:
+            return None
+        return session.talk_limit_ms - self._talked_ms[session.tenant, session.id]
+
     def unpaid_of(self, booth: tuple[str, str]) -> BoothSession | None:
         """The session of a booth, as (tenant, name), that is not paid: open or locked."""
         return self._of_booth.get(booth)

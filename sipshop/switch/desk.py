@@ -47,8 +47,10 @@ from sipshop.switch.books import Books
 from sipshop.switch.decks import Decks
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import UnknownBooth, UnknownCall, UnknownShop
+from sipshop.switch.floor import Floor
 from sipshop.switch.limits import Limiter, LimitStatus
 from sipshop.switch.live import BoothKey, LiveCalls
+from sipshop.switch.logins import Logins
 from sipshop.switch.meter import Meter
 from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
@@ -62,8 +64,9 @@ from sipshop.world import Operator, Sold, World
 class Desk:
     """The booth sessions, and every command that a person may give; those about whole worlds are in `worlds`.
 
-    Those about reratings and invoices are in `books`. `turn` gives the time and does what calls put out, `run` does
-    what a call wants done; `tell` is told what a command changed, `health` says whether commands can be taken.
+    Those about reratings and invoices are in `books`, the rest of a shop's day is in `floor`, who comes in by the pages
+    in `logins`. `turn` gives the time and does what calls put out, `run` does what a call wants done; `tell` is told
+    what a command changed, `health` says whether commands can be taken.
     """
 
     def __init__(
@@ -108,6 +111,22 @@ class Desk:
         self._balances = balances
         self._alerts = alerts
         self._open: dict[BoothKey, BoothSession] = {}
+        self.logins = Logins(directory, store, utc_ms)
+        self.floor = Floor(
+            directory=directory,
+            store=store,
+            accounts=accounts,
+            calls=calls,
+            settler=settler,
+            sessions=self._open,
+            statuses=self.booths,
+            status_of=self._call_status,
+            turn=turn,
+            run=run,
+            tell=tell,
+            utc_ms=utc_ms,
+            clock=clock,
+        )
         self._tokens: dict[str, Token] = {}  # those that were not revoked: nobody who guesses makes us read the disk
         self.worlds = Worlds(
             directory=directory,
@@ -142,6 +161,8 @@ class Desk:
             self._open[session.tenant, session.booth] = session
         self._tokens = {token.sha256: token for token in self._store.valid_tokens()}
         self.decks.begin()
+        self.logins.begin()
+        self.floor.begin()
 
     def open_session(self, booth: BoothKey) -> BoothSession | None:
         """The session that a booth may call in, None where it is locked."""

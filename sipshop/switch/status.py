@@ -130,6 +130,34 @@ class CallStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What a booth's live calls cost from an instant on, `after_ms` from now, until the next such figure."""
+
+    after_ms: int
+    micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A booth with all that a board shows of it, at this instant.
+
+    `call` is its oldest live call; `running` what all of them cost, now and in the time ahead. Of its unpaid session,
+    open or locked, `spent_micros` is on the bill, `funds_micros` is what it may spend in all, and `talk_left_ms` is the
+    rest of its talk time (both None: no end). `alarm_id` names an emergency call that nobody has acknowledged.
+    """
+
+    status: BoothStatus
+    call: CallStatus | None
+    unpaid_id: int | None
+    spent_micros: int
+    funds_micros: int | None
+    talk_left_ms: int | None
+    running: tuple[Running, ...]
+    note: str
+    alarm_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
     """What a party may see: itself and all below it, and the shops of those."""
 

@@ -182,7 +182,7 @@ class Switch:
         self._agent = agent
         self._options = options
         self._random = random
-        self._listeners = tuple(on_fact)
+        self._listeners: tuple[Callable[[Fact], None], ...] = tuple(on_fact)
         self._on_lag = on_lag
         self._tell_world = on_world
         self._utc_ms = utc_ms
@@ -259,6 +259,7 @@ class Switch:
             alerts=self.alerts,
             random=random,
         )
+        self._listeners = (self.desk.floor.hear, *self._listeners)
         self.tracer = Tracer(
             directory=directory,
             calls=self._calls,

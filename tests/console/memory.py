@@ -109,6 +109,7 @@ from sipshop.switch.meter import Meter
 from sipshop.switch.trunks import Trunks
 from sipshop.switch.ways import Ways
 from sipshop.world import History, Operator, Plan, World, parse_world
+from tests.console.memory_floor import MemoryFloor, memory_logins
 from tests.store.examples import connection_in_memory
 
 TENANT = "acme"
@@ -384,6 +385,8 @@ class MemoryDesk:
             random=lambda size: next(names).to_bytes(size, "big"),
             utc_ms=lambda: OPENED_AT_MS,
         )
+        self.floor = MemoryFloor(self, TENANT)
+        self.logins = memory_logins(self.worlds.stored, lambda: self.failure, lambda: OPENED_AT_MS)
         self._sessions = 0
         self._parties = PartyTree(
             [
@@ -477,7 +480,7 @@ class MemoryDesk:
     async def unlock(
         self, tenant: str, booth: str, author: str, terms: SessionTerms = POSTPAID, key: str | None = None
     ) -> BoothSession:
-        room = self._command(tenant, booth, "unlock", author)
+        room = self.command(tenant, booth, "unlock", author)
         if terms.deposit is not None and room.session is not None and not self._is_new(f"deposit:{key}", booth, terms):
             return room.session
         self._done[f"deposit:{key}"] = (booth, terms)
@@ -511,7 +514,7 @@ class MemoryDesk:
         return room.session
 
     async def top_up(self, tenant: str, booth: str, amount: Money, author: str, key: str) -> BoothSession:
-        room = self._command(tenant, booth, "topup", author)
+        room = self.command(tenant, booth, "topup", author)
         if room.session is None:
             raise NothingToPay(f"booth {booth} has no session to pay")
         if self._is_new(f"topup:{key}", booth, amount):
@@ -520,7 +523,7 @@ class MemoryDesk:
         return room.session
 
     async def lock(self, tenant: str, booth: str, author: str, cut: bool = False) -> BoothSession | None:
-        room = self._command(tenant, booth, "cut" if cut else "lock", author)
+        room = self.command(tenant, booth, "cut" if cut else "lock", author)
         if cut:
             room.live_calls = 0
         if room.session is not None:
@@ -531,7 +534,7 @@ class MemoryDesk:
         return self._bill(self._room(tenant, booth), booth)
 
     async def pay(self, tenant: str, booth: str, version: int, tendered: Money, author: str) -> Payment:
-        room = self._command(tenant, booth, "pay", author)
+        room = self.command(tenant, booth, "pay", author)
         done = self.paid.get(booth)
         if room.session is None and done is not None and (done.version, done.tendered) == (version, tendered):
             return done
@@ -677,7 +680,8 @@ class MemoryDesk:
     def health(self) -> Health:
         return self.state
 
-    def _command(self, tenant: str, booth: str, command: str, author: str) -> Room:
+    def command(self, tenant: str, booth: str, command: str, author: str) -> Room:
+        """The room that a command is for, which goes into the log; raises `failure` while it is set."""
         if self.failure is not None:
             raise self.failure
         room = self._room(tenant, booth)

@@ -46,6 +46,15 @@ GUARDED = [
     ("POST", "/api/v1/booths/b1/topup"),
     ("GET", "/api/v1/booths/b1/bill"),
     ("POST", "/api/v1/booths/b1/pay"),
+    ("POST", "/api/v1/booths/b1/move"),
+    ("POST", "/api/v1/booths/b1/note"),
+    ("POST", "/api/v1/booths/b1/cut"),
+    ("GET", "/api/v1/alarms"),
+    ("POST", "/api/v1/alarms/call-1/acknowledge"),
+    ("GET", "/api/v1/operators/ana/login"),
+    ("POST", "/api/v1/operators/ana/password"),
+    ("POST", "/api/v1/operators/ana/forget-factor"),
+    ("POST", "/api/v1/operators/ana/sign-out"),
     ("GET", "/api/v1/parties"),
     ("GET", "/api/v1/parties/olga"),
     ("GET", "/api/v1/parties/olga/transfers"),
@@ -116,6 +125,9 @@ MOVE: dict[str, object] = {"amount": "5.00", "reason": "cash"}
 BODIES: dict[str, dict[str, object]] = {  # of the commands that need one, by their last word
     "topup": {"amount": "5.00"},
     "pay": {"version": 0, "tendered": "1.00"},
+    "move": {"to": "b2"},
+    "note": {"note": "waits for his brother"},
+    "password": {"password": "a long password"},
     "payments": MOVE,
     "adjustments": MOVE,
     "limit": {"credit_limit": "20.00", "reason": "trusted"},
@@ -234,6 +246,7 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 import_id="0000000000000001",
                 version="1",
                 carrier="far",
+                operator="ana",
             ),
         )
         for path, methods in paths.items()

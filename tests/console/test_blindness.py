@@ -261,6 +261,9 @@ OWN: Final = {"carrier": "mine", "version": "1"}
 BODIES: Final[Mapping[str, object]] = {
     "/booths/{booth}/topup": {"amount": "1.00"},
     "/booths/{booth}/pay": {"version": 1, "tendered": "1.00"},
+    "/booths/{booth}/move": {"to": "agate"},
+    "/booths/{booth}/note": {"note": "secret of nobody"},
+    "/operators/{operator}/password": {"password": "a long password"},
     "/parties/{party}/payments": {"amount": "1.00", "reason": "r"},
     "/parties/{party}/adjustments": {"amount": "1.00", "reason": "r"},
     "/parties/{party}/limit": {"unlimited": True, "reason": "r"},

@@ -30,17 +30,20 @@ from sipshop.sip.resolve import Target as Way
 from sipshop.sip.useragent import Manners, Output
 from sipshop.store import (
     AccountState,
+    Alarm,
     Alert,
     CallSettled,
     DeckVersion,
     KeptLimits,
     LiveCall,
+    Login,
     Owed,
     PastCall,
     Store,
     StoreError,
     Token,
     Unwritable,
+    WebSession,
     bindings,
     farewells,
     limits,
@@ -49,6 +52,7 @@ from sipshop.store import (
 )
 from sipshop.store.bindings import Kept
 from sipshop.store.connect import connect_writer
+from sipshop.store.floor import NOTES, OPEN_ALARMS, alarm_of
 from sipshop.store.journal import Done, Write
 from sipshop.store.worlds import Applied, WorldApplied, load_world, read_history, read_world
 from sipshop.store.writes import unpaid_session
@@ -178,6 +182,18 @@ class MemoryStore:
 
     def valid_tokens(self) -> list[Token]:
         return [rows.token(row) for row in self._read(queries.VALID_TOKENS)]
+
+    def logins(self) -> list[Login]:
+        return []
+
+    def web_sessions(self) -> list[WebSession]:
+        return []
+
+    def notes(self) -> list[tuple[str, int, str]]:
+        return [(row["tenant"], row["session_id"], row["note"]) for row in self._read(NOTES)]
+
+    def open_alarms(self) -> list[Alarm]:
+        return [alarm_of(row) for row in self._read(OPEN_ALARMS)]
 
     async def tokens(self, tenant: str) -> list[Token]:
         return [rows.token(row) for row in self._read(queries.TOKENS, tenant=tenant)]

@@ -1,6 +1,7 @@
 """Schema 8: BYEs that are owed are kept; what is sold is taxed, converted, rerated, invoiced and limited.
 
-There are alerts, and CDRs have numbers in the outbox, where targets of the export remember how far they are.
+People come in by pages, booth sessions have notes, and calls for help alarms. There are alerts, and CDRs have numbers
+in the outbox, where targets of the export remember how far they are.
 Who made which version of a deck is known, and how the sheets of carriers are read.
 """
 
@@ -272,6 +273,56 @@ _STATEMENTS: tuple[str, ...] = (
         " WHERE tenant = OLD.tenant AND call_id = OLD.call_id AND revision = OLD.revision; END"
     ),
     *_SHEETS,
+    # Who comes in by the pages.
+    """
+    CREATE TABLE logins (
+        tenant TEXT NOT NULL,
+        operator TEXT NOT NULL,
+        password TEXT NOT NULL,
+        totp TEXT,
+        totp_step INTEGER NOT NULL,
+        language TEXT NOT NULL,
+        changed_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, operator)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE web_sessions (
+        tenant TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        operator TEXT NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        seen_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, sha256),
+        UNIQUE (sha256)
+    ) STRICT
+    """,
+    # The floor of a shop: notes and alarms.
+    """
+    CREATE TABLE session_notes (
+        tenant TEXT NOT NULL,
+        session_id INTEGER NOT NULL,
+        note TEXT NOT NULL,
+        author TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, session_id),
+        FOREIGN KEY(tenant, session_id) REFERENCES booth_sessions (tenant, id)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE alarms (
+        tenant TEXT NOT NULL,
+        call_id TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        booth TEXT NOT NULL,
+        dialled TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        acknowledged_at_ms INTEGER,
+        acknowledged_by TEXT,
+        PRIMARY KEY (tenant, call_id)
+    ) STRICT
+    """,
+    "CREATE INDEX open_alarms ON alarms (tenant, at_ms) WHERE acknowledged_at_ms IS NULL",
 )
 
 

@@ -1,0 +1,35 @@
+"""What a page says when something is not done: a sentence for each code of `console/errors`, in any language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sipshop.console.errors import Problem
+from sipshop.console.pages.words import Words, mark
+
+_SENTENCES: Final[Mapping[str, str]] = {
+    "unauthorized": mark("You are signed out. Sign in again."),
+    "forbidden": mark("This page is too old, or this is not yours to do. Load the page again."),
+    "not_found": mark("There is nothing at this address."),
+    "unknown_booth": mark("There is no such booth."),
+    "unknown_shop": mark("There is no such shop."),
+    "no_session": mark("The booth has no customer now."),
+    "call_alive": mark("A call is still going on: wait for its end or cut it first."),
+    "bad_terms": mark("The booth cannot be used so: it is open, taken or out of use."),
+    "bad_amount": mark("This is not an amount of money, such as 5.00."),
+    "below_used": mark("More than that is used already."),
+    "account_in_use": mark("A call is going on without a limit: wait for its end or cut it first."),
+    "unknown_alarm": mark("Somebody has seen to this alarm already."),
+    "refused": mark("This cannot be done now."),
+    "unwritable": mark("Nothing was changed: the database cannot be written. Calls go on."),
+    "not_now": mark("Nothing was changed: the switch is starting or going down."),
+    "unavailable": mark("Nothing was changed: the switch cannot do this now."),
+    "invalid_request": mark("Something in the form is missing or too long."),
+    "internal": mark("Something went wrong in the server; its log says what."),
+}
+
+
+def sentence(problem: Problem, words: Words) -> str:
+    """Return what to tell a person of a problem."""
+    return words(_SENTENCES.get(problem.code, _SENTENCES["refused"]))
