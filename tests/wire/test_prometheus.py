@@ -12,7 +12,7 @@ import yaml
 
 from tools import make_dashboards
 
-from .harness import ROOT, Server, Sipp, free_port, until
+from .harness import HOST, ROOT, SIPSHOP, Program, Server, Sipp, free_port, until
 from .prometheus import SHIPPED, Prometheus
 
 pytestmark = pytest.mark.wire
@@ -48,11 +48,17 @@ REGISTERED: Final = """\
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """It has seen the demo take calls that were answered, busy, and refused."""
+    """It has seen the demo's world take calls that were answered, busy, and refused, and deliver their records."""
     folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
+    archive = {"name": "archive", "file": str(folder / "calls.jsonl")}
     world = (ROOT / "conf" / "demo.yaml").read_text(encoding="utf-8").replace("port: 5070", f"port: {port}")
     world = world.replace("\ntrunks:", "\ntrunks:\n" + REGISTERED, 1)
-    with Server(folder, world, carrier_port=port) as server, Prometheus(folder / "at", scrapes=server.http) as watching:
+    with (
+        Program([*SIPSHOP, "carrier", "--listen", f"{HOST}:{port}"], folder / "carrier.log") as carrier,
+        Server(folder, world, targets=[archive]) as server,
+        Prometheus(folder / "at", scrapes=server.http) as watching,
+    ):
+        carrier.saw("carrier: SIP on")
         server.ready()
         watching.ready()
         server.unlock("booth1", "booth2", "booth3")
