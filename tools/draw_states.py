@@ -14,7 +14,7 @@ from textwrap import fill
 from typing import Any, Final
 
 from sipshop.proxy import call, health, registration
-from sipshop.sip import leg, offer, pulse, reliable, transaction
+from sipshop.sip import course, offer, pulse, reliable, transaction
 
 STATES: Final = Path(__file__).parent.parent / "docs" / "states.md"
 
@@ -56,16 +56,16 @@ MACHINES: Final = (
     Machine(
         title="A leg that came in",
         says="The caller's half, where we are the callee: RFC 3261 sections 13.3 and 15.",
-        name="sip/leg.INCOMING",
-        table=leg.INCOMING,
-        begins=leg.State.OFFERED,
+        name="sip/course.INCOMING",
+        table=course.INCOMING,
+        begins=course.State.OFFERED,
     ),
     Machine(
         title="A leg that goes out",
         says="The carrier's half, where we are the caller: RFC 3261 sections 9.1, 13.2 and 15.",
-        name="sip/leg.OUTGOING",
-        table=leg.OUTGOING,
-        begins=leg.State.CALLING,
+        name="sip/course.OUTGOING",
+        table=course.OUTGOING,
+        begins=course.State.CALLING,
     ),
     Machine(
         title="Offer and answer",

@@ -17,8 +17,8 @@ from sipshop.proxy.admission import Cause
 from sipshop.proxy.inbound import Extension
 from sipshop.proxy.routing import Trunk
 from sipshop.proxy.trunk import AS_USUAL, FailOver, Verdict, verdict
-from sipshop.sip import leg
-from sipshop.sip.leg import Ask, Content
+from sipshop.sip import events
+from sipshop.sip.events import Ask, Content
 from sipshop.sip.words import Word
 
 #: How long the answer may take to become durable before the call is given up (seconds).
@@ -494,7 +494,7 @@ Heard = (
     | TransferBegun
     | TransferFailed
     | Transferred
-    | leg.Event
+    | events.Event
 )
 
 Command = (
@@ -631,9 +631,9 @@ class Call:
             return
         attempt = self.attempts[-1]
         match happened:
-            case leg.Progressed(status=status) if status > 100 and attempt.pdd_ms is None:
+            case events.Progressed(status=status) if status > 100 and attempt.pdd_ms is None:
                 attempt.pdd_ms = round((now - attempt.dialled_at_s) * 1000)
-            case leg.Answered():
+            case events.Answered():
                 attempt.status = 200
                 if attempt.pdd_ms is None:
                     attempt.pdd_ms = round((now - attempt.dialled_at_s) * 1000)
@@ -643,7 +643,7 @@ class Call:
                 attempt.why = ""
             case Blocked(q850=q850, why=why) if not self.ended:
                 attempt.q850, attempt.why = q850, why
-            case leg.Failed() if not self.ended:
+            case events.Failed() if not self.ended:
                 attempt.why = happened.why
                 attempt.status = happened.status
                 attempt.q850 = q850_of(happened.reason, happened.status)
@@ -651,23 +651,23 @@ class Call:
     def _sort(self, happened: Heard, side: Side) -> Input:
         """What an event means for this call; guards are decided here, so that the table has none."""
         match happened:
-            case leg.Progressed(status=status):
+            case events.Progressed(status=status):
                 return On.PROGRESSED if status > 100 else On.TRYING
-            case leg.Answered():
+            case events.Answered():
                 return On.ANSWERED_EMERGENCY if self.emergency else On.ANSWERED
-            case leg.Failed(status=status, responded=responded) if self._others and fails_here(status, responded):
+            case events.Failed(status=status, responded=responded) if self._others and fails_here(status, responded):
                 return On.FAILED_HERE
-            case leg.Failed(status=status):
+            case events.Failed(status=status):
                 agreed = self.target.fail_over if self.target is not None else AS_USUAL
                 over = self._another_target and (self.emergency or fails_over(status, agreed))
                 return On.FAILED_OVER if over else On.FAILED
             case Vanished() if self.state is S.TALKING:
                 return On.CALLER_VANISHED if side is Side.CALLER else On.CALLEE_VANISHED
-            case leg.HungUp() | leg.Lost() | Vanished():
+            case events.HungUp() | events.Lost() | Vanished():
                 return On.CALLER_GONE if side is Side.CALLER else On.CALLEE_GONE
             case Blocked():
                 return On.BLOCKED_OVER if self._another_target else On.BLOCKED
-            case leg.Acknowledged(ask=ask):
+            case events.Acknowledged(ask=ask):
                 return On.CALLER_ACKNOWLEDGED if ask is None else On.ASK_ACKNOWLEDGED
             case _:
                 return _PLAIN[type(happened)]
@@ -705,7 +705,7 @@ class Call:
             return fate
         word = next((attempt for attempt in words if attempt.status in {486, 600}), words[0])
         assert word.status is not None, "it was said"
-        told = _fate_of_failure(leg.Failed(word.status, None, None, responded=True))
+        told = _fate_of_failure(events.Failed(word.status, None, None, responded=True))
         return replace(told, q850=word.q850)
 
     def _until_s(self, event: Heard | None, now: float) -> float:
@@ -713,7 +713,7 @@ class Call:
         match event:
             case Proved(lived=True) if self._doubt is not None:
                 return self._doubt.asked_at_s
-            case leg.Lost(alive_at_s=float() as alive_at_s) | Vanished(alive_at_s=alive_at_s):
+            case events.Lost(alive_at_s=float() as alive_at_s) | Vanished(alive_at_s=alive_at_s):
                 return alive_at_s
             case _:
                 return now if self._doubt is None else self._doubt.alive_at_s
@@ -741,12 +741,12 @@ class Call:
             case Action.DIAL_ON, _:
                 self._early = None
                 return [DialOn(len(self.attempts))]
-            case Action.PROGRESS, leg.Progressed(status=status, content=content, is_reliable=is_reliable):
+            case Action.PROGRESS, events.Progressed(status=status, content=content, is_reliable=is_reliable):
                 self._early = content or self._early
                 return [Progress(status, content, is_reliable)]
-            case Action.ACKNOWLEDGE_PROGRESS, leg.ProgressAcknowledged(content=content):
+            case Action.ACKNOWLEDGE_PROGRESS, events.ProgressAcknowledged(content=content):
                 return [AcknowledgeProgress(content)]
-            case Action.COMMIT, leg.Answered():
+            case Action.COMMIT, events.Answered():
                 self._take(event)
                 self._alarm = (now + COMMIT_LIMIT_S, On.NOT_COMMITTED)
                 return [Commit()]
@@ -762,7 +762,7 @@ class Call:
                 self.granted_ms = talk_ms
                 self._alarm = self._cut_off(self.answered_at_s)
                 return []
-            case Action.ACKNOWLEDGE, leg.Acknowledged(content=content):
+            case Action.ACKNOWLEDGE, events.Acknowledged(content=content):
                 return [Acknowledge(content)] if self._late_offer else []  # else the callee has his ACK already
             case _:
                 return self._pass(action, event, side)
@@ -779,15 +779,15 @@ class Call:
     def _pass(self, action: Action, event: Heard | None, side: Side) -> list[Command]:
         """Requests inside the dialogs, on their way through."""
         match action, event:
-            case Action.REFUSE_ASK, leg.Asked(ask=ask):
+            case Action.REFUSE_ASK, events.Asked(ask=ask):
                 return [PassReply(side, ask, 491 if ask.is_about_session else 480, None)]
-            case Action.PASS_ASK, leg.Asked(ask=ask):
+            case Action.PASS_ASK, events.Asked(ask=ask):
                 return [PassAsk(side.other, ask)]
-            case Action.PASS_REPLY, leg.Replied(ask=ask, status=status, content=content):
+            case Action.PASS_REPLY, events.Replied(ask=ask, status=status, content=content):
                 return [PassReply(side.other, ask, status, content)]
-            case Action.PASS_WITHDRAWAL, leg.Withdrawn(ask=ask):
+            case Action.PASS_WITHDRAWAL, events.Withdrawn(ask=ask):
                 return [PassReply(side, ask, 487, None), PassWithdrawal(side.other, ask)]
-            case Action.PASS_ASK_ACK, leg.Acknowledged(content=content, ask=ask) if ask is not None:
+            case Action.PASS_ASK_ACK, events.Acknowledged(content=content, ask=ask) if ask is not None:
                 return [PassAskAcknowledgement(side.other, ask, content)]
             case _:
                 raise AssertionError(f"{action} does not follow from {event!r}")
@@ -804,13 +804,13 @@ class Call:
 
     def _answer(self, event: Heard | None, now: float) -> list[Command]:
         """Answer the caller; the callee gets his ACK with it, or with the caller's own where that has the answer."""
-        if isinstance(event, leg.Answered):
+        if isinstance(event, events.Answered):
             self._take(event)
         self.answered_at_s = now
         self._alarm = self._cut_off(now)
         return [Answer(self._early)] if self._late_offer else [Answer(self._early), Acknowledge(None)]
 
-    def _take(self, answered: leg.Answered) -> None:
+    def _take(self, answered: events.Answered) -> None:
         self._early = answered.content or self._early
         self._late_offer = answered.late_offer
 
@@ -840,11 +840,11 @@ _PLAIN: Final[Mapping[type, Input]] = {
     TransferBegun: On.TRANSFER_BEGUN,
     TransferFailed: On.TRANSFER_FAILED,
     Transferred: On.TRANSFERRED,
-    leg.Cancelled: On.CALLER_CANCELLED,
-    leg.ProgressAcknowledged: On.PROGRESS_ACKNOWLEDGED,
-    leg.Asked: On.ASKED,
-    leg.Replied: On.REPLIED,
-    leg.Withdrawn: On.WITHDRAWN,
+    events.Cancelled: On.CALLER_CANCELLED,
+    events.ProgressAcknowledged: On.PROGRESS_ACKNOWLEDGED,
+    events.Asked: On.ASKED,
+    events.Replied: On.REPLIED,
+    events.Withdrawn: On.WITHDRAWN,
 }
 
 
@@ -914,7 +914,7 @@ def _fate(state: State, happened: Input, event: Heard | None) -> Fate:
             return Fate(outcome=Outcome.FAILED, q850=16, hung_up_by="callee", detail="hung up while answering")
         case Input.RANG_OUT, _:
             return Fate(outcome=Outcome.NO_ANSWER, q850=19, hung_up_by="switch", detail="nobody answered")
-        case Input.FAILED, leg.Failed() as failed:
+        case Input.FAILED, events.Failed() as failed:
             return _fate_of_failure(failed)
         case Input.BLOCKED, Blocked(q850=q850, detail=detail):
             return Fate(outcome=Outcome.FAILED, cause=Cause.TRUNKS_FAILED, q850=q850, detail=detail)
@@ -925,10 +925,10 @@ def _fate(state: State, happened: Input, event: Heard | None) -> Fate:
 def _fate_of_talk(happened: Input, event: Heard | None) -> Fate:
     by, detail, q850 = "switch", "", 16
     match event:
-        case leg.HungUp(reason=reason):
+        case events.HungUp(reason=reason):
             by = "caller" if happened is Input.CALLER_GONE else "callee"
             q850 = q850_of(reason, 200) or 16
-        case leg.Lost(why=why) | Vanished(why=why):
+        case events.Lost(why=why) | Vanished(why=why):
             detail, q850 = _lost(Side.CALLER if happened is Input.CALLER_GONE else Side.CALLEE, why), GONE_Q850
         case Cut(detail=detail):
             q850 = 31
@@ -951,7 +951,7 @@ def _lost(side: Side, why: str) -> str:
     return f"{side} lost: {why}"
 
 
-def _fate_of_failure(failed: leg.Failed) -> Fate:
+def _fate_of_failure(failed: events.Failed) -> Fate:
     """What the caller is told of a carrier's refusal: the callee's state as it is, the carrier's troubles as 480."""
     status, q850 = failed.status, q850_of(failed.reason, failed.status)
     if fails_over(status):

@@ -38,23 +38,12 @@ from sipshop.proxy.routing import Trunk, by_health
 from sipshop.proxy.trunk import Caller, identity, is_withheld
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.endpoint import Endpoint
+from sipshop.sip.events import Answered, Ask, Content, Event, Failed, HungUp, Lost, Progressed, Referred, Replied
 from sipshop.sip.flow import Address, Flow, written
-from sipshop.sip.leg import (
-    Answered,
-    Ask,
-    Content,
-    Event,
-    Failed,
-    HungUp,
-    Leg,
-    Lost,
-    OutgoingLeg,
-    Progressed,
-    Referred,
-    Replied,
-)
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import NameAddr, Request, Uri, printable
 from sipshop.sip.offer import State as OfferState
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.replaces import Replaces, parse_replaces
 from sipshop.sip.resolve import Plan
 from sipshop.sip.shield import Rules

@@ -16,7 +16,9 @@ from sipshop.media.sdp import NoCommonMedia
 from sipshop.proxy import call as calls
 from sipshop.proxy.call import Command
 from sipshop.proxy.routing import Trunk
-from sipshop.sip.leg import Acknowledged, Ask, Cancelled, Content, Leg, Replied, State
+from sipshop.sip.course import State
+from sipshop.sip.events import Acknowledged, Ask, Cancelled, Content, Replied
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import Uri
 from sipshop.sip.referral import Referral
 from sipshop.sip.replaces import Replaces

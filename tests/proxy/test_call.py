@@ -59,7 +59,7 @@ from sipshop.proxy.call import (
 )
 from sipshop.proxy.routing import Trunk
 from sipshop.proxy.trunk import FailOver
-from sipshop.sip.leg import (
+from sipshop.sip.events import (
     Acknowledged,
     Answered,
     Ask,
