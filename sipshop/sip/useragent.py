@@ -166,6 +166,12 @@ class UserAgent:
         self._ours = ours
         self._key = token().encode("ascii")
 
+    @property
+    def advertised_host(self) -> str:
+        """The host of our address as peers see it, as it stands in a URI."""
+        host = self.advertise[0]
+        return f"[{host}]" if ":" in host else host
+
     # what the transport hears
 
     def hear(self, data: bytes, flow: Flow, now: float) -> None:
