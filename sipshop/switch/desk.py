@@ -17,9 +17,9 @@ from sipshop.billing.limits import Subject
 from sipshop.billing.money import Money
 from sipshop.billing.parties import Party
 from sipshop.facts import BoothChanged, Fact, PartyChanged
-from sipshop.proxy import call as calls
+from sipshop.proxy import news
 from sipshop.proxy.admission import Booth
-from sipshop.proxy.call import Command
+from sipshop.proxy.orders import Command
 from sipshop.sip.message import printable
 from sipshop.store import (
     AccountMoved,
@@ -696,7 +696,7 @@ class Desk:
         with self._turn() as now:
             for live in lives:
                 if live.offer.kind is not CallKind.EMERGENCY:
-                    self._run(live, live.call.hear(calls.Cut(detail), now), now)
+                    self._run(live, live.call.hear(news.Cut(detail), now), now)
 
     def _status(self, booth: Booth, now: float) -> BoothStatus:
         key = booth.tenant, booth.name

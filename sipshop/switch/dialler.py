@@ -9,11 +9,11 @@ from typing import Final
 
 from sipshop.billing.cdr import CallKind
 from sipshop.media.sdp import NoCommonMedia, only
-from sipshop.proxy import call as calls
 from sipshop.proxy import health as healths
-from sipshop.proxy import inbound
-from sipshop.proxy.call import Command, Target
+from sipshop.proxy import inbound, news, orders
+from sipshop.proxy.fate import fails_here
 from sipshop.proxy.inbound import Extension
+from sipshop.proxy.orders import Command, Target
 from sipshop.proxy.routing import Trunk
 from sipshop.proxy.trunk import Caller, identity, is_withheld
 from sipshop.sip.events import Answered, Content, Event, Failed, Progressed
@@ -67,14 +67,14 @@ class Dialler:
         self.redirects = redirects
         self._sealer = hmac.new(store.secret, digestmod="sha256")
 
-    def do(self, live: Live, command: calls.Dial | calls.DialOn | calls.GiveUp, now: float) -> None:
+    def do(self, live: Live, command: orders.Dial | orders.DialOn | orders.GiveUp, now: float) -> None:
         """Leg B, before anybody has answered it."""
         match command:
-            case calls.Dial(target=target, attempt=attempt):
+            case orders.Dial(target=target, attempt=attempt):
                 self._try(live, target, attempt, now)
-            case calls.DialOn(attempt=attempt):
+            case orders.DialOn(attempt=attempt):
                 self._dial_on(live, attempt, now)
-            case calls.GiveUp():
+            case orders.GiveUp():
                 self._give_up(live, now)
 
     def _give_up(self, live: Live, now: float) -> None:
@@ -109,19 +109,19 @@ class Dialler:
     def _dial(self, live: Live, trunk: Trunk, attempt: int, now: float) -> None:
         """Find the carrier, and send him the INVITE of leg B: in this turn where it is known where he is."""
         if not self._meter.take_line(live, trunk, now):
-            self._run(live, live.call.hear(calls.Blocked(), now), now)
+            self._run(live, live.call.hear(news.Blocked(), now), now)
             return
         try:
             offered(live.leg_a.offer, trunk)
         except NoCommonMedia as error:
-            blocked = calls.Blocked(q850=NO_MEDIA_Q850, detail=str(error), why="codecs")
+            blocked = news.Blocked(q850=NO_MEDIA_Q850, detail=str(error), why="codecs")
             self._run(live, live.call.hear(blocked, now), now)
             return
         self._trunks.hear(trunk, healths.Tried(), now)
         search = live.search = object()
         self._trunks.find(trunk, now, partial(self._found, live, attempt, search))
         if live.search is search:
-            self._run(live, live.call.hear(calls.Searching(), now), now)
+            self._run(live, live.call.hear(news.Searching(), now), now)
 
     def _found(self, live: Live, attempt: int, search: object, plan: Plan, now: float) -> None:
         """It is known where a carrier is, or that nobody knows; a call that has not waited for it is not sent."""
@@ -135,7 +135,7 @@ class Dialler:
         trunk = live.call.attempts[attempt - 1].target
         assert isinstance(trunk, Trunk), "a phone is not looked up"
         self._trunks.hear(trunk, healths.Silent(), now)
-        blocked = calls.Blocked(q850=NO_ROUTE_Q850, detail=plan.why, why="dns")
+        blocked = news.Blocked(q850=NO_ROUTE_Q850, detail=plan.why, why="dns")
         self._run(live, live.call.hear(blocked, now), now)
 
     def _dial_on(self, live: Live, attempt: int, now: float) -> None:
@@ -146,7 +146,7 @@ class Dialler:
         live.ways = tuple(others)
         call_id = self._seal(f"{live.call_id}/{attempt}/{written(live.way.address)}/{live.way.transport}")
         self._dialled(live, self._invite(live, trunk, live.way, call_id, now), attempt, now)
-        self._run(live, live.call.hear(calls.Sent(len(others)), now), now)
+        self._run(live, live.call.hear(news.Sent(len(others)), now), now)
 
     def _invite(self, live: Live, trunk: Trunk, way: Way, call_id: str, now: float) -> OutgoingLeg:
         offer, request = live.offer, live.offer.transaction.request
@@ -216,7 +216,7 @@ class Dialler:
                 self._trunks.answered(live.way)
                 self._trunks.hear(trunk, healths.Answered(200), now)
             case Failed(responded=responded, status=status, retry_after_s=retry_after_s, why=why):
-                if calls.fails_here(status, responded=responded):
+                if fails_here(status, responded=responded):
                     self._trunks.lost(trunk, live.way, why or str(status), now, retry_after_s)
                     if live.ways:
                         return  # what he is like his other addresses will tell

@@ -9,11 +9,10 @@ from typing import Final
 
 from sipshop.billing.cdr import CallKind
 from sipshop.facts import Fact, RequestRefused
-from sipshop.proxy import call as calls
-from sipshop.proxy import inbound
+from sipshop.proxy import inbound, news
 from sipshop.proxy.admission import Admitted, Cause, Emergency, Refused, admit
-from sipshop.proxy.call import Command
 from sipshop.proxy.inbound import Extension, Inflow
+from sipshop.proxy.orders import Command
 from sipshop.proxy.routing import Trunk, by_health
 from sipshop.sip.flow import Flow
 from sipshop.sip.leg import Leg
@@ -170,7 +169,7 @@ class Intake:
         assert live.leg_a.dialog is not None, "an INVITE with a Contact makes one"
         live.leg_a.dialog.symmetric = False  # a carrier is reached where he says that he is
         has_line = self._meter.take_line(live, offer.carrier, now)
-        full = calls.Denied(Cause.OVERLOADED, "the carrier has no free line")
+        full = news.Denied(Cause.OVERLOADED, "the carrier has no free line")
         self._run(live, live.call.begin(now) if has_line else live.call.hear(full, now), now)
 
     def _turn_away(self, transaction: ServerTransaction, source: Flow, cause: Cause, now: float) -> None:

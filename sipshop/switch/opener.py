@@ -9,7 +9,8 @@ from sipshop.billing.cdr import CallKind
 from sipshop.billing.desk import BoothSession
 from sipshop.facts import CallAttempted, Fact, LossSeen, RequestRefused
 from sipshop.proxy.admission import Booth, BoothState, Cause
-from sipshop.proxy.call import Call, Target
+from sipshop.proxy.call import Call
+from sipshop.proxy.orders import Target
 from sipshop.proxy.routing import Trunk, by_health
 from sipshop.sip.useragent import UserAgent
 from sipshop.switch.accounts import Accounts

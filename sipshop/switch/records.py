@@ -14,7 +14,9 @@ from sipshop.billing.rating import cost
 from sipshop.facts import TrunkTried
 from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.call import Attempt as Dialled
-from sipshop.proxy.call import Call, Fate, Side, fails_over
+from sipshop.proxy.call import Call
+from sipshop.proxy.course import Side
+from sipshop.proxy.fate import Fate, fails_over
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.events import HungUp, Lost
 from sipshop.sip.incoming import IncomingLeg

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from sipshop.billing.cdr import CallKind
 from sipshop.facts import Fact, RequestRefused
-from sipshop.proxy import call as calls
 from sipshop.proxy.admission import Admitted, Booth, Cause, Emergency, Refused, admit
+from sipshop.proxy.course import State
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.events import Ask, Referred
 from sipshop.sip.flow import Flow
@@ -147,7 +147,7 @@ class Referrals:
         offer = live.offer
         booth = self._directory.booths.get((live.tenant, offer.booth.name))
         is_charged = offer.carrier is None and offer.kind is CallKind.CALL
-        talks = live.call.state is calls.State.TALKING
+        talks = live.call.state is State.TALKING
         return is_charged and talks and booth is not None and self._directory.shop_of(booth).transfer
 
     def _admit_transfer(self, offer: Offer, booth: Booth, now: float) -> tuple[Offer, tuple[Trunk, ...] | Cause]:

@@ -10,9 +10,11 @@ from functools import partial
 from sipshop.billing.cdr import CallKind, Cdr
 from sipshop.facts import CallAnswered, CallEnded, CallRang, Fact, RequestRefused
 from sipshop.media.sdp import NoCommonMedia
-from sipshop.proxy import call as calls
+from sipshop.proxy import news, orders
 from sipshop.proxy.admission import Cause
-from sipshop.proxy.call import Command, Side
+from sipshop.proxy.course import Side
+from sipshop.proxy.fate import Fate
+from sipshop.proxy.orders import Command
 from sipshop.sip.events import Ask, Content
 from sipshop.sip.leg import Leg
 from sipshop.sip.offer import State as OfferState
@@ -118,36 +120,36 @@ class Runner:
 
     def _do(self, live: Live, command: Command, now: float) -> None:
         match command:
-            case calls.Authorise():
+            case orders.Authorise():
                 self.run(live, live.call.hear(self.meter.authorise(live), now), now)
-            case calls.Dial() | calls.DialOn() | calls.GiveUp():
+            case orders.Dial() | orders.DialOn() | orders.GiveUp():
                 self.dialler.do(live, command, now)
-            case calls.Progress(status=status, content=content, is_reliable=is_reliable):
+            case orders.Progress(status=status, content=content, is_reliable=is_reliable):
                 self._progress(live)
                 live.leg_a.progress(status, self._told(live, Side.CALLER, content), now, reliably=is_reliable)
-            case calls.AcknowledgeProgress(content=content):
+            case orders.AcknowledgeProgress(content=content):
                 assert live.leg_b is not None, "what rang was dialled"
                 live.leg_b.acknowledge_progress(content, now)
-            case calls.Commit():
+            case orders.Commit():
                 live.added_s -= now
                 done = partial(self._committed, live)
                 row = row_of(live, self._process, answered=True)
                 self._store.submit(AnsweredRow(live.offer.shop.tenant, live.call_id, row), done)
-            case calls.Answer(content=content):
+            case orders.Answer(content=content):
                 live.leg_a.answer(self._told(live, Side.CALLER, content), now)
                 self._answered(live, now)
-            case calls.Acknowledge(content=content):
+            case orders.Acknowledge(content=content):
                 assert live.leg_b is not None, "a call that was answered has leg B"
                 live.leg_b.acknowledge(content, now)
-            case calls.Reject(fate=fate):
+            case orders.Reject(fate=fate):
                 self._reject(live, _said(live, fate), now)
-            case calls.HangUp(side=side, q850=q850):
+            case orders.HangUp(side=side, q850=q850):
                 leg_to_end = self._leg(live, side)
                 self._calls.let_go(leg_to_end)
                 leg_to_end.hang_up(f"Q.850;cause={q850}", now)
-            case calls.AwaitProof(side=side, talk_ms=talk_ms):
+            case orders.AwaitProof(side=side, talk_ms=talk_ms):
                 self._await_proof(live, self._leg(live, side), talk_ms, now)
-            case calls.Settle(fate=fate, talk_ms=talk_ms):
+            case orders.Settle(fate=fate, talk_ms=talk_ms):
                 self.meter.charge(live, talk_ms)
                 self._settle(live, cdr_of(live, _said(live, fate), talk_ms, self._utc_ms()), now)
                 part(live, self.run, now)
@@ -157,13 +159,13 @@ class Runner:
     def _pass(self, live: Live, command: Command, now: float) -> None:
         """Requests inside the dialogs, on their way through."""
         match command:
-            case calls.PassAsk(to=to, ask=ask):
+            case orders.PassAsk(to=to, ask=ask):
                 self._relay(live, to, ask, now)
-            case calls.PassReply(to=to, ask=ask, status=status, content=content):
+            case orders.PassReply(to=to, ask=ask, status=status, content=content):
                 self._leg(live, to).reply(ask, status, self._told(live, to, content), now)
-            case calls.PassWithdrawal(to=to, ask=ask):
+            case orders.PassWithdrawal(to=to, ask=ask):
                 self._leg(live, to).withdraw(ask, now)
-            case calls.PassAskAcknowledgement(to=to, ask=ask, content=content):
+            case orders.PassAskAcknowledgement(to=to, ask=ask, content=content):
                 self._leg(live, to).acknowledge_relayed(ask, content)
             case _:
                 raise AssertionError(f"{command!r} is no command of a call")
@@ -208,12 +210,12 @@ class Runner:
         """The store's word on an answer."""
         with self._turn() as now:
             if isinstance(result, Exception):
-                self.run(live, live.call.hear(calls.NotCommitted(str(result)), now), now)
+                self.run(live, live.call.hear(news.NotCommitted(str(result)), now), now)
                 return
             if not live.leg_a.is_free:
-                self.run(live, live.call.hear(calls.Written(), now), now)
+                self.run(live, live.call.hear(news.Written(), now), now)
             # talk time starts with the 2xx, which may have to wait for a PRACK of the caller
-            live.leg_a.when_free(lambda then: self.run(live, live.call.hear(calls.Committed(), then), then), now)
+            live.leg_a.when_free(lambda then: self.run(live, live.call.hear(news.Committed(), then), then), now)
 
     def _answered(self, live: Live, now: float) -> None:
         """The 2xx has gone to the caller: talk time runs from `now`."""
@@ -245,7 +247,7 @@ class Runner:
 
         def over(then: float) -> None:
             lived = leg.bye_status is not None and leg.bye_status < 300
-            self.run(live, live.call.hear(calls.Proved(lived), then), then)
+            self.run(live, live.call.hear(news.Proved(lived), then), then)
 
         self.meter.rest(live)
         self._insist(live, CallDoubted(live.tenant, live.call_id, talk_ms))
@@ -262,7 +264,7 @@ class Runner:
         if not live.call.ended:
             self._store.submit(write, written)
 
-    def _reject(self, live: Live, fate: calls.Fate, now: float) -> None:
+    def _reject(self, live: Live, fate: Fate, now: float) -> None:
         if isinstance(live.leg_a, Leg):
             self._calls.let_go(live.leg_a)
         if fate.cause is None:
@@ -295,7 +297,7 @@ class Runner:
         )
 
 
-def _said(live: Live, fate: calls.Fate) -> calls.Fate:
+def _said(live: Live, fate: Fate) -> Fate:
     """A fate as the caller hears it: of a call from outside no carrier has failed, but the booth's phones."""
     if live.offer.carrier is None or fate.cause is not Cause.TRUNKS_FAILED:
         return fate

@@ -17,9 +17,9 @@ from typing import Final
 
 from sipshop.billing.cdr import CallKind
 from sipshop.facts import Fact, MessageDropped, RequestRefused
-from sipshop.proxy import call as calls
+from sipshop.proxy import news
 from sipshop.proxy.admission import Booth, Cause
-from sipshop.proxy.call import Side
+from sipshop.proxy.course import Side
 from sipshop.proxy.registrar import Location
 from sipshop.proxy.routing import Trunk
 from sipshop.sip.endpoint import Endpoint
@@ -274,7 +274,7 @@ class Switch:
             self._registrations.end(now)
             for live in self._calls:
                 if live.offer.kind is not CallKind.EMERGENCY:
-                    self._runner.run(live, live.call.hear(calls.Cut("the switch goes down"), now), now)
+                    self._runner.run(live, live.call.hear(news.Cut("the switch goes down"), now), now)
         left = await self._settler.drain(limit_s)
         self._farewells.sweep()
         await self.trunks.gone()
@@ -382,7 +382,7 @@ class Switch:
         if isinstance(event, HungUp | Lost) and live.joined is not None:
             live.over = event
         elif isinstance(event, Lost) and event.alive_at_s is not None:
-            vanished = calls.Vanished(event.why, event.alive_at_s)
+            vanished = news.Vanished(event.why, event.alive_at_s)
             self._runner.run(live, live.call.hear(vanished, now, side), now)
             return
         self._runner.run(live, live.call.hear(event, now, side), now)
