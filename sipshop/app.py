@@ -327,7 +327,7 @@ class _House:
             tables=switch.tables,
             journal_pending=lambda: store.pending,
             # /metrics asks nobody who he is, and what a party has is not everybody's business
-            money=switch.desk.money if _is_monitored_from_here(self.settings) else tuple,
+            money=switch.desk.board.money if _is_monitored_from_here(self.settings) else tuple,
             disk=store.disk,
             alerts=lambda: switch.alerts.open,
             targets=couriers.statuses,

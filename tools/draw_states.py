@@ -13,8 +13,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
 
-from sipshop.proxy import call, health, registration
-from sipshop.sip import leg, offer, pulse, reliable, transaction
+from sipshop.proxy import course as calls
+from sipshop.proxy import health, registration
+from sipshop.sip import course as legs
+from sipshop.sip import offer, pulse, reliable, transaction
 
 STATES: Final = Path(__file__).parent.parent / "docs" / "states.md"
 
@@ -49,23 +51,23 @@ MACHINES: Final = (
             "there; a call to an emergency number waits for nobody. Each way into ENDED passes SETTLE once: that is "
             "the CDR."
         ),
-        name="proxy/call.CALL",
-        table=call.CALL,
-        begins=call.State.AUTHORISING,
+        name="proxy/course.CALL",
+        table=calls.CALL,
+        begins=calls.State.AUTHORISING,
     ),
     Machine(
         title="A leg that came in",
         says="The caller's half, where we are the callee: RFC 3261 sections 13.3 and 15.",
-        name="sip/leg.INCOMING",
-        table=leg.INCOMING,
-        begins=leg.State.OFFERED,
+        name="sip/course.INCOMING",
+        table=legs.INCOMING,
+        begins=legs.State.OFFERED,
     ),
     Machine(
         title="A leg that goes out",
         says="The carrier's half, where we are the caller: RFC 3261 sections 9.1, 13.2 and 15.",
-        name="sip/leg.OUTGOING",
-        table=leg.OUTGOING,
-        begins=leg.State.CALLING,
+        name="sip/course.OUTGOING",
+        table=legs.OUTGOING,
+        begins=legs.State.CALLING,
     ),
     Machine(
         title="Offer and answer",

@@ -19,19 +19,10 @@ from sipshop.demo.numbers import NUMBERS, Script, script_for
 from sipshop.demo.tone import Echo, Player, Stream
 from sipshop.media import sdp
 from sipshop.sip.endpoint import Endpoint
+from sipshop.sip.events import Acknowledged, Ask, Asked, Cancelled, Content, HungUp, Lost, Withdrawn
 from sipshop.sip.flow import Address
-from sipshop.sip.leg import (
-    Acknowledged,
-    Ask,
-    Asked,
-    Cancelled,
-    Content,
-    HungUp,
-    IncomingLeg,
-    Leg,
-    Lost,
-    Withdrawn,
-)
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.leg import Leg
 from sipshop.sip.timers import Timer, Timers
 from sipshop.sip.useragent import ALLOW, Happened, Invited, Output, Requested, UserAgent
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import Authorization
+from sipshop.sip.events import Ask, Content
 from sipshop.sip.flow import Flow
 from sipshop.sip.message import Request, Response
 from sipshop.sip.offer import Input as Offering
@@ -18,7 +19,7 @@ from sipshop.sip.timers import GIVE_UP_S
 from sipshop.sip.transaction import ClientTransaction, Unheard
 
 if TYPE_CHECKING:
-    from sipshop.sip.leg import Ask, Content, Leg
+    from sipshop.sip.leg import Leg
 
 
 class Inside:

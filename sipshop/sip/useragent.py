@@ -18,10 +18,13 @@ from typing import Final
 from sipshop.sip import session_timer, validate
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import Credentials, DigestClient
+from sipshop.sip.events import Content, Event
 from sipshop.sip.farewell import Ending, Farewell, Keep, Then, keep_nothing
 from sipshop.sip.flow import Address, Addresses, Flow
-from sipshop.sip.leg import Content, Event, IncomingLeg, Leg, OutgoingLeg
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import MalformedMessage, Request, Response, parse, split_commas
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.shield import Shield
 from sipshop.sip.timers import Timers
 from sipshop.sip.transaction import (
@@ -45,7 +48,7 @@ _SUPPORTED_TIMER: Final = ("supported", "timer")
 _RPORT: Final = re.compile(r";\s*rport\s*(?:=\s*)?(?=;|$)", re.IGNORECASE)
 
 
-# Nobody changes an output. They are not frozen for the reason that events are not (sipshop.sip.leg).
+# Nobody changes an output. They are not frozen for the reason that events are not (sipshop.sip.events).
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +165,12 @@ class UserAgent:
         self.out: deque[Output] = deque()
         self._ours = ours
         self._key = token().encode("ascii")
+
+    @property
+    def advertised_host(self) -> str:
+        """The host of our address as peers see it, as it stands in a URI."""
+        host = self.advertise[0]
+        return f"[{host}]" if ":" in host else host
 
     # what the transport hears
 

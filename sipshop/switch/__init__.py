@@ -25,6 +25,7 @@ from sipshop.switch.gate import BanStatus, Gate
 from sipshop.switch.imports import Import
 from sipshop.switch.limits import LimitStatus
 from sipshop.switch.logins import Logins
+from sipshop.switch.options import Options
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
 from sipshop.switch.sheets import SheetFile
 from sipshop.switch.status import (
@@ -38,7 +39,7 @@ from sipshop.switch.status import (
     RegistrationStatus,
     Running,
 )
-from sipshop.switch.switch import Options, Switch
+from sipshop.switch.switch import Switch
 from sipshop.switch.trace import Trace, Tracer, Wanted
 from sipshop.switch.trunks import Condition
 from sipshop.switch.worlds import Chain, ChainStep, DeckStatus, TrunkStatus, Worlds

@@ -5,9 +5,9 @@ What a command changes is on the disk before it is acknowledged, and holds in me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 from sipshop.billing.cdr import CallKind
 from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionTerms
@@ -15,11 +15,9 @@ from sipshop.billing.errors import AccountInUse, CallAlive, UnknownAccount
 from sipshop.billing.ledger import WORLD, TransferKind, customer, moved
 from sipshop.billing.limits import Subject
 from sipshop.billing.money import Money
-from sipshop.billing.parties import Party
 from sipshop.facts import BoothChanged, Fact, PartyChanged
-from sipshop.proxy import call as calls
-from sipshop.proxy.admission import Booth
-from sipshop.proxy.call import Command
+from sipshop.proxy import news
+from sipshop.proxy.orders import Command
 from sipshop.sip.message import printable
 from sipshop.store import (
     AccountMoved,
@@ -43,6 +41,7 @@ from sipshop.store.verify import Verified
 from sipshop.switch.accounts import Accounts
 from sipshop.switch.alerts import Alerts
 from sipshop.switch.balances import Balances
+from sipshop.switch.board import Board
 from sipshop.switch.books import Books
 from sipshop.switch.decks import Decks
 from sipshop.switch.directory import Directory
@@ -55,18 +54,18 @@ from sipshop.switch.meter import Meter
 from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import Settler
-from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyMoney, PartyStatus, Reach, RegistrationStatus
+from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyStatus, Reach, RegistrationStatus
 from sipshop.switch.trunks import Trunks
 from sipshop.switch.worlds import Worlds
-from sipshop.world import Operator, Sold, World
+from sipshop.world import Operator, World
 
 
 class Desk:
     """The booth sessions, and every command that a person may give; those about whole worlds are in `worlds`.
 
     Those about reratings and invoices are in `books`, the rest of a shop's day is in `floor`, who comes in by the pages
-    in `logins`. `turn` gives the time and does what calls put out, `run` does what a call wants done; `tell` is told
-    what a command changed, `health` says whether commands can be taken.
+    in `logins`; `board` makes what is seen. `turn` gives the time and does what calls put out, `run` does what a call
+    wants done; `tell` is told what a command changed, `health` says whether commands can be taken.
     """
 
     def __init__(
@@ -111,6 +110,13 @@ class Desk:
         self._balances = balances
         self._alerts = alerts
         self._open: dict[BoothKey, BoothSession] = {}
+        self.board = Board(
+            directory=directory,
+            accounts=accounts,
+            calls=calls,
+            registrations=registrations,
+            balances=balances,
+        )
         self.logins = Logins(directory, store, utc_ms)
         self.floor = Floor(
             directory=directory,
@@ -120,7 +126,7 @@ class Desk:
             settler=settler,
             sessions=self._open,
             statuses=self.booths,
-            status_of=self._call_status,
+            status_of=self.board.call,
             turn=turn,
             run=run,
             tell=tell,
@@ -172,14 +178,15 @@ class Desk:
         """Every booth of a tenant, or of these shops of it, in the order of its world."""
         now = self._clock()
         return [
-            self._status(booth, now)
+            self.board.booth(booth, self._open.get((booth.tenant, booth.name)), now)
             for booth in self._directory.booths.values()
             if booth.tenant == tenant and (shops is None or booth.shop in shops)
         ]
 
     def booth(self, tenant: str, name: str) -> BoothStatus:
         """One booth; raises `UnknownBooth`."""
-        return self._status(self._directory.booths[self._key(tenant, name)], self._clock())
+        key = self._key(tenant, name)
+        return self.board.booth(self._directory.booths[key], self._open.get(key), self._clock())
 
     def registrations(self, tenant: str, shops: Collection[str] | None = None) -> list[RegistrationStatus]:
         """Every phone that is registered for a booth of these shops, or of all; in the order of the world."""
@@ -358,11 +365,11 @@ class Desk:
     def parties(self, tenant: str, names: Collection[str] | None = None) -> list[PartyStatus]:
         """Every party of a tenant, or those of these that it has, in the order of its world."""
         tree = self._directory.parties[tenant]
-        return [self._party_status(tenant, party) for party in tree if names is None or party.name in names]
+        return [self.board.party(tenant, party) for party in tree if names is None or party.name in names]
 
     def party(self, tenant: str, name: str) -> PartyStatus:
         """One party; raises `UnknownParty`."""
-        return self._party_status(tenant, self._directory.parties[tenant][name])
+        return self.board.party(tenant, self._directory.parties[tenant][name])
 
     async def move(
         self, tenant: str, party: str, kind: TransferKind, amount: Money, *, author: str, reason: str, key: str
@@ -616,46 +623,7 @@ class Desk:
     def calls(self, tenant: str) -> list[CallStatus]:
         """Every live call of a tenant, the oldest first."""
         now = self._clock()
-        return [self._call_status(live, now) for live in self._calls if live.tenant == tenant]
-
-    def _call_status(self, live: Live, now: float) -> CallStatus:
-        answered_at_s, passage = live.call.answered_at_s, live.offer.passage
-        talk_ms = round(max(0.0, now - answered_at_s) * 1000) if answered_at_s is not None else 0
-        return CallStatus(
-            call_id=live.call_id,
-            shop=live.offer.shop.name,
-            booth=live.offer.booth.name,
-            kind=live.offer.kind.value,
-            direction="outbound" if live.offer.carrier is None else "inbound",
-            state="answered" if answered_at_s is not None else "ringing" if live.rang else "setting up",
-            dialled=live.offer.dialled,
-            e164=live.offer.e164,
-            destination=live.offer.destination,
-            setup_at_ms=live.setup_at_ms,
-            answered_at_ms=live.relayed_at_ms,
-            talk_ms=talk_ms,
-            amount_micros=0 if passage is None else passage.levels[0].price(talk_ms, live.priced_at_ms),
-            currency=live.offer.shop.currency,
-            trunk=live.trunk.name if live.trunk is not None else None,
-        )
-
-    def money(self) -> Iterator[PartyMoney]:
-        """Every party's account with the one above it, of all tenants."""
-        for tenant, tree in self._directory.parties.items():
-            ledger = self._accounts.ledger(tenant)
-            for party in tree:
-                if party.parent is None:
-                    continue
-                account = ledger[customer(party.name, party.parent)]
-                yield PartyMoney(
-                    tenant=tenant,
-                    party=party.name,
-                    currency=account.currency,
-                    balance_micros=account.balance,
-                    held_micros=account.held,
-                    available_micros=account.available,
-                    charged_micros=account.charged,
-                )
+        return [self.board.call(live, now) for live in self._calls if live.tenant == tenant]
 
     async def _set_suspended(self, tenant: str, party: str, author: str, by: str, *, suspended: bool) -> None:
         at_ms = self._utc_ms()
@@ -678,31 +646,6 @@ class Desk:
             for live in self._calls.below(tenant, party):
                 self._meter.renew(live, now)
 
-    def _party_status(self, tenant: str, party: Party) -> PartyStatus:
-        tree = self._directory.parties[tenant]
-        account = None if party.parent is None else self._accounts.ledger(tenant)[customer(party.name, party.parent)]
-        above = tree.suspended(party.name)
-        grants = self._balances.grants(tenant, party.name) if account is not None else None
-        return PartyStatus(
-            party=party.name,
-            kind=party.kind.value,
-            parent=party.parent,
-            suspended=party.suspended,
-            suspender=party.suspender,
-            suspended_by=above.name if above is not None else None,
-            currency=account.currency if account is not None else None,
-            balance_micros=account.balance if account is not None else None,
-            credit_limit_micros=account.credit_limit if account is not None else None,
-            unlimited=account is not None and account.credit_limit is None,
-            held_micros=account.held if account is not None else 0,
-            available_micros=account.available if account is not None else None,
-            overdrawn=account is not None and (account.available or 0) < 0,
-            live_calls=self._calls.count_in(tenant, self._directory.below(tenant, party.name)[1]),
-            tax=self._directory.taxes.get((tenant, Sold.TO_PARTY, party.name)),
-            granted_micros=grants.granted if grants is not None else None,
-            grants_without_end=grants is not None and grants.granted is None,
-        )
-
     def _booth_changed(self, key: BoothKey) -> None:
         tenant, booth = key
         self._tell(BoothChanged(tenant=tenant, shop=self._directory.booths[key].shop, booth=booth))
@@ -717,41 +660,4 @@ class Desk:
         with self._turn() as now:
             for live in lives:
                 if live.offer.kind is not CallKind.EMERGENCY:
-                    self._run(live, live.call.hear(calls.Cut(detail), now), now)
-
-    def _status(self, booth: Booth, now: float) -> BoothStatus:
-        key = booth.tenant, booth.name
-        session = self._open.get(key)
-        live = self._calls.of_booth(key)
-        answered_at_s = live[0].call.answered_at_s if live else None
-        unpaid = self._accounts.unpaid_of(key)
-        available, left_ms = self._accounts.free(unpaid) if unpaid is not None else (None, None)
-        return BoothStatus(
-            booth=booth.name,
-            shop=booth.shop,
-            state=_state(booth, is_open=session is not None, is_live=bool(live)),
-            suspended=self._directory.suspended_above(booth) is not None,
-            registered=self._registrations.count(booth),
-            reachable=self._registrations.reachable(booth),
-            currency=self._directory.shop_of(booth).currency,
-            session_id=session.id if session is not None else None,
-            opened_at_ms=session.opened_at_ms if session is not None else None,
-            opened_by=session.opened_by if session is not None else None,
-            dialled=live[0].offer.dialled if live else None,
-            seconds=int(now - answered_at_s) if answered_at_s is not None else None,
-            live_calls=len(live),
-            deposit_micros=unpaid.deposit_micros if unpaid is not None else 0,
-            credit_limit_micros=unpaid.credit_limit_micros if unpaid is not None else None,
-            talk_limit_ms=unpaid.talk_limit_ms if unpaid is not None else None,
-            available_micros=available,
-            left_ms=left_ms,
-            tax=self._directory.taxes.get((booth.tenant, Sold.IN_SHOP, booth.shop)),
-        )
-
-
-def _state(booth: Booth, *, is_open: bool, is_live: bool) -> Literal["disabled", "locked", "open", "in call"]:
-    if is_live:
-        return "in call"
-    if is_open:
-        return "open"
-    return "disabled" if booth.disabled else "locked"
+                    self._run(live, live.call.hear(news.Cut(detail), now), now)

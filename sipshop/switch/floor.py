@@ -12,8 +12,8 @@ from sipshop.billing.cdr import CallKind
 from sipshop.billing.desk import BoothSession
 from sipshop.billing.errors import BadTerms, CallAlive
 from sipshop.facts import BoothChanged, CallAttempted, Fact
-from sipshop.proxy import call as calls
-from sipshop.proxy.call import Command
+from sipshop.proxy import news
+from sipshop.proxy.orders import Command
 from sipshop.sip.message import printable
 from sipshop.store import (
     Alarm,
@@ -230,7 +230,7 @@ class Floor:
         lives = [live for live in self._calls.of_booth(key) if live.offer.kind is not CallKind.EMERGENCY]
         with self._turn() as now:
             for live in lives:
-                self._run(live, live.call.hear(calls.Cut(f"cut by {printable(author)}"), now), now)
+                self._run(live, live.call.hear(news.Cut(f"cut by {printable(author)}"), now), now)
         if lives:
             cut = CallsCut(tenant=tenant, booth=booth, calls=len(lives), author=author, at_ms=self._utc_ms())
             await self._store.commit(cut)

@@ -25,17 +25,9 @@ from sipshop.billing.limits import (
     country_of,
 )
 from sipshop.billing.watch import Talk, Trip, Watch, Watched, path_of
-from sipshop.proxy import call as calls
+from sipshop.proxy import news
 from sipshop.proxy.admission import Cause
-from sipshop.store import (
-    CountryCalled,
-    KeptLimits,
-    LimitForgotten,
-    LimitReleased,
-    LimitTripped,
-    PastCall,
-    Store,
-)
+from sipshop.store import CountryCalled, KeptLimits, LimitForgotten, LimitReleased, LimitTripped, PastCall, Store
 from sipshop.switch.alerts import Alerts
 from sipshop.switch.alerts import Cause as Why
 from sipshop.switch.directory import Directory
@@ -174,7 +166,7 @@ class Limiter:
 
     # Calls.
 
-    def admit(self, live: Live) -> calls.Denied | None:
+    def admit(self, live: Live) -> news.Denied | None:
         """Why a call may not be made, None where it may; those who are to know are told."""
         watch = self._watch(live.tenant)
         if watch.is_idle or live.offer.passage is None:
@@ -188,7 +180,7 @@ class Limiter:
         watch = self._watch(live.tenant)
         return not watch.is_idle and live.offer.passage is not None and watch.is_spending(self._talk(live).path)
 
-    def affordable_s(self, live: Live, floor_s: int, wish_s: int) -> int | calls.Denied:
+    def affordable_s(self, live: Live, floor_s: int, wish_s: int) -> int | news.Denied:
         """The longest talk up to what is wanted that the limits leave, or why they leave no second."""
         watch = self._watch(live.tenant)
         if watch.is_idle or live.offer.passage is None:
@@ -343,5 +335,5 @@ class Limiter:
         return watch
 
 
-def _denied(trip: Trip) -> calls.Denied:
-    return calls.Denied(_CAUSES[trip.rule.action], f"limit {trip.rule.name} of {trip.subject}: {trip.detail}")
+def _denied(trip: Trip) -> news.Denied:
+    return news.Denied(_CAUSES[trip.rule.action], f"limit {trip.rule.name} of {trip.subject}: {trip.detail}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from sipshop.proxy.call import Side
+from sipshop.proxy.course import Side
 from sipshop.sip.leg import Leg
 from sipshop.switch.directory import Directory
 from sipshop.switch.records import Live

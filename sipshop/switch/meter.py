@@ -7,9 +7,9 @@ from typing import Final
 
 from sipshop.billing.cdr import CallKind
 from sipshop.billing.chain import longest_s
-from sipshop.proxy import call as calls
+from sipshop.proxy import news
 from sipshop.proxy.admission import Cause
-from sipshop.proxy.call import Command
+from sipshop.proxy.orders import Command
 from sipshop.proxy.routing import Caps, Trunk
 from sipshop.sip.timers import Timers
 from sipshop.store import CallGranted, Store
@@ -59,7 +59,7 @@ class Meter:
         self._most_s = most_s
         self._slice_s = slice_s
 
-    def authorise(self, live: Live) -> calls.Granted | calls.Denied:
+    def authorise(self, live: Live) -> news.Granted | news.Denied:
         """Have every level hold what the first slice costs, if no limit forbids the call."""
         denied = self._limits.admit(live)
         if denied is not None:
@@ -67,16 +67,16 @@ class Meter:
         talk_s: int | None = longest_s(live.payers, self._most_s, live.setup_at_ms)
         if self._accounts.is_limited(live.tenant, live.payers) or self._limits.is_spending(live):
             wish_s = self._limits.affordable_s(live, 0, min(self._slice_s, talk_s or 0))
-            if isinstance(wish_s, calls.Denied):
+            if isinstance(wish_s, news.Denied):
                 return wish_s
             talk_s = self._accounts.grant(
                 live.tenant, live.call_id, live.payers, floor_s=0, wish_s=wish_s, at_ms=live.setup_at_ms
             )
         if talk_s is None:
-            return calls.Denied(Cause.NO_FUNDS, "a level of the chain has no funds for a first second")
+            return news.Denied(Cause.NO_FUNDS, "a level of the chain has no funds for a first second")
         self._limits.granted(live, talk_s, is_first=True)
         self._balances.check_call(live)
-        return calls.Granted(talk_s * 1000)
+        return news.Granted(talk_s * 1000)
 
     def renew(self, live: Live, now: float) -> None:
         """Grant a talking call another slice, where every level can pay for it, and look again before that ends."""
@@ -90,14 +90,14 @@ class Meter:
         if talk_s is not None:
             self._limits.granted(live, talk_s)
             self._balances.check_call(live)
-            self._run(live, live.call.hear(calls.Extended(talk_s * 1000), now), now)
+            self._run(live, live.call.hear(news.Extended(talk_s * 1000), now), now)
             self._store.submit(CallGranted(live.tenant, live.call_id, talk_s * 1000))
         self.watch(live, now)
 
     def _longer(self, live: Live, floor_s: int, wish_s: int) -> int | None:
         """Hold what a longer talk costs, as far as limits and money go; None where that is not a second."""
         limit_s = self._limits.affordable_s(live, floor_s, wish_s)
-        if isinstance(limit_s, calls.Denied):
+        if isinstance(limit_s, news.Denied):
             return None
         return self._accounts.grant(
             live.tenant, live.call_id, live.payers, floor_s=floor_s, wish_s=limit_s, at_ms=live.priced_at_ms

@@ -14,9 +14,14 @@ from sipshop.billing.rating import cost
 from sipshop.facts import TrunkTried
 from sipshop.proxy.admission import Booth, Shop
 from sipshop.proxy.call import Attempt as Dialled
-from sipshop.proxy.call import Call, Fate, Side, fails_over
+from sipshop.proxy.call import Call
+from sipshop.proxy.course import Side
+from sipshop.proxy.fate import Fate, fails_over
 from sipshop.proxy.routing import Trunk
-from sipshop.sip.leg import HungUp, IncomingLeg, Leg, Lost, OutgoingLeg
+from sipshop.sip.events import HungUp, Lost
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.leg import Leg
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.timers import Timer
 from sipshop.sip.transaction import ServerTransaction
 from sipshop.store import LiveCall

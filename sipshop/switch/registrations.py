@@ -296,7 +296,7 @@ class Registrations:
             "OPTIONS",
             flow,
             target=binding.target,
-            from_=f"<sip:{_host(agent.advertise[0])}>",
+            from_=f"<sip:{agent.advertised_host}>",
             to=f"<{binding.target}>",
             call_id=agent.token(),
             tag=agent.token(),
@@ -348,10 +348,6 @@ class _Question:
 def _aor(booth: Booth) -> str:
     """One address of record a booth, whatever host its phone names: names hold no slash."""
     return f"{booth.tenant}/{booth.name}"
-
-
-def _host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _about(booth: Booth) -> Mapping[str, str]:

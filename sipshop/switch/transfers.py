@@ -13,10 +13,12 @@ from functools import partial
 from typing import Final, Protocol
 
 from sipshop.media.sdp import NoCommonMedia
-from sipshop.proxy import call as calls
-from sipshop.proxy.call import Command
+from sipshop.proxy import news
+from sipshop.proxy.orders import Command
 from sipshop.proxy.routing import Trunk
-from sipshop.sip.leg import Acknowledged, Ask, Cancelled, Content, Leg, Replied, State
+from sipshop.sip.course import State
+from sipshop.sip.events import Acknowledged, Ask, Cancelled, Content, Replied
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import Uri
 from sipshop.sip.referral import Referral
 from sipshop.sip.replaces import Replaces
@@ -185,7 +187,7 @@ class Transferee:
         """The other number is about to be called: from now on either call hears how the other one ends."""
         self._new = new
         _pair(self._old, new, self)
-        self._run(self._old, self._old.call.hear(calls.TransferBegun(), now), now)
+        self._run(self._old, self._old.call.hear(news.TransferBegun(), now), now)
 
     def when_free(self, do: Callable[[float], None], now: float) -> None:
         """Offer him what the other number offers, and do something when he has agreed to it."""
@@ -205,7 +207,7 @@ class Transferee:
 
     def parted(self, ended: Live, other: Live, now: float) -> None:
         """One of the calls is over before they were joined."""
-        failed = calls.TransferFailed() if ended is self._new else Cancelled()
+        failed = news.TransferFailed() if ended is self._new else Cancelled()
         self._run(other, other.call.hear(failed, now), now)
 
     def progress(self, status: int, content: Content | None, now: float, *, reliably: bool = False) -> None:
@@ -217,7 +219,7 @@ class Transferee:
     def answer(self, content: Content | None, now: float) -> None:
         """He talks with the other number: the booth is let go, and both calls are charged until they end."""
         self._referral.finish(200, now)
-        self._run(self._old, self._old.call.hear(calls.Transferred(), now), now)
+        self._run(self._old, self._old.call.hear(news.Transferred(), now), now)
         _join(self._old, self._new_now)
         self._run(self._new_now, self._new_now.call.hear(Acknowledged(self._answer, None), now), now)
 
@@ -256,7 +258,7 @@ class Consultation:
         """Ask the consulted one; from now on either call hears how the other one ends."""
         _pair(self._one, self._consulted, self)
         for live in (self._one, self._consulted):
-            self._run(live, live.call.hear(calls.TransferBegun(), now), now)
+            self._run(live, live.call.hear(news.TransferBegun(), now), now)
         self._asking = Reinvitation(_callee(self._consulted), None, self._hear_offer, now)
 
     def parted(self, ended: Live, other: Live, now: float) -> None:
@@ -282,7 +284,7 @@ class Consultation:
         self._asking.acknowledge(replied.content)
         self._referral.finish(200, now)
         for live in (self._one, self._consulted):
-            self._run(live, live.call.hear(calls.Transferred(), now), now)
+            self._run(live, live.call.hear(news.Transferred(), now), now)
         _join(self._one, self._consulted)
 
     def _fail(self, status: int, now: float) -> None:
@@ -298,7 +300,7 @@ class Consultation:
             if sent is not None:
                 sent.drop(now)
         for live in left:
-            self._run(live, live.call.hear(calls.TransferFailed(), now), now)
+            self._run(live, live.call.hear(news.TransferFailed(), now), now)
 
 
 def part(live: Live, run: Run, now: float) -> None:
@@ -308,7 +310,7 @@ def part(live: Live, run: Run, now: float) -> None:
         return
     partner.partner = None
     if live.joined is not None:
-        run(partner, partner.call.hear(live.over or calls.Cut("the call joined with it has ended"), now), now)
+        run(partner, partner.call.hear(live.over or news.Cut("the call joined with it has ended"), now), now)
     else:
         assert live.transfer is not None, "partners that were not joined yet are about to be"
         live.transfer.parted(live, partner, now)

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from sipshop.facts import Fact, TrunkChanged, TrunkProbed
 from sipshop.proxy import health as healths
 from sipshop.proxy import registration as registrations
-from sipshop.proxy.call import fails_here
+from sipshop.proxy.fate import fails_here
 from sipshop.proxy.health import Health, Standing
 from sipshop.proxy.registration import Registration, contact_uri, granted_s
 from sipshop.proxy.routing import Trunk

@@ -8,20 +8,11 @@ import pytest
 
 from sipshop.demo.carrier import Carrier
 from sipshop.demo.tone import Player
+from sipshop.sip.events import Answered, Ask, Content, Event, Failed, HungUp, Progressed, Replied
 from sipshop.sip.flow import Flow
-from sipshop.sip.leg import (
-    Answered,
-    Ask,
-    Content,
-    Event,
-    Failed,
-    HungUp,
-    Leg,
-    OutgoingLeg,
-    Progressed,
-    Replied,
-)
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import Request
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.timers import Timers
 from sipshop.sip.transaction import ServerTransaction
 from sipshop.sip.useragent import Happened, Send, UserAgent

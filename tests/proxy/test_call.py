@@ -11,55 +11,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipshop.proxy.admission import Cause
-from sipshop.proxy.call import (
-    CALL,
-    COMMIT_LIMIT_S,
-    SEARCH_LIMIT_S,
-    Acknowledge,
-    Answer,
-    Authorise,
-    AwaitProof,
+from sipshop.proxy.call import COMMIT_LIMIT_S, SEARCH_LIMIT_S, Call
+from sipshop.proxy.course import CALL, Input, Side, State
+from sipshop.proxy.fate import Fate, Outcome, fails_over, q850_of
+from sipshop.proxy.news import (
     Blocked,
-    Call,
-    Command,
-    Commit,
     Committed,
     Cut,
     Denied,
-    Dial,
-    DialOn,
     Extended,
-    Fate,
-    GiveUp,
     Granted,
-    HangUp,
     Heard,
-    Input,
     NotCommitted,
-    Outcome,
-    PassAsk,
-    PassAskAcknowledgement,
-    PassReply,
-    PassWithdrawal,
-    Progress,
     Proved,
-    Reject,
     Searching,
     Sent,
-    Settle,
-    Side,
-    State,
     TransferBegun,
     TransferFailed,
     Transferred,
     Vanished,
     Written,
-    fails_over,
-    q850_of,
+)
+from sipshop.proxy.orders import (
+    Acknowledge,
+    Answer,
+    Authorise,
+    AwaitProof,
+    Command,
+    Commit,
+    Dial,
+    DialOn,
+    GiveUp,
+    HangUp,
+    PassAsk,
+    PassAskAcknowledgement,
+    PassReply,
+    PassWithdrawal,
+    Progress,
+    Reject,
+    Settle,
 )
 from sipshop.proxy.routing import Trunk
 from sipshop.proxy.trunk import FailOver
-from sipshop.sip.leg import (
+from sipshop.sip.events import (
     Acknowledged,
     Answered,
     Ask,

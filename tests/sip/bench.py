@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from sipshop.sip.course import Input
 from sipshop.sip.dialog import Dialog
 from sipshop.sip.digest import Credentials
+from sipshop.sip.events import Answered, Content, Event
 from sipshop.sip.farewell import Then
 from sipshop.sip.flow import Flow
-from sipshop.sip.leg import Answered, Content, Event, IncomingLeg, Input, Leg, OutgoingLeg
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import Request, Response, parse
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.timers import Timers
 from sipshop.sip.useragent import Happened, Invited, Manners, Output, Send, UserAgent
 from tests.sip.peers import ANSWER, OFFER, summary

@@ -9,21 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from sipshop.sip.events import Answered, Ask, Asked, Cancelled, Content, Event, Progressed, Replied
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.leg import (
-    Answered,
-    Ask,
-    Asked,
-    Cancelled,
-    Content,
-    Event,
-    IncomingLeg,
-    Leg,
-    OutgoingLeg,
-    Progressed,
-    Replied,
-)
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import Request, Response, parse
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.timers import GIVE_UP_S, Timers
 from sipshop.sip.transaction import ClientTransaction, ServerTransaction, Transactions
 from sipshop.sip.useragent import Dropped, Happened, Invited, Manners, Output, Refused, Requested, Send, UserAgent

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from sipshop.sip.course import Input, State
 from sipshop.sip.digest import Algorithm, Credentials, DigestClient, DigestServer, Verified, ha1
-from sipshop.sip.leg import Ask, Failed, HungUp, Input, State
+from sipshop.sip.events import Ask, Failed, HungUp
 from sipshop.sip.message import Request, Response
 from tests.sip.bench import FLOW, Bench
 from tests.sip.peers import HOLD, Recorder, summary, unanswered

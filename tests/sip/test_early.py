@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sipshop.sip.course import State
 from sipshop.sip.dialog import Dialog
-from sipshop.sip.leg import Answered, Ask, Asked, Content, OutgoingLeg, Progressed, Replied, State
+from sipshop.sip.events import Answered, Ask, Asked, Content, Progressed, Replied
 from sipshop.sip.message import Request
+from sipshop.sip.outgoing import OutgoingLeg
 from tests.sip.bench import Bench
 from tests.sip.peers import ANSWER, FORGETTING_S, HOLD, summary, unanswered
 

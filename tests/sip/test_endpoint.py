@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sipshop.sip.endpoint import Endpoint
+from sipshop.sip.events import Content
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.leg import Content
 from sipshop.sip.message import Request, parse
 from sipshop.sip.resolve import Plan, Wanted
 from sipshop.sip.timers import Timers

@@ -6,28 +6,13 @@ from itertools import product
 
 import pytest
 
+from sipshop.sip.course import INCOMING, OUTGOING, Input, State, Table
+from sipshop.sip.events import Acknowledged, Answered, Ask, Asked, Failed, HungUp, Lost, Progressed, Replied, Withdrawn
 from sipshop.sip.flow import Flow
-from sipshop.sip.leg import (
-    INCOMING,
-    OUTGOING,
-    Acknowledged,
-    Answered,
-    Ask,
-    Asked,
-    Failed,
-    HungUp,
-    IncomingLeg,
-    Input,
-    Leg,
-    Lost,
-    OutgoingLeg,
-    Progressed,
-    Replied,
-    State,
-    Table,
-    Withdrawn,
-)
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import Request
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.transaction import TransactionMisused
 from tests.sip.bench import HERE, PEER, Bench
 from tests.sip.peers import ANSWER, HOLD, OFFER, summary, unanswered

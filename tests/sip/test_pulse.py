@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sipshop.sip import session_timer
-from sipshop.sip.leg import Ask, Failed, IncomingLeg, Input, Lost, OutgoingLeg, State
+from sipshop.sip.course import Input, State
+from sipshop.sip.events import Ask, Failed, Lost
+from sipshop.sip.incoming import IncomingLeg
 from sipshop.sip.message import Request, Response
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.session_timer import Terms
 from sipshop.sip.useragent import Manners
 from tests.sip.bench import Bench

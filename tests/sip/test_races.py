@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sipshop.sip.leg import Acknowledged, Replied, State
+from sipshop.sip.course import State
+from sipshop.sip.events import Acknowledged, Replied
 from sipshop.sip.message import Request
 from tests.sip.peers import ANSWER, HOLD, LATENCY_S, OFFER, delaying, losing
 from tests.sip.test_useragent import Pair, over

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sipshop.sip.leg import Asked, IncomingLeg, Lost, OutgoingLeg, ProgressAcknowledged, Progressed, State
+from sipshop.sip.course import State
+from sipshop.sip.events import Asked, Lost, ProgressAcknowledged, Progressed
+from sipshop.sip.incoming import IncomingLeg
 from sipshop.sip.message import Request, Response
+from sipshop.sip.outgoing import OutgoingLeg
 from tests.sip.bench import Bench
 from tests.sip.peers import ANSWER, FORGETTING_S, HOLD, OFFER
 

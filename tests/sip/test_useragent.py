@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from sipshop.sip.course import State
+from sipshop.sip.events import Acknowledged, Answered, Ask, Asked, HungUp, Lost, Replied
 from sipshop.sip.flow import Address, Flow
-from sipshop.sip.leg import Acknowledged, Answered, Ask, Asked, HungUp, IncomingLeg, Lost, OutgoingLeg, Replied, State
+from sipshop.sip.incoming import IncomingLeg
 from sipshop.sip.message import Request, Response, parse
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.useragent import Requested
 from tests.sip.peers import (
     ANSWER,

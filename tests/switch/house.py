@@ -18,12 +18,15 @@ from sipshop.billing.cdr import Cdr
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.facts import Fact, RequestRefused
+from sipshop.sip.course import State
 from sipshop.sip.digest import answer
 from sipshop.sip.endpoint import Endpoint, Tap
+from sipshop.sip.events import Content
 from sipshop.sip.flow import Address
-from sipshop.sip.leg import Content, IncomingLeg, OutgoingLeg, State
+from sipshop.sip.incoming import IncomingLeg
 from sipshop.sip.lookup import WAIT_S, Then
 from sipshop.sip.message import Request
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.resolve import SHUN_S, Answers, Question, Records, Shunned, Srv, Wanted, plan
 from sipshop.sip.resolve import Plan as FoundPlan
 from sipshop.sip.resolve import Target as Way

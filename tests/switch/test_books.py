@@ -17,7 +17,9 @@ from sipshop.billing.desk import SessionTerms
 from sipshop.billing.errors import BillingError
 from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money
-from sipshop.sip.leg import IncomingLeg, OutgoingLeg, State
+from sipshop.sip.course import State
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.store import StoreError
 from sipshop.store.audit import audit
 from tests.sip.peers import LATENCY_S

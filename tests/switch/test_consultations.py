@@ -11,8 +11,12 @@ from sipshop.billing.cdr import Result
 from sipshop.billing.desk import SessionTerms
 from sipshop.billing.money import Money
 from sipshop.facts import RequestRefused
-from sipshop.sip.leg import Asked, Content, HungUp, IncomingLeg, Leg, OutgoingLeg, Replied, State
+from sipshop.sip.course import State
+from sipshop.sip.events import Asked, Content, HungUp, Replied
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import Response
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.store.audit import audit
 from sipshop.switch.transfers import LIMIT_S
 from sipshop.world import parse_world

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from sipshop.billing.cdr import Result
-from sipshop.sip.leg import HungUp, State
+from sipshop.sip.course import State
+from sipshop.sip.events import HungUp
 from tests.sip.peers import LATENCY_S, Datagram, fair
 from tests.switch.house import GATE, SWITCH, House
 

@@ -11,9 +11,11 @@ import pytest
 from sipshop.billing.cdr import Direction
 from sipshop.proxy.admission import Inbound
 from sipshop.proxy.inbound import MOST_A_SECOND, RINGS_S, SILENT_S
+from sipshop.sip.events import Cancelled, Content, Failed
 from sipshop.sip.flow import Address
-from sipshop.sip.leg import Cancelled, Content, Failed, IncomingLeg, OutgoingLeg
+from sipshop.sip.incoming import IncomingLeg
 from sipshop.sip.message import Request
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.world import World, parse_world
 from tests.sip.peers import ANSWER, HOLD, Phone
 from tests.switch.house import CARRIER_ONE, CARRIER_TWO, GATE, SWITCH, TENANT, WORLD_TEXT, BoothPhone, House, at_once

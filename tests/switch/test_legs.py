@@ -10,7 +10,9 @@ import pytest
 
 from sipshop.billing.cdr import HungUpBy, Result
 from sipshop.proxy.call import COMMIT_LIMIT_S
-from sipshop.sip.leg import Answered, Ask, Content, Failed, HungUp, Leg, Progressed, Replied, State
+from sipshop.sip.course import State
+from sipshop.sip.events import Answered, Ask, Content, Failed, HungUp, Progressed, Replied
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import Message, Request
 from sipshop.sip.useragent import Manners
 from tests.sip.peers import (

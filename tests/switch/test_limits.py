@@ -13,7 +13,7 @@ from sipshop.billing.ledger import TransferKind
 from sipshop.billing.limits import Place, Subject
 from sipshop.billing.money import Money
 from sipshop.facts import AlertEnded, AlertRaised, CallEnded
-from sipshop.sip.leg import IncomingLeg
+from sipshop.sip.incoming import IncomingLeg
 from sipshop.switch import BadRelease, UnknownLimit
 from sipshop.world import WorldErrors, parse_world
 from sipshop.world.export import export_world

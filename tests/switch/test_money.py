@@ -18,7 +18,8 @@ from sipshop.billing.errors import AccountInUse, BadTerms, BelowUsed, NotAvailab
 from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money
 from sipshop.facts import LossSeen
-from sipshop.sip.leg import Failed, HungUp, OutgoingLeg
+from sipshop.sip.events import Failed, HungUp
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.store import Unwritable
 from sipshop.store.audit import audit
 from sipshop.switch import Options

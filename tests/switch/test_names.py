@@ -9,8 +9,8 @@ import pytest
 from sipshop.billing.cdr import CallKind, Result
 from sipshop.proxy.trunk import Probing, Registering
 from sipshop.sip.flow import Address
-from sipshop.sip.leg import OutgoingLeg
 from sipshop.sip.lookup import WAIT_S
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.resolve import Srv
 from sipshop.switch.trunks import BELIEVED_S
 from tests.sip.peers import FORGETTING_S

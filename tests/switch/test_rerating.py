@@ -9,7 +9,7 @@ import pytest
 
 from sipshop.billing.invoice import Period
 from sipshop.billing.rerate import Rerating
-from sipshop.sip.leg import State
+from sipshop.sip.course import State
 from sipshop.store.audit import audit
 from sipshop.switch.books import Books
 from tests.switch.house import NOON_MS, TENANT, House, at_once

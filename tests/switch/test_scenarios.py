@@ -14,19 +14,11 @@ import pytest
 
 from sipshop.billing.cdr import HungUpBy, Result
 from sipshop.billing.money import Money
-from sipshop.sip.leg import (
-    Acknowledged,
-    Answered,
-    Content,
-    Failed,
-    HungUp,
-    IncomingLeg,
-    OutgoingLeg,
-    Progressed,
-    Replied,
-    State,
-)
+from sipshop.sip.course import State
+from sipshop.sip.events import Acknowledged, Answered, Content, Failed, HungUp, Progressed, Replied
+from sipshop.sip.incoming import IncomingLeg
 from sipshop.sip.message import Request
+from sipshop.sip.outgoing import OutgoingLeg
 from tests.sip.peers import ANSWER, FORGETTING_S, HELD, HOLD, OFFER, delaying, losing
 from tests.switch.house import BERLIN, SWITCH, WORLD, House, at_once
 

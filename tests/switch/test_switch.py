@@ -13,8 +13,11 @@ import pytest
 from sipshop.billing.errors import CallAlive, StaleBill, UnknownParty
 from sipshop.billing.money import Money
 from sipshop.facts import CallAnswered, CallAttempted, CallEnded, CallRang, RegistrationChanged
-from sipshop.sip.leg import Answered, Failed, HungUp, IncomingLeg, OutgoingLeg, State
+from sipshop.sip.course import State
+from sipshop.sip.events import Answered, Failed, HungUp
+from sipshop.sip.incoming import IncomingLeg
 from sipshop.sip.message import Request, Response
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.store import NothingToPay, Store, Unwritable
 from sipshop.switch import REFUSALS, Options, UnknownBooth, refusal_series
 from tests.sip.peers import ANSWER, FORGETTING_S, Phone

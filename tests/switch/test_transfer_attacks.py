@@ -12,7 +12,10 @@ from sipshop.billing.desk import SessionTerms
 from sipshop.billing.errors import CallAlive
 from sipshop.billing.money import Money
 from sipshop.facts import CallAttempted
-from sipshop.sip.leg import HungUp, IncomingLeg, OutgoingLeg, State
+from sipshop.sip.course import State
+from sipshop.sip.events import HungUp
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.store.audit import audit
 from sipshop.switch.transfers import LIMIT_S
 from tests.sip.peers import ANSWER, OFFER, Recorder, losing

@@ -9,8 +9,11 @@ import pytest
 from sipshop.billing.cdr import Result
 from sipshop.billing.desk import SessionTerms
 from sipshop.billing.money import Money
-from sipshop.sip.leg import Asked, HungUp, IncomingLeg, OutgoingLeg, State
+from sipshop.sip.course import State
+from sipshop.sip.events import Asked, HungUp
+from sipshop.sip.incoming import IncomingLeg
 from sipshop.sip.message import Request
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.store.audit import audit
 from sipshop.world import parse_world
 from tests.sip.peers import ANSWER, HOLD, OFFER, Recorder, losing

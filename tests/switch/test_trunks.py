@@ -22,9 +22,10 @@ from sipshop.proxy.trunk import (
     Show,
 )
 from sipshop.sip.digest import Algorithm, DigestServer, Verified, ha1
+from sipshop.sip.events import Content
 from sipshop.sip.flow import Address
-from sipshop.sip.leg import Content, OutgoingLeg
 from sipshop.sip.message import Request
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.transaction import ServerTransaction
 from sipshop.sip.useragent import Invited, Output, Requested
 from sipshop.switch.trunks import Condition

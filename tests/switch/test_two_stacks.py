@@ -18,9 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from sipshop.billing.cdr import Result
 from sipshop.facts import CallAnswered
+from sipshop.sip.course import State
 from sipshop.sip.flow import Flow
-from sipshop.sip.leg import IncomingLeg, Leg, OutgoingLeg, State
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.leg import Leg
 from sipshop.sip.message import parse
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.sip.timers import GIVE_UP_S
 from sipshop.sip.useragent import Manners
 from sipshop.world import parse_world

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 
 from sipshop.billing.cdr import Result
 from sipshop.facts import CallAnswered, CallAttempted
-from sipshop.sip.leg import Ask, IncomingLeg, Leg, OutgoingLeg, State
+from sipshop.sip.course import State
+from sipshop.sip.events import Ask
+from sipshop.sip.incoming import IncomingLeg
+from sipshop.sip.leg import Leg
+from sipshop.sip.outgoing import OutgoingLeg
 from tests.sip.peers import LATENCY_S, Datagram, Phone, fair
 from tests.switch.house import BERLIN, SWITCH, TENANT, House, at_once
 

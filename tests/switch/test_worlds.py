@@ -11,7 +11,7 @@ from sipshop.billing.errors import AccountInUse, BadTerms, BelowUsed
 from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money
 from sipshop.billing.quote import Answer
-from sipshop.sip.leg import Failed
+from sipshop.sip.events import Failed
 from sipshop.store import Unwritable, WorldChanged
 from sipshop.store.audit import audit
 from sipshop.store.worlds import WorldApplied, read_history
