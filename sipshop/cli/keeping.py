@@ -17,8 +17,6 @@ from sipshop.cli.screen import add_row, clean, fail, make_table, print_json, pri
 
 DEFAULT_DATABASE: Final = Path("data/sipshop.db")
 AUDIT_TIMEOUT_S: Final = 3600.0  # it reads the whole database
-#: From here on several processes read faster than one, in spite of their start.
-LARGE_BYTES: Final = 100_000_000
 
 Database = Annotated[Path, typer.Option(help="The server's database.")]
 
@@ -113,11 +111,12 @@ def restore(
 def audit_of(database: Path, processes: int | None) -> dict[str, Any]:
     """What an audit of a database finds, in the shape of the server's answer."""
     from sipshop.store import StoreError  # noqa: PLC0415 - the database, which no other command reads
-    from sipshop.store.audit import LAWS, audit_file  # noqa: PLC0415 - likewise
+    from sipshop.store.audit import LARGE_BYTES, LAWS, audit_file  # noqa: PLC0415 - likewise
 
     try:
+        shared_by = processes or processes_for(database, LARGE_BYTES)
         with progress(f"Audit of {database}") as tell:
-            violations = audit_file(database, tell, processes=processes or processes_for(database))
+            violations = audit_file(database, tell, others=0 if shared_by == 1 else shared_by)
     except StoreError as error:
         fail(USAGE, str(error))
     return {
@@ -127,7 +126,7 @@ def audit_of(database: Path, processes: int | None) -> dict[str, Any]:
     }
 
 
-def processes_for(database: Path) -> int:
+def processes_for(database: Path, large_bytes: int) -> int:
     """How many processes are worth their start: one for what is read in a moment."""
     size = database.stat().st_size if database.is_file() else 0
-    return len(os.sched_getaffinity(0)) if size >= LARGE_BYTES else 1
+    return len(os.sched_getaffinity(0)) if size >= large_bytes else 1

@@ -5,13 +5,14 @@ Most talks recur: so many seconds by the same tariff cost the same. So a price i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from sipshop.billing.deck import Tariff
 from sipshop.billing.rating import cost
 from sipshop.store import rows
 
-#: How many prices are remembered; some hundred bytes each.
+#: How many prices and tariffs are remembered; some hundred bytes each.
 _REMEMBERED: Final = 500_000
 
 
@@ -25,35 +26,47 @@ class Price(NamedTuple):
     lines: str
 
 
+class _Known(NamedTuple):
+    """A tariff, the whole seconds of a talk where only those matter to it, and the prices by when and how long."""
+
+    tariff: Tariff
+    seconds: Callable[[int], int] | None
+    prices: dict[tuple[int, int], Price]
+
+
 class Prices:
     """Works out prices from the texts of tariffs."""
 
     def __init__(self) -> None:
-        self._tariffs: dict[str, tuple[Tariff, bool]] = {}
-        self._known: dict[tuple[str, int, int], Price] = {}
+        self._tariffs: dict[str, _Known] = {}
+        self._remembered = 0
 
     def price(self, tariff_text: str, answered_at_ms: int, talk_ms: int) -> Price:
         """Return what a talk costs; raises BillingError or ValueError where that cannot be worked out."""
-        tariff, is_plain = self._tariff(tariff_text)
-        if is_plain:  # it costs what any other of as many seconds does
-            talk = tariff_text, 0, tariff.duration_round.seconds(talk_ms) * 1000
-        else:
-            talk = tariff_text, answered_at_ms, talk_ms
-        known = self._known.get(talk)
+        known = self._tariffs.get(tariff_text)
         if known is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            due = cost(tariff, talk[1], talk[2])
-            known = Price(due.amount.micros, due.amount.currency, due.duration_s, due.billed_s, rows.lines_text(due))
-            self._known[talk] = known
+            known = self._read(tariff_text)
+        tariff, seconds, prices = known
+        # A plain one costs what any other of as many seconds does.
+        talk = (answered_at_ms, talk_ms) if seconds is None else (0, seconds(talk_ms) * 1000)
+        price = prices.get(talk)
+        if price is None:
+            due = cost(tariff, *talk)
+            price = Price(due.amount.micros, due.amount.currency, due.duration_s, due.billed_s, rows.lines_text(due))
+            prices[talk] = price
+            self._remember()
+        return price
+
+    def _read(self, text: str) -> _Known:
+        tariff = rows.tariff(text)
+        is_plain = not (tariff.later or tariff.rate.extras.grace_s)
+        known = self._tariffs[text] = _Known(tariff, tariff.duration_round.seconds if is_plain else None, {})
+        self._remember()
         return known
 
-    def _tariff(self, text: str) -> tuple[Tariff, bool]:
-        """A tariff, and whether only the whole seconds of a talk matter to it."""
-        found = self._tariffs.get(text)
-        if found is None:
-            if len(self._tariffs) >= _REMEMBERED:
-                self._tariffs.clear()
-            tariff = rows.tariff(text)
-            found = self._tariffs[text] = tariff, not (tariff.later or tariff.rate.extras.grace_s)
-        return found
+    def _remember(self) -> None:
+        """Count what was remembered last, and forget all where that is too much."""
+        self._remembered += 1
+        if self._remembered >= _REMEMBERED:
+            self._tariffs.clear()
+            self._remembered = 0

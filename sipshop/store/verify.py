@@ -20,7 +20,8 @@ from sipshop.billing.rating import cost, explain
 from sipshop.store import queries, rows
 from sipshop.store.connect import Tell, connect_reader, secret_of, tell_nobody
 from sipshop.store.errors import Unusable
-from sipshop.store.prices import Price, Prices
+from sipshop.store.prices import Prices
+from sipshop.store.rows import Row
 from sipshop.store.schema import Statement
 
 #: How many differences are told; the others are counted.
@@ -68,13 +69,18 @@ class Verified:
         }
 
 
+#: The columns of what is asked for, as they come.
+_COLUMNS: Final = (
+    *("tariff", "answered_at_ms", "talk_ms"),
+    *("amount_micros", "currency", "duration_s", "billed_s", "lines"),
+    *("tenant", "call_id", "revision", "level", "seller", "buyer"),
+)
 _CHARGES: Final = Statement(
     text(
         """
-        SELECT cdrs.tenant, cdrs.call_id, cdrs.revision, cdrs.talk_ms,
-          coalesce(cdrs.answered_at_ms, cdrs.setup_at_ms) AS answered_at_ms,
-          charges.level, charges.seller, charges.buyer, charges.currency, charges.amount_micros, charges.duration_s,
-          charges.billed_s, charges.tariff, charges.lines
+        SELECT charges.tariff, coalesce(cdrs.answered_at_ms, cdrs.setup_at_ms), cdrs.talk_ms,
+          charges.amount_micros, charges.currency, charges.duration_s, charges.billed_s, charges.lines,
+          charges.tenant, charges.call_id, charges.revision, charges.level, charges.seller, charges.buyer
         FROM cdrs CROSS JOIN charges
           ON charges.tenant = cdrs.tenant AND charges.call_id = cdrs.call_id AND charges.revision = cdrs.revision
         WHERE cdrs.tenant = :tenant AND cdrs.setup_at_ms >= :since_ms AND cdrs.setup_at_ms < :until_ms
@@ -109,37 +115,38 @@ def verify_file(
             connection.execute("BEGIN")
             asked = {"since_ms": since_ms, "until_ms": _EVER if until_ms is None else until_ms, "party": party}
             tenants = [row["tenant"] for row in queries.TENANTS.run(connection, {})] if tenant is None else [tenant]
+            connection.row_factory = None  # there are millions of charges: those that differ get names
             charges = (row for each in tenants for row in _CHARGES.run(connection, asked | {"tenant": each}))
             return _verified(charges, tell)
     except sqlite3.Error as error:
         raise Unusable(path, str(error)) from error
 
 
-def _verified(charges: Iterator[sqlite3.Row], tell: Tell) -> Verified:
+def _verified(charges: Iterator[tuple[Any, ...]], tell: Tell) -> Verified:
     prices = Prices()
     found: list[Difference] = []
     count = more = 0
-    for count, row in enumerate(charges, 1):
+    for count, charge in enumerate(charges, 1):
         if count % _ROWS_BETWEEN == 0:
             tell(count, 0)
-        if _is_right(prices, row):
+        if _is_right(prices, charge):
             continue
         if len(found) < MOST_TOLD:
-            found.append(_difference(row))
+            found.append(_difference(dict(zip(_COLUMNS, charge, strict=True))))
         else:
             more += 1
     return Verified(charges=count, differences=tuple(found), more=more)
 
 
-def _is_right(prices: Prices, row: sqlite3.Row) -> bool:
+def _is_right(prices: Prices, charge: tuple[Any, ...]) -> bool:
+    tariff, answered_at_ms, talk_ms, *_ = charge
     try:
-        due = prices.price(row["tariff"], row["answered_at_ms"], row["talk_ms"])
+        return prices.price(tariff, answered_at_ms, talk_ms) == charge[3:8]
     except (BillingError, ValueError):
         return False
-    return due == Price(row["amount_micros"], row["currency"], row["duration_s"], row["billed_s"], row["lines"])
 
 
-def _difference(row: sqlite3.Row) -> Difference:
+def _difference(row: Row) -> Difference:
     try:
         due = cost(rows.tariff(row["tariff"]), row["answered_at_ms"], row["talk_ms"])
         due_text, due_lines = format_micros(due.amount.micros), explain(due)

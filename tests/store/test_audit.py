@@ -40,6 +40,7 @@ from sipshop.store import (
     audit_file,
 )
 from sipshop.store.audit import audit
+from sipshop.store.connect import connect_writer
 from sipshop.store.schema import TRIGGERS
 from sipshop.store.writes import post
 from tests.store.examples import (
@@ -412,11 +413,39 @@ def test_a_running_store_is_audited_with_all_that_was_submitted(tmp_path: Path) 
         running(store, work)
 
 
+def test_a_large_store_is_audited_by_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(store: Store) -> None:
+        await store.commit(replace(UNLOCKED, terms=SessionTerms()))
+        store.submit(CallSettled(cdr(talk_ms=10**9)))
+        assert [(found.law, found.tenant) for found in await store.audit()] == [("I5", TENANT), ("I5", TENANT)]
+
+    monkeypatch.setattr("sipshop.store.store.LARGE_BYTES", 0)
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+
+
 def test_a_file_is_audited_beside_a_running_store_and_after_it(tmp_path: Path) -> None:
     path = tmp_path / "db"
     with filled(path):
         assert audit_file(path) == []
     assert audit_file(path) == []
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_is_written_during_an_audit_waits_for_nothing_and_is_not_seen(tmp_path: Path, others: int) -> None:
+    path = tmp_path / "db"
+    with filled(path):
+        pass
+    with closing(connect_writer(path)) as writer:
+        writer.execute("PRAGMA busy_timeout=0")
+
+        def write(done: int, _whole: int) -> None:
+            """What is written breaks I3; the other process has done all when we hear of it."""
+            writer.execute("UPDATE accounts SET balance_micros = balance_micros + ? WHERE name = 'world'", (done + 1,))
+            writer.execute("UPDATE accounts SET balance_micros = balance_micros - ? WHERE name = ?", (done + 1, OWNER))
+
+        assert audit_file(path, write, others=others) == []
+    assert {violation.law for violation in audit_file(path)} == {"I3"}
 
 
 @pytest.fixture(name="old")

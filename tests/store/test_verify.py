@@ -69,4 +69,4 @@ def test_processes_share_an_audit_and_find_the_same(tmp_path: Path) -> None:
     path = books(tmp_path / "db", "UPDATE charges SET amount_micros = 30000 WHERE call_id = 'c1' AND level = 0")
     alone = audit_file(path)
     assert {violation.law for violation in alone} >= {"I3", "I7"}
-    assert audit_file(path, processes=2) == alone
+    assert audit_file(path, others=2) == alone
