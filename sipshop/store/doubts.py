@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
+from sqlalchemy import text
+
 from sipshop.billing.errors import BillingError
 from sipshop.billing.ledger import WORLD
 from sipshop.billing.money import Money
@@ -18,36 +20,42 @@ from sipshop.store import queries, rows
 from sipshop.store.asking import Breach, Check, amount_of, ask, question, words
 from sipshop.store.prices import Prices
 from sipshop.store.rows import Row
+from sipshop.store.schema import Statement
 from sipshop.store.sieve import Sifted
 
-_ASIDE: Final = """
+
+def _statements(sql: str) -> tuple[Statement, ...]:
+    return tuple(Statement(text(each)) for each in sql.split(";"))
+
+
+_ASIDE: Final = _statements("""
     CREATE TEMP TABLE doubted (tenant TEXT, call_id TEXT, PRIMARY KEY (tenant, call_id)) WITHOUT ROWID;
     CREATE TEMP TABLE strays (tenant TEXT, key TEXT, kind TEXT, PRIMARY KEY (tenant, key)) WITHOUT ROWID;
     CREATE TEMP TABLE sums (
       tenant TEXT, name TEXT, currency TEXT, micros INTEGER, PRIMARY KEY (tenant, name, currency)
     ) WITHOUT ROWID
-"""
-_COPIES: Final = """
+""")
+_COPIES: Final = _statements("""
     CREATE TEMP TABLE doubted_cdrs AS SELECT cdrs.* FROM doubted CROSS JOIN cdrs
       ON cdrs.tenant = doubted.tenant AND cdrs.call_id = doubted.call_id;
     CREATE UNIQUE INDEX temp.doubted_cdrs_by_key ON doubted_cdrs (tenant, call_id, revision);
     CREATE TEMP TABLE doubted_charges AS SELECT charges.* FROM doubted CROSS JOIN charges
       ON charges.tenant = doubted.tenant AND charges.call_id = doubted.call_id;
     CREATE UNIQUE INDEX temp.doubted_charges_by_key ON doubted_charges (tenant, call_id, revision, level)
-"""
+""")
 
 
 def set_aside(connection: sqlite3.Connection, sifted: Sifted) -> None:
     """Copy what the laws are to be asked of, inside a transaction that the copies go with when it is rolled back."""
-    for statement in _ASIDE.split(";"):
-        connection.execute(statement)
+    for statement in _ASIDE:
+        statement.run(connection, {})
     connection.executemany("INSERT INTO doubted VALUES (?, ?)", sifted.doubted)
     connection.executemany("INSERT INTO strays VALUES (?, ?, ?)", sifted.strays)
     connection.executemany(
         "INSERT INTO sums VALUES (?, ?, ?, ?)", ((*account, micros) for account, micros in sifted.sums.items())
     )
-    for statement in _COPIES.split(";"):
-        connection.execute(statement)
+    for statement in _COPIES:
+        statement.run(connection, {})
 
 
 # I1: one CDR.

@@ -36,6 +36,7 @@ _WAITING: Final = 10_000
 #: How many CDRs are looked at for where a part begins in the other tables.
 _LOOKED_AT: Final = 10_000
 _BELOW_ALL: Final = -(2**63)
+_ALL: Final = (_BELOW_ALL, 2**63 - 1)
 
 _Row = tuple[Any, ...]
 _Value = TypeVar("_Value")
@@ -118,20 +119,33 @@ def parts_of(connection: sqlite3.Connection, count: int) -> list[Part]:
 
 # The sieve.
 
-_CDRS: Final = """
-    SELECT tenant, call_id, revision, kind = 'call' AND direction = 'outbound' AND answered_at_ms IS NOT NULL, booth,
-      session_id, coalesce(answered_at_ms, setup_at_ms), talk_ms
-    FROM cdrs WHERE rowid > ? AND rowid <= ? ORDER BY rowid
-"""
-_CHARGES: Final = """
-    SELECT tenant, call_id, revision, level, seller, buyer, currency, amount_micros, duration_s, billed_s, tariff, lines
-    FROM charges WHERE rowid > ? AND rowid <= ? ORDER BY rowid
-"""
-_TRANSFERS: Final = """
-    SELECT tenant, key, kind, debit, credit, currency, amount_micros
-    FROM transfers WHERE rowid > ? AND rowid <= ? ORDER BY rowid
-"""
-_PROVIDERS: Final = "SELECT tenant, name FROM parties WHERE kind = 'provider'"
+_CDRS: Final = Statement(
+    text(
+        """
+        SELECT tenant, call_id, revision, kind = 'call' AND direction = 'outbound' AND answered_at_ms IS NOT NULL,
+          booth, session_id, coalesce(answered_at_ms, setup_at_ms), talk_ms
+        FROM cdrs WHERE rowid > :after AND rowid <= :up_to ORDER BY rowid
+        """
+    )
+)
+_CHARGES: Final = Statement(
+    text(
+        """
+        SELECT tenant, call_id, revision, level, seller, buyer, currency, amount_micros, duration_s, billed_s, tariff,
+          lines
+        FROM charges WHERE rowid > :after AND rowid <= :up_to ORDER BY rowid
+        """
+    )
+)
+_TRANSFERS: Final = Statement(
+    text(
+        """
+        SELECT tenant, key, kind, debit, credit, currency, amount_micros
+        FROM transfers WHERE rowid > :after AND rowid <= :up_to ORDER BY rowid
+        """
+    )
+)
+_PROVIDERS: Final = Statement(text("SELECT tenant, name FROM parties WHERE kind = 'provider'"))
 
 #: Keys that say what their transfers are for, of kinds that no call makes.
 _KEYS: Final = {
@@ -221,11 +235,12 @@ def sift(connection: sqlite3.Connection, prices: Prices, part: Part) -> Sifted:
     return sifted
 
 
-def _raw(connection: sqlite3.Connection, sql: str, of: tuple[int, ...] = ()) -> Iterator[_Row]:
+def _raw(connection: sqlite3.Connection, asked: Statement, rows: tuple[int, int] = _ALL) -> Iterator[_Row]:
     """Rows as tuples: there are millions of them."""
-    cursor = connection.cursor()
+    after, up_to = rows
+    cursor = asked.run(connection, {"after": after, "up_to": up_to})
     cursor.row_factory = None
-    return cursor.execute(sql, of)
+    return cursor
 
 
 def _grouped(charges: Iterator[_Row]) -> Iterator[tuple[_Row, list[_Row]]]:
