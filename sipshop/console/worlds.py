@@ -20,7 +20,7 @@ from sipshop.console.paging import MAX_ROWS
 from sipshop.console.scope import Sender, problems
 from sipshop.console.views import TaxView
 from sipshop.switch import Chain, ChainStep, DeckStatus, TrunkStatus
-from sipshop.world import Operator, Plan, WorldError, WorldErrors
+from sipshop.world import Kind, Operator, Plan, WorldError, WorldErrors
 
 YAML: Final = "application/yaml"
 MAX_QUOTED_S: Final = 86_400
@@ -87,7 +87,7 @@ class ChangeView(BaseModel):
     """A thing of a world that becomes another."""
 
     action: Literal["add", "change", "suspend", "disable", "remove"]
-    kind: Literal["party", "deck", "trunk", "route", "shop", "booth", "fx", "tax", "letterhead", "operator"]
+    kind: Kind
     name: str
     details: list[str] = Field(description="what becomes of it, for people")
 

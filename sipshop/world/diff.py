@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from sipshop.billing.cdr import utc_text
 from sipshop.billing.deck import PERCENT_PLACES, Rate, RateDeck, Step
@@ -38,6 +38,9 @@ _WRITTEN: Final = {
 
 T = TypeVar("T")
 
+#: What a world is made of, as changes are told.
+Kind = Literal["party", "deck", "trunk", "route", "shop", "booth", "fx", "tax", "letterhead", "operator", "limits"]
+
 
 class Action(StrEnum):
     """What becomes of a thing."""
@@ -54,7 +57,7 @@ class Change:
     """One thing that becomes another; `details` are for people and name no secret."""
 
     action: Action
-    kind: str
+    kind: Kind
     name: str
     details: tuple[str, ...] = ()
 
@@ -316,7 +319,7 @@ def _changes(before: World, after: World) -> Iterator[Change]:
     yield from _things("limits", before.limits, after.limits, lambda limits: str(limits.subject))
 
 
-def _things(kind: str, before: Iterable[T], after: Iterable[T], key: Callable[[T], str]) -> Iterator[Change]:
+def _things(kind: Kind, before: Iterable[T], after: Iterable[T], key: Callable[[T], str]) -> Iterator[Change]:
     old, new = ({key(thing): thing for thing in things} for things in (before, after))
     for name, thing in new.items():
         if name not in old:

@@ -49,6 +49,15 @@ def test_a_world_is_applied_once_and_then_changes_nothing(desk: MemoryDesk, clie
     assert apply(client, text)["changes"] == []
 
 
+def test_every_kind_of_thing_is_told(client: Caller) -> None:
+    text = WORLD_TEXT.replace("provider: {name: acme}", "provider: {name: acme, legal: {name: Acme Ltd}}").replace(
+        "    booths:", "    tax: {percent: '20', mode: added}\n    limits: [{name: two, live_calls: 2}]\n    booths:"
+    )
+    text += "fx: [{pair: EUR/USD, rates: {'2026-11-22': '1.08'}}]\n"
+    told = {(change["kind"], change["name"]) for change in apply(client, text, "?dry_run=true")["changes"]}
+    assert told == {("tax", "shop center"), ("letterhead", "acme"), ("limits", "shop center"), ("fx", "EUR/USD")}
+
+
 def test_what_a_text_does_not_name_is_counted_and_pruned_on_demand(client: Caller) -> None:
     text = WORLD_TEXT.partition("operators:")[0]
     assert apply(client, text) == {"dry_run": False, "changes": [], "absent": {"operator": 2}}
