@@ -435,6 +435,12 @@ def test_cdrs_as_a_table(desk: MemoryDesk, run: Run) -> None:
     assert answered[4:] == ["answered", "200", "demo", "61.250", "120", "0.24 EUR", CDR["call_id"]]
 
 
+def test_revisions_are_told_apart(desk: MemoryDesk, run: Run) -> None:
+    desk.records = [CDR | {"revision": 1}, CDR]
+    title, after, before = rows(done(run("cdr", "list")))
+    assert (title[-1], after[-1], before[-1]) == ("Revision", "1", "0")
+
+
 @pytest.mark.parametrize("words", [pytest.param([], id="of all"), pytest.param(["--booth", "b1"], id="of a booth")])
 def test_the_newest_call_is_shown_without_its_id(desk: MemoryDesk, run: Run, words: list[str]) -> None:
     desk.records = [REFUSED_CDR, CDR]

@@ -49,6 +49,7 @@ def list_cdrs(
     if wants_json(context, as_json):
         print_json(answer)
         return
+    revised = any(cdr["revision"] for cdr in answer["cdrs"])  # of few calls there is more than one
     table = make_table(
         "Set up (UTC)",
         "Booth",
@@ -57,7 +58,7 @@ def list_cdrs(
         "Result",
         "SIP",
         "Trunk",
-        right=("Talk s", "Billed s", "Amount", "Call"),
+        right=("Talk s", "Billed s", "Amount", "Call", *(["Revision"] if revised else [])),
     )
     for cdr in answer["cdrs"]:
         charge: Mapping[str, Any] = cdr["charges"][0] if cdr["charges"] else {}
@@ -75,6 +76,7 @@ def list_cdrs(
             charge.get("billed_s"),
             amount,
             cdr["call_id"],
+            *([cdr["revision"]] if revised else []),
         )
     print_table(table, spare=("Trunk", "Billed s", "SIP", "Call", "Destination"))
 

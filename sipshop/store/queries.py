@@ -121,6 +121,14 @@ _IS_LATEST: Final = (
     .exists()
 )
 
+# A rerating puts a new price on a line, and the line stays where it was.
+_first = charges.alias("first")
+_FIRST_CHARGED: Final = (
+    select(func.min(_first.c.bill_version))
+    .where(_first.c.tenant == cdrs.c.tenant, _first.c.call_id == cdrs.c.call_id, _first.c.level == 0)
+    .scalar_subquery()
+)
+
 BILL_LINES: Final = Statement(
     select(
         cdrs.c.call_id,
@@ -146,7 +154,7 @@ BILL_LINES: Final = Statement(
         ),
     )
     .where(cdrs.c.tenant == bindparam("tenant"), cdrs.c.session_id == bindparam("session_id"), _IS_LATEST)
-    .order_by(charges.c.bill_version)
+    .order_by(_FIRST_CHARGED)
 )
 
 LOGGED: Final = Statement(

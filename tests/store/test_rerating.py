@@ -21,7 +21,7 @@ from sipshop.billing.ledger import session_account
 from sipshop.billing.money import Rounding
 from sipshop.billing.rating import cost
 from sipshop.billing.rerate import Rerating
-from sipshop.store import CallSettled, SessionOpened, SessionPaid, Write
+from sipshop.store import CallSettled, SessionOpened, SessionPaid, Write, queries
 from sipshop.store.audit import audit, audit_file
 from sipshop.store.connect import connect_reader, connect_writer
 from sipshop.store.rerating import BatchBegun, BatchDone, CallsRerated, deck_of, meant, some_at_once, would_be
@@ -205,6 +205,20 @@ def test_a_bill_that_was_read_before_is_stale() -> None:
         paid = SessionPaid(tenant=TENANT, booth=BOOTH, version=4, tendered=euros(480_000), author="ana", at_ms=NOON_MS)
         assert paid.apply(connection).total == euros(480_000)
         assert audit(connection) == []
+
+
+def test_a_line_that_is_charged_anew_stays_where_it_was_on_the_bill() -> None:
+    walk_in = version_two(DECK, connect_fee_nanos=0)
+    with closing(books(3, walk_in)) as connection:
+        asked, deck = replace(TO_TWO, deck="walk-in"), deck_of(connection, TENANT, replace(TO_TWO, deck="walk-in"))
+        one = CallsRerated(tenant=TENANT, batch="may", asked=asked, deck=deck, calls=("c1",), held={}, author="root")
+        one.apply(connection)
+        lines = queries.BILL_LINES.run(connection, {"tenant": TENANT, "session_id": 1}).fetchall()
+        assert [(line["call_id"], line["amount_micros"]) for line in lines] == [
+            ("c1", 240_000),
+            ("c2", 290_000),
+            ("c3", 290_000),
+        ]
 
 
 def test_an_account_that_is_overdrawn_by_it_is_flagged_until_it_is_given_back() -> None:
