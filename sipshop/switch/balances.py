@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sipshop.billing.desk import BoothSession
 from sipshop.billing.errors import Overcommitted
+from sipshop.billing.fx import FxTable
 from sipshop.billing.ledger import Account, customer
 from sipshop.billing.limits import (
     ALLOW,
@@ -18,7 +19,7 @@ from sipshop.billing.limits import (
     Place,
     Subject,
 )
-from sipshop.billing.money import format_micros
+from sipshop.billing.money import Money, format_micros
 from sipshop.billing.parties import PartyTree
 from sipshop.billing.watch import Spent
 from sipshop.store import Alert, KeptLimits, Store
@@ -158,8 +159,11 @@ class Balances:
     # Too much granted.
 
     def grants(self, tenant: str, party: str) -> Grants:
-        """What a party grants those below it; what is in another currency than its own account is left out."""
-        return self._grants(tenant, self._directory.parties[tenant], party, _Change())
+        """What a party grants those below it, in the currency of its own account, by today's rates.
+
+        What no rate of exchange holds for today is left out, but for credit without end.
+        """
+        return self._grants(tenant, self._directory.parties[tenant], party, self._change(tenant))
 
     def check_grant(self, tenant: str, child: str, *, limits: Mapping[str, int | None] = {}, paid: int = 0) -> None:
         """Look at what the seller of a party would grant with another credit limit, or an amount that is paid in.
@@ -168,7 +172,7 @@ class Balances:
             UnknownParty: there is no such party.
             Overcommitted: that is more than the seller's policy lets.
         """
-        tree, change = self._directory.parties[tenant], _Change(limits, {child: paid})
+        tree, change = self._directory.parties[tenant], replace(self._change(tenant), limits=limits, paid={child: paid})
         seller = tree[child].parent
         if seller is not None and self._raises(tenant, seller, child, change):
             policy = self._overcommit(self._limits.get((tenant, Subject(Place.PARTY, seller))))
@@ -178,8 +182,10 @@ class Balances:
         """Look at every seller to whose customers a world gives more, and return them; raises `Overcommitted`."""
         tenant, tree = plan.after.tenant, PartyTree(plan.after.parties)
         change = _Change(
-            {opening.party: opening.credit_limit_micros for opening in plan.after.openings},
-            {opening.party: opening.opening_micros for opening in plan.postings},
+            fx=FxTable(plan.after.fx),
+            limits={opening.party: opening.credit_limit_micros for opening in plan.after.openings},
+            paid={opening.party: opening.opening_micros for opening in plan.postings},
+            currencies={opening.party: opening.currency for opening in plan.after.openings},
         )
         parents = {party.name: party.parent for party in tree if party.parent is not None}
         raised = {seller: None for name, seller in parents.items() if self._raises(tenant, seller, name, change)}
@@ -200,7 +206,7 @@ class Balances:
 
     def _raises(self, tenant: str, seller: str, party: str, change: _Change) -> bool:
         """Whether a change lets a party spend more."""
-        before, _ = self._potential(tenant, party, seller, _Change())
+        before, _ = self._potential(tenant, party, seller, self._change(tenant))
         after, _ = self._potential(tenant, party, seller, change)
         return before is not None and (after is None or after > before)
 
@@ -210,12 +216,17 @@ class Balances:
         total = 0
         for child in self._below(tenant, tree, party):
             may_spend, of = self._potential(tenant, child, party, change)
-            if currency and of and of != currency:
-                continue
             if may_spend is None:
                 return Grants(None, own)
+            if currency and of != currency:
+                booking = change.fx.booking(of, currency, self._utc_ms())
+                may_spend = booking.convert(Money(may_spend, of)).micros if booking is not None else 0
             total += max(0, may_spend)
         return Grants(total, own)
+
+    def _change(self, tenant: str) -> _Change:
+        """Nothing changes."""
+        return _Change(fx=self._directory.fx(tenant))
 
     def _below(self, tenant: str, tree: PartyTree, party: str) -> Iterable[str]:
         """Those to whom a party sells; who sells to whom is looked up once in a tree."""
@@ -231,7 +242,7 @@ class Balances:
     def _potential(self, tenant: str, party: str, parent: str, change: _Change) -> tuple[int | None, str]:
         """What a party may spend once something has changed, and in which currency; a new one begins with nothing."""
         account = self._accounts.ledger(tenant).accounts.get(customer(party, parent))
-        balance, limit, currency = (0, 0, "") if account is None else _of(account)
+        balance, limit, currency = (0, 0, change.currencies.get(party, "")) if account is None else _of(account)
         limit = change.limits.get(party, limit)
         return None if limit is None else balance + limit + change.paid.get(party, 0), currency
 
@@ -245,12 +256,14 @@ class Balances:
             raise Overcommitted(_granted_text(seller, grants))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Change:
-    """Credit limits that are to be others, and what is paid in, by party."""
+    """Rates of exchange; credit limits that are to be others, what is paid in, currencies of new accounts, by party."""
 
+    fx: FxTable
     limits: Mapping[str, int | None] = field(default_factory=dict)
     paid: Mapping[str, int] = field(default_factory=dict)
+    currencies: Mapping[str, str] = field(default_factory=dict)
 
 
 def _of(account: Account) -> tuple[int, int | None, str]:

@@ -202,6 +202,10 @@ class Directory:
         currency = self._currencies.get((party.tenant, party.name), tariff.currency)
         return self._exchanged(party.tenant, tariff, currency, None, at_ms)
 
+    def fx(self, tenant: str) -> FxTable:
+        """A tenant's rates of exchange."""
+        return self._fx[tenant]
+
     def told_in(self, tenant: str, amount: Money, currency: str, at_ms: int) -> Money | None:
         """An amount in another currency, for people; None where no rate holds."""
         if amount.currency == currency:

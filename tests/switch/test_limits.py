@@ -281,6 +281,26 @@ def test_a_reseller_is_not_to_grant_more_than_his_policy_lets() -> None:
     at_once(desk.set_limit(TENANT, "Ann", 16_500_000, "ana", "there is more now"))
 
 
+IN_DOLLARS: Final = OVER.replace('deck: wholesale, credit_limit: "14.00"', "deck: wholesale, currency: USD%s") + (
+    'fx: [{pair: EUR/USD, holds_days: 30, rates: {"2023-11-13": "1.20"}}]\n'
+)
+
+
+def test_what_is_granted_in_another_currency_counts_by_the_rate_of_today() -> None:
+    text = WORLD_TEXT.replace(OWNERS, IN_DOLLARS % ("refuse", ', credit_limit: "12.00"'))
+    house = House(world=parse_world(text, "world.yaml"))
+    desk = house.switch.desk
+    assert desk.party(TENANT, "Rhea").granted_micros == 10_000_000
+    at_once(desk.set_limit(TENANT, "Ann", 18_000_000, "ana", "15 EUR"))
+    for limit in (18_000_002, None):
+        with pytest.raises(Overcommitted):
+            at_once(desk.set_limit(TENANT, "Ann", limit, "ana", "more"))
+    another = '  - {name: Bob, parent: Rhea, deck: wholesale, currency: USD, credit_limit: "%s"}\nfx:'
+    with pytest.raises(Overcommitted):
+        at_once(desk.worlds.apply(TENANT, text.replace("fx:", another % "6.01"), "world.yaml", author="ana"))
+    at_once(desk.worlds.apply(TENANT, text.replace("fx:", another % "6.00"), "world.yaml", author="ana"))
+
+
 @pytest.mark.parametrize(("action", "told"), [("allow", 0), ("warn", 1)])
 def test_a_reseller_may_be_told_instead(action: str, told: int) -> None:
     house = reseller(action)
