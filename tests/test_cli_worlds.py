@@ -126,6 +126,7 @@ def test_a_quote_ends_with_3_where_there_is_no_price(
 ) -> None:
     result = run("quote", *words)
     assert (result.exit_code, shown in result.stdout) == (code, True), result.output
+    assert ("no price: " in result.stderr) == (code == 3), "who gets no price is told why"
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,25 @@ def _show_chain(
             )
         print_table(table, spare=("Deck", "Prefix"))
     if answer["answer"] != "price":
-        fail(UNPRICED, f"no price: {answer['answer'].replace('_', ' ')}")
+        fail(UNPRICED, clean(f"no price: {why_none(answer['answer'], number)}"))
+
+
+def why_none(answer: str, number: str) -> str:
+    """Why a call has no price, for people."""
+    told = {
+        "bad_number": f"{number} is no number that a booth can call",
+        "no_rate": f"there is no rate for {number}",
+        "no_rate_above": f"a deck above the shop's has no rate for {number}",
+        "forbidden": f"calls to {number} are forbidden",
+        "forbidden_above": f"a deck above the shop's forbids calls to {number}",
+        "no_fx": "two currencies meet and no rate of exchange holds on that day",
+        "no_route": f"no trunk takes {number}",
+        "no_funds": "that does not pay for the first increment that is charged",
+        "loss": "somebody would sell it for less than it costs him",
+        "suspended": "a party is suspended",
+        "emergency": f"{number} is an emergency number, which costs nothing",
+    }
+    return told.get(answer, answer.replace("_", " "))
 
 
 def _show_sales(
@@ -229,8 +247,9 @@ def _show_sales(
                 None if quote_["amount"] is None else f"{quote_['amount']} {quote_['currency']}",
             )
         print_table(table, spare=("Deck", "Prefix"))
-    if not any(quote_["answer"] in {"price", "emergency"} for quote_ in answer["quotes"]):
-        raise typer.Exit(UNPRICED)
+    answers = [quote_["answer"] for quote_ in answer["quotes"]]
+    if not {"price", "emergency"} & set(answers):
+        fail(UNPRICED, clean(f"no price: {why_none(answers[0], number) if answers else f'nobody sells {number}'}"))
 
 
 def margin_of(level: Mapping[str, Any]) -> str | None:
