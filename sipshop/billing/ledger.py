@@ -32,6 +32,16 @@ def customer(buyer: str, seller: str) -> str:
     return f"customer:{buyer}@{seller}"
 
 
+def buyer_of(account: str) -> str | None:
+    """The party that is charged on an account, None of an account that is no party's.
+
+    >>> buyer_of("customer:Corner Calls@Demo Telecom"), buyer_of("revenue:Corner Calls")
+    ('Corner Calls', None)
+    """
+    kind, _, relation = account.partition(":")
+    return relation.partition("@")[0] if kind == "customer" else None
+
+
 def session_account(session_id: int, owner: str) -> str:
     """The account that a booth session is charged on by the shop's owner."""
     return f"session:{session_id}@{owner}"

@@ -32,7 +32,11 @@ from sipshop.world import Sold
 
 
 class Books:
-    """The reratings, statements and invoices of all tenants; `renew` lets calls below a party go on that were short."""
+    """The reratings, statements and invoices of all tenants.
+
+    `moved` is told on which accounts of a tenant something was moved: calls that were short may go on, and somebody may
+    have little left.
+    """
 
     def __init__(
         self,
@@ -40,14 +44,14 @@ class Books:
         directory: Directory,
         store: Store,
         accounts: Accounts,
-        renew: Callable[[str, str], None],
+        moved: Callable[[str, Collection[str]], None],
         tell: Callable[[Fact], None],
         utc_ms: Callable[[], int],
     ) -> None:
         self._directory = directory
         self._store = store
         self._accounts = accounts
-        self._renew = renew
+        self._moved = moved
         self._tell = tell
         self._utc_ms = utc_ms
         self._rerating = asyncio.Lock()
@@ -201,7 +205,7 @@ class Books:
         for transfer in transfers:
             ledger.apply(transfer)
             touched |= dict.fromkeys((transfer.debit, transfer.credit), transfer.amount.currency)
-        self._renew(tenant, tenant)
+        self._moved(tenant, touched)
         accounts = (ledger.accounts[name] for name in touched if name in ledger.accounts)
         short = {account.name: account.currency for account in accounts if (account.available or 0) < 0}
         if short:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sipshop.billing.cdr import CallKind
 from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionTerms
 from sipshop.billing.errors import AccountInUse, CallAlive, UnknownAccount
-from sipshop.billing.ledger import WORLD, TransferKind, customer, moved
+from sipshop.billing.ledger import WORLD, TransferKind, buyer_of, customer, moved
 from sipshop.billing.limits import Subject
 from sipshop.billing.money import Money
 from sipshop.billing.parties import Party
@@ -149,7 +149,7 @@ class Desk:
             directory=directory,
             store=store,
             accounts=accounts,
-            renew=self._renew_below,
+            moved=self._moved,
             tell=tell,
             utc_ms=utc_ms,
         )
@@ -677,6 +677,12 @@ class Desk:
         with self._turn() as now:
             for live in self._calls.below(tenant, party):
                 self._meter.renew(live, now)
+
+    def _moved(self, tenant: str, accounts: Collection[str]) -> None:
+        """The books moved money: calls that were short go on, and of whoever has little left now somebody is told."""
+        self._renew_below(tenant, tenant)
+        for party in filter(None, map(buyer_of, accounts)):
+            self._balances.check_party(tenant, party)
 
     def _party_status(self, tenant: str, party: Party) -> PartyStatus:
         tree = self._directory.parties[tenant]

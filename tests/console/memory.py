@@ -292,7 +292,7 @@ class MemoryBooks(Books):
             directory=Directory([parse_world(WORLD_TEXT, "memory")], default_realm="sipshop"),
             store=cast("Store", self.stored),
             accounts=Accounts([], []),
-            renew=lambda _tenant, _party: None,
+            moved=lambda _tenant, _accounts: None,
             tell=lambda _fact: None,
             utc_ms=lambda: self.now_ms,
         )

@@ -37,9 +37,9 @@ def agree(house: House) -> None:
             assert account.balance == stored[account.name], account.name
 
 
-def dearer(house: House, price: str) -> Rerating:
+def dearer(house: House, price: str, text: str = CHAIN) -> Rerating:
     """The owner's deck gets a version with another price for the United Kingdom; all calls are to be rated by it."""
-    first, found, rest = CHAIN.partition("name: ann\n")
+    first, found, rest = text.partition("name: ann\n")
     text = first + found + rest.replace('first_price: "6.00"', f'first_price: "{price}"', 1)
     text = text.replace("GUARD", "warn").replace("OPENING", "100.00")
     at_once(house.switch.desk.worlds.apply(TENANT, text, "chain.yaml", author="root"))
@@ -89,6 +89,19 @@ def test_who_is_overdrawn_by_it_starts_no_call_and_a_running_one_goes_on(house: 
     talk(house)
     assert len(house.carrier.legs) == before
     agree(house)
+
+
+def test_who_has_little_left_by_it_is_told_of_at_once() -> None:
+    text = CHAIN.replace("name: Ann,", 'name: Ann, low_balance: {amount: "50.00"},')
+    house = House(world=world_of("100.00", text=text))
+    house.unlock()
+    call_of(house, 60.0)
+    house.forget()
+    asked = dearer(house, "55.00", text)
+    assert house.memory.alerts() == []
+    at_once(books(house).rerate(TENANT, asked, batch="b", author="root", reason="r", most=10))
+    house.advance()
+    assert [(alert.kind, alert.name) for alert in house.memory.alerts()] == [("low_balance", "Ann")]
 
 
 def test_a_closing_takes_its_tax_from_the_balance() -> None:
