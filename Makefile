@@ -26,7 +26,7 @@ run: $(VENV)/.runtime  ## Start the demo: three shops with ten booths and a carr
 
 test: $(VENV)/.dev  ## Run every test, those against foreign phones too (ARGS="-k digest ...")
 	@tools/foreign_programs.sh
-	@$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 $(ARGS)
 
 check: $(VENV)/.dev  ## Check format, lint, types and the walls between the rooms
 	$(BIN)/ruff format --check .

@@ -3,6 +3,8 @@
 Hypothesis counts examples, not milliseconds, for a busy machine is no fault of ours.
 """
 
+import gc
+
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
@@ -12,6 +14,10 @@ from tools.write_conformance import EVIDENCE, Evidence
 
 settings.register_profile("sipshop", deadline=None)
 settings.load_profile("sipshop")
+
+# A third of the time that an application takes to be built was the collector's, which found nothing: hundreds of tests
+# build one.
+gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,5 +40,6 @@ class Lanes(LoadScopeScheduling):
         return "wire" if is_alone else nodeid
 
 
+@pytest.hookimpl(optionalhook=True)  # a run in one process may leave xdist out
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return Lanes(config, log)
