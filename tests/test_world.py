@@ -651,6 +651,8 @@ def test_the_demo_world_has_ten_locked_booths_in_three_shops_of_two_owners() -> 
         ("Ben", "operator", "Station"),
         ("Cleo", "operator", "Harbour"),
         ("Carla", "owner", "Corner Calls"),
+        ("Rosa", "reseller", "Euro Wholesale"),
+        ("Paul", "provider", "Demo Telecom"),
     ]
 
 
