@@ -286,11 +286,12 @@ class _Courier:
             if self._hurried:
                 self._hurried = False
                 actions += self._delivery.hear(Hurried(), self._clock())
-            while actions and not self._stopped:
+            while actions and not (self._stopped and not isinstance(actions[0], Keep)):
                 self._note()
                 heard = self._done(actions.pop(0))
-                if not self._stopped:
-                    actions += self._delivery.hear(heard, self._clock())
+                if self._stopped and not isinstance(heard, Taken):
+                    return
+                actions += self._delivery.hear(heard, self._clock())  # what was taken is kept, or it comes twice
             self._note()
             if not self._stopped:
                 self._wait()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Final
 import pytest
 
 from sipshop.export.couriers import Couriers, unknown_providers
+from sipshop.export.spool import Spool
+from sipshop.export.target import Outcome, Parcel
 from sipshop.export.webhook import BadTarget
 from sipshop.settings import ExportSettings, TargetSettings
 from sipshop.store import CallSettled, NotInTheOutbox, Store, UnknownTarget, audit_file
@@ -79,6 +82,36 @@ def test_what_is_written_arrives_in_order_and_the_next_start_goes_on(tmp_path: P
     with_couriers(tmp_path / "db", first)
     with_couriers(tmp_path / "db", second)
     assert calls_in(out) == ["c1", "c2", "c3", "c4"]
+
+
+def test_what_was_taken_while_the_server_stops_does_not_come_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "cdr.jsonl"
+    stopped = threading.Event()
+    append = Spool.deliver
+
+    def deliver(self: Spool, parcel: Parcel, utc_ms: int) -> Outcome:
+        outcome = append(self, parcel, utc_ms)
+        assert stopped.wait(PATIENCE_S)  # a slow disk: the answer comes when the courier has been called home
+        return outcome
+
+    async def first(store: Store, couriers: Couriers) -> None:
+        await settle(store, "c1", "c2", "c3")
+        couriers.change(ExportSettings(targets=(spool(out),)))
+        await until(lambda: len(calls_in(out)) == 2, "the first batch")
+
+    async def second(store: Store, couriers: Couriers) -> None:
+        couriers.change(ExportSettings(targets=(spool(out),)))
+        await until(lambda: calls_in(out)[-1] == "c3", "the third")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(Spool, "deliver", deliver)
+        patches.setattr(Spool, "stop", lambda self: stopped.set())
+        with_couriers(tmp_path / "db", first)
+    assert calls_in(out) == ["c1", "c2"]
+    with_couriers(tmp_path / "db", second)
+    assert calls_in(out) == ["c1", "c2", "c3"]
 
 
 def test_a_dead_target_keeps_no_other_waiting_and_is_told(tmp_path: Path) -> None:
