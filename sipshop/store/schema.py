@@ -33,7 +33,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
 from sqlalchemy.sql.compiler import SQLCompiler
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 """What `meta` says of a database with the tables below; each version has its step in `migrations`."""
 OLDEST_SCHEMA: Final = 2
 """The first version that is brought forward; what came before it is refused."""

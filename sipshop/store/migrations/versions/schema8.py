@@ -327,7 +327,6 @@ _STATEMENTS: tuple[str, ...] = (
 
 
 def upgrade() -> None:
-    """Nobody had limits, and nobody was told of anything."""
-    """Nothing of what is there changes: versions that are there tell of nobody who made them."""
+    """Nothing of what is there changes: nobody had limits, and versions that are there tell of nobody who made them."""
     for statement in _STATEMENTS:
         op.execute(statement)
