@@ -39,7 +39,7 @@ from sipshop.store.errors import (
     Unwritable,
     WorldChanged,
 )
-from sipshop.store.farewells import FarewellOwed, FarewellsOver, Owed
+from sipshop.store.farewells import MOST_STARTS, FarewellOwed, FarewellsFound, FarewellsOver, Owed
 from sipshop.store.floor import Alarm, AlarmAcknowledged, AlarmRaised, CallsCut, SessionMoved, SessionNoted
 from sipshop.store.journal import Done, Write
 from sipshop.store.limits import (
@@ -98,6 +98,7 @@ from sipshop.store.writes import (
 
 __all__ = [
     "LAWS",
+    "MOST_STARTS",
     "AccountMoved",
     "AccountState",
     "Alarm",
@@ -127,6 +128,7 @@ __all__ = [
     "Exported",
     "FactorSet",
     "FarewellOwed",
+    "FarewellsFound",
     "FarewellsOver",
     "Heartbeat",
     "InTheWay",

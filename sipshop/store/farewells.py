@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from sipshop.store.rows import Row
@@ -20,7 +20,12 @@ from sipshop.store.schema import Statement, farewells
 _KEY: Final = ("call_id", "local_tag", "remote_tag")
 _PUT: Final = Statement(insert(farewells).on_conflict_do_nothing())
 _REMOVE: Final = Statement(delete(farewells).where(*(farewells.c[name] == bindparam(f"key_{name}") for name in _KEY)))
+_COUNT: Final = Statement(update(farewells).values(starts=farewells.c.starts + 1))
+_GIVE_UP: Final = Statement(delete(farewells).where(farewells.c.starts > bindparam("most")))
 ALL: Final = Statement(select(farewells))
+
+#: So many starts send a BYE that was not answered: who dies again and again owes what its last lives have left.
+MOST_STARTS: Final = 8
 
 
 class Owed:
@@ -29,14 +34,17 @@ class Owed:
     The event loop says by `is_over` that it is owed no more, the writer's thread by `is_written` that it has a row. So
     a BYE that is answered before its call is settled on disk, as nearly all are, is never written. Each sets its own
     flag before it reads the other's: either there is no row, or whoever is to remove it knows of it.
+
+    `starts` says how many processes have found it when they began.
     """
 
-    __slots__ = ("dialog", "is_over", "is_written")
+    __slots__ = ("dialog", "is_over", "is_written", "starts")
 
-    def __init__(self, dialog: Mapping[str, Any], *, is_written: bool = False) -> None:
+    def __init__(self, dialog: Mapping[str, Any], *, is_written: bool = False, starts: int = 0) -> None:
         self.dialog = dialog
         self.is_over = False
         self.is_written = is_written
+        self.starts = starts
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write its row, unless it is over."""
@@ -44,7 +52,8 @@ class Owed:
             return
         self.is_written = True
         if not self.is_over:
-            _PUT.run(connection, {**self._key, "dialog": json.dumps(self.dialog, separators=(",", ":"))})
+            stored = json.dumps(self.dialog, separators=(",", ":"))
+            _PUT.run(connection, {**self._key, "dialog": stored, "starts": self.starts})
 
     def remove(self, connection: sqlite3.Connection) -> None:
         """Remove its row."""
@@ -81,6 +90,18 @@ class FarewellsOver:
             owed.remove(connection)
 
 
+@dataclass(frozen=True, slots=True)
+class FarewellsFound:
+    """A start found what there is; those that enough starts have sent go."""
+
+    waited_for: ClassVar[bool] = False
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Count the start, in every row."""
+        _COUNT.run(connection, {})
+        _GIVE_UP.run(connection, {"most": MOST_STARTS})
+
+
 def owed(row: Row) -> Owed:
     """Read one back."""
-    return Owed(json.loads(row["dialog"]), is_written=True)
+    return Owed(json.loads(row["dialog"]), is_written=True, starts=row["starts"])

@@ -86,13 +86,15 @@ alembic_version: Final = _table("alembic_version", _text("version_num"), _key("v
 # One row a process that ran: its last heartbeat, on its own monotonic clock and in UTC.
 processes: Final = _table("processes", _text("process"), _int("mono_ms"), _int("utc_ms"), _key("process"))
 
-# One row a dialog of a call that is over, or was never wanted, whose BYE has no answer yet.
+# One row a dialog of a call that is over, or was never wanted, whose BYE has no answer yet, and how many starts have
+# found it.
 farewells: Final = _table(
     "farewells",
     _text("call_id"),
     _text("local_tag"),
     _text("remote_tag"),
     _text("dialog"),
+    _int("starts"),
     _key("call_id", "local_tag", "remote_tag"),
 )
 

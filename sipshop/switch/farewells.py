@@ -12,10 +12,13 @@ from sipshop.sip.dialog import Dialog
 from sipshop.sip.farewell import Then
 from sipshop.sip.leg import Leg
 from sipshop.sip.useragent import UserAgent
-from sipshop.store import FarewellOwed, FarewellsOver, Owed, Store
+from sipshop.store import MOST_STARTS, FarewellOwed, FarewellsFound, FarewellsOver, Owed, Store
 
 log: Final = logging.getLogger("sipshop.switch")
 
+#: A start sends so many BYEs that were owed, then hears who calls now before it sends more.
+AT_ONCE: Final = 10
+BREATH_S: Final = 0.02
 #: The Reason of a BYE in a dialog that an earlier process held.
 RESTARTED: Final = 'SIP;cause=503;text="Restarted"'
 
@@ -65,13 +68,23 @@ class Farewells:
         return owed
 
     def recover(self, now: float) -> None:
-        """Send what an earlier process owed."""
-        left = self._store.farewells()
-        if left:
-            log.info("%d BYEs of an earlier run are sent again", len(left))
-        for owed in left:
-            self._open.append(owed)
+        """Send what an earlier process owed, some at a time, and give up what many starts have sent in vain."""
+        found = self._store.farewells()
+        if not found:
+            return
+        self._store.submit(FarewellsFound())
+        left = [owed for owed in found if owed.starts < MOST_STARTS]
+        given_up = len(found) - len(left)
+        log.info("%d BYEs of an earlier run are sent again, %d are given up", len(left), given_up)
+        self._open += left
+        self._send(left, now)
+
+    def _send(self, left: list[Owed], now: float) -> None:
+        for owed in left[:AT_ONCE]:
             self._agent.end_dialog(Dialog.from_json(owed.dialog), RESTARTED, partial(_end, owed), now)
+        rest = left[AT_ONCE:]
+        if rest:
+            self._agent.timers.start(now + BREATH_S, partial(self._send, rest))
 
     def sweep(self) -> None:
         """Have the rows removed of those that are over."""

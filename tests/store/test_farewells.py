@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from sipshop.store import CallSettled, FarewellOwed, FarewellsOver, Owed, Store
+from sipshop.store import MOST_STARTS, CallSettled, FarewellOwed, FarewellsFound, FarewellsOver, Owed, Store
 from sipshop.store.farewells import ALL, owed
 from tests.store.examples import cdr, connection_in_memory, filled, running
 
@@ -38,6 +38,16 @@ def test_what_is_over_goes_and_may_go_twice(connection: sqlite3.Connection) -> N
     for _ in range(2):
         FarewellsOver((first,)).apply(connection)
     assert kept(connection) == [OTHER]
+
+
+def test_each_start_that_finds_one_is_counted_and_the_last_removes_it(connection: sqlite3.Connection) -> None:
+    FarewellOwed(Owed(BYE)).apply(connection)
+    for start in range(MOST_STARTS):
+        assert [owed(row).starts for row in ALL.run(connection, {})] == [start]
+        FarewellsFound().apply(connection)
+    FarewellOwed(Owed(OTHER)).apply(connection)
+    FarewellsFound().apply(connection)
+    assert [(owed(row).dialog, owed(row).starts) for row in ALL.run(connection, {})] == [(OTHER, 1)]
 
 
 def test_what_is_over_before_its_turn_is_not_written(connection: sqlite3.Connection) -> None:

@@ -65,6 +65,7 @@ LATER: Final[dict[tuple[str, str], Callable[[dict[str, object]], object] | objec
     ("shops", "transfer"): 0,
     ("booths", "inbound_numbers"): "[]",
     ("calls", "direction"): "outbound",
+    ("farewells", "starts"): 0,
     ("parties", "suspender"): lambda row: TENANT if row["suspended"] else None,
 }
 #: The first that notes itself what shops have called; the step to it takes that from what the records tell.

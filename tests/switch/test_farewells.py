@@ -9,6 +9,8 @@ import pytest
 from sipshop.billing.cdr import Result
 from sipshop.sip.course import State
 from sipshop.sip.events import HungUp
+from sipshop.store import MOST_STARTS, FarewellOwed, Owed
+from sipshop.switch.farewells import AT_ONCE, BREATH_S
 from tests.sip.peers import LATENCY_S, Datagram, fair
 from tests.switch.house import GATE, SWITCH, House
 
@@ -107,6 +109,51 @@ def test_the_byes_of_a_call_that_a_crash_cut_short_survive_a_second_crash(house:
     die(house, "run-3")
     assert (house.phone.last(leg), house.carrier.last(incoming)) == (RESTARTED, RESTARTED)
     assert (len(house.memory.cdrs), house.cdr.recovered) == (1, True)
+
+
+def owed_twins(house: House, twins: int) -> None:
+    """What a process owes that died with one BYE on its way, and as many others in dialogs like it."""
+    leg, _ = house.talking()
+    house.network.weather = bye_is_lost
+    house.phone.hang_up(leg)
+    house.advance()
+    (owed,) = house.memory.farewells()
+    for number in range(twins):
+        twin = Owed({**owed.dialog, "call_id": f"twin{number}@gate"})
+        FarewellOwed(twin).apply(house.memory.connection)
+
+
+def test_many_byes_of_an_earlier_run_leave_time_for_those_who_call_now(house: House) -> None:
+    owed_twins(house, 2 * AT_ONCE)
+    sent: list[float] = []
+
+    def watch(datagram: Datagram) -> tuple[float, ...]:
+        if str(datagram) == "BYE" and datagram.source == SWITCH:
+            sent.append(house.network.now)
+        return (LATENCY_S,)
+
+    house.network.weather = watch
+    house.restart()
+    house.advance(3 * BREATH_S)
+    begun = sent[0]
+    assert [sum(at == begun + turn * BREATH_S for at in sent) for turn in range(3)] == [AT_ONCE, AT_ONCE, 1]
+
+
+def test_a_bye_that_many_starts_have_sent_in_vain_is_given_up(house: House) -> None:
+    leg, incoming = house.talking()
+    house.network.weather = bye_is_lost
+    house.phone.hang_up(leg)
+    house.advance()
+    for life in range(MOST_STARTS):
+        assert house.memory.count("farewells") == 1
+        house.restart(process=f"life-{life}")
+        house.advance(1.0)
+        assert house.switch.tables()["owed_byes"] == 1
+    house.restart(process="the last")
+    house.advance(1.0)
+    assert (house.memory.count("farewells"), house.switch.tables()["owed_byes"]) == (0, 0)
+    assert incoming.state is State.CONFIRMED
+    house.carrier.hang_up(incoming)
 
 
 @pytest.mark.parametrize("rings", [False, True])

@@ -1,4 +1,7 @@
-"""Schema 9: what stands on a bill besides calls, receipts by number, and the cash of a shift."""
+"""Schema 9: what stands on a bill besides calls, receipts by number, and the cash of a shift.
+
+Of a BYE that is owed it is known how many starts have sent it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,23 @@ from alembic import op
 revision = "9"
 down_revision = "8"
 
-_STATEMENTS: tuple[str, ...] = ()
+# BYEs that are owed, and how often a start has found them.
+_FAREWELLS = (
+    """
+    CREATE TABLE anew (
+        call_id TEXT NOT NULL,
+        local_tag TEXT NOT NULL,
+        remote_tag TEXT NOT NULL,
+        dialog TEXT NOT NULL,
+        starts INTEGER NOT NULL,
+        PRIMARY KEY (call_id, local_tag, remote_tag)
+    ) STRICT
+    """,
+    "INSERT INTO anew SELECT call_id, local_tag, remote_tag, dialog, 0 FROM farewells",
+    "DROP TABLE farewells",
+    "ALTER TABLE anew RENAME TO farewells",
+)
+_STATEMENTS: tuple[str, ...] = (*_FAREWELLS,)
 
 
 def upgrade() -> None:
