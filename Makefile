@@ -56,7 +56,7 @@ fuzz: $(VENV)/.fuzz  ## Feed the SIP engine random bytes until Ctrl-C (ARGS="mes
 
 soak: $(VENV)/.dev  ## Let 200,000 stories and 10,000 calls of every kind leave nothing behind: hours (ARGS="-k leak ...")
 	@tools/foreign_programs.sh sipp
-	@$(BIN)/python -m pytest --soak tests/switch/test_two_stacks.py tests/wire/test_leaks.py $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --soak tests/switch/test_two_stacks.py tests/wire/test_leaks.py $(ARGS)
 
 bench: $(VENV)/.dev  ## Measure decks of a million rates, imports of 300,000 rows, the audit of a million CDRs
 	@$(BIN)/python -m tools.bench_decks

@@ -54,6 +54,8 @@ FAR_ENDS: Final[Sequence[tuple[tuple[float, int], ...]]] = (
     (),
 )
 CALLS: Final = 3
+#: The stories are told in so many parts, which share the processors.
+PARTS: Final = 4
 WORLD: Final = parse_world(WORLD_TEXT.replace("name: gate,", f"name: gate, calls: {CALLS},"), "world.yaml")
 #: Peers that keep session timers and probe each other, and so find out by themselves who is gone.
 WATCHFUL: Final = Manners(session_s=90, probe_s=30)
@@ -279,11 +281,14 @@ def up(legs: Iterable[Leg]) -> list[str]:
 
 
 @pytest.mark.scenario(42)
-def test_two_stacks_forget_and_agree_whatever_happens(pytestconfig: pytest.Config) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_two_stacks_forget_and_agree_whatever_happens(pytestconfig: pytest.Config, part: int) -> None:
+    del part  # each draws its own stories, in whichever process has time
+    examples = 200_000 if pytestconfig.getoption("soak") else 2_000
     run_state_machine_as_test(
         TwoStacks,
         settings=settings(
-            max_examples=200_000 if pytestconfig.getoption("soak") else 2_000,
+            max_examples=examples // PARTS,
             stateful_step_count=15,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
