@@ -66,6 +66,24 @@ def test_a_peer(source: str, priced: Tariff, talk_s: int, billed_s: int, amount:
 
 
 @pytest.mark.parametrize(
+    ("priced", "billed_s", "up", "down", "nearest"),
+    [
+        pytest.param(tariff("0.0001", "60/11", places=4), 566, "0.001", "0.0009", "0.0009", id="customer"),
+        pytest.param(tariff("1.0", "12/13", places=4), 571, "9.5167", "9.5166", "9.5167", id="vendor"),
+    ],
+)
+def test_yeti_bills_and_rounds_a_call_of_560_s_as_we_do(
+    priced: Tariff, billed_s: int, up: str, down: str, nearest: str
+) -> None:
+    # github.com/yeti-switch/yeti-web, spec/sql/switch/writecdr_spec.rb: 560 s at 0.0001 a minute by 60/11 for the
+    # customer, at 1.0 by 12/13 from the vendor, to four places. Its example named "MATH rules" sets the mode of the one
+    # before it, and so expects 9.5166; by the rule of its name 9.51666... is 9.5167.
+    for mode, amount in ((RoundMode.UP, up), (RoundMode.DOWN, down), (RoundMode.HALF_UP, nearest)):
+        ours = cost(replace(priced, rounding=replace(priced.rounding, mode=mode)), 0, 560_000)
+        assert (ours.billed_s, ours.amount.micros) == (billed_s, parse_amount(amount))
+
+
+@pytest.mark.parametrize(
     ("talk_ms", "rounded", "up"),
     [(60_000, 60, 60), (60_100, 60, 61), (60_400, 60, 61), (60_500, 61, 61), (60_961, 61, 61)],
 )
