@@ -25,6 +25,8 @@ from urllib.parse import quote
 
 import httpx
 
+from tests.wire.nursery import Forked, run
+
 ROOT: Final = Path(__file__).parents[2]
 SCENARIOS: Final = ROOT / "sipp-scenarios"
 CERTIFICATES: Final = ROOT / "tests" / "certificates"
@@ -68,12 +70,27 @@ def free_port() -> int:
         return port
 
 
-class Program:
-    """A process of ours with its output in a file; it is ended with the test, whatever happens."""
+#: How `sipshop` is started, unless a test starts it in another way.
+SIPSHOP: Final = (sys.executable, "-m", "sipshop")
 
-    def __init__(self, command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None) -> None:
+
+class Program:
+    """A process of ours with its output in a file; it is ended with the test, whatever happens.
+
+    One that begins with `SIPSHOP` is forked from the nursery, unless it is to be `fresh`.
+    """
+
+    process: subprocess.Popen[bytes] | Forked
+
+    def __init__(
+        self, command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None, fresh: bool = False
+    ) -> None:
         self.log = log
         self.name = Path(command[0]).name
+        if tuple(command[: len(SIPSHOP)]) == SIPSHOP and not fresh:
+            words = [str(word) for word in command[len(SIPSHOP) :]]
+            self.process = Forked(words, log.parent, {**os.environ, **(env or {})}, out=log, errors=log)
+            return
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [str(word) for word in command],
@@ -128,10 +145,6 @@ class Program:
         self.kill()
 
 
-#: How `sipshop` is started, unless a test starts it in another way.
-SIPSHOP: Final = (sys.executable, "-m", "sipshop")
-
-
 class Server(Program):
     """`sipshop demo` on free ports, with a data folder and a world of its own, or several worlds."""
 
@@ -146,6 +159,7 @@ class Server(Program):
         sip: Mapping[str, object] | None = None,
         targets: Sequence[Mapping[str, object]] = (),
         program: Sequence[str | Path] = SIPSHOP,
+        fresh: bool = False,
     ) -> None:
         """Start it; with `carrier_port` it starts the demo carrier there, without one it starts none.
 
@@ -168,7 +182,7 @@ class Server(Program):
             configuration = folder / "sipshop.yaml"
             configuration.write_text(self._configuration(tls_port, sip or {}, targets))
             command = [*program, "serve", "--config", configuration]
-        super().__init__(command, folder / "server.log")
+        super().__init__(command, folder / "server.log", fresh=fresh)
         self.client = httpx.Client(base_url=f"http://{HOST}:{self.http}", timeout=PATIENCE_S)
 
     def _configuration(
@@ -266,18 +280,14 @@ class Server(Program):
 
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `sipshop ...` against this server."""
-        return subprocess.run(
-            [sys.executable, "-m", "sipshop", *words],
-            env={
-                **os.environ,
+        return run(
+            words,
+            PATIENCE_S,
+            environment={
                 "SIPSHOP_URL": str(self.client.base_url),
                 "SIPSHOP_TOKEN_FILE": str(self.data / "token"),
                 "COLUMNS": "200",
             },
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
         )
 
     def metrics(self) -> dict[str, float]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.wire.nursery import run
+
 from .harness import ROOT, Server, Sipp, free_port, until
 
 pytestmark = pytest.mark.wire
 
-RATE, CALLS = 20, 240
+RATE, CALLS = 20, 160
 
 
 def sipshop(*words: str | Path) -> str:
-    command = [sys.executable, "-m", "sipshop", *words]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60, check=False)
+    done = run(words, 60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 import signal
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests.wire.nursery import run
 
 from .harness import HOST, PATIENCE_S, Program, Server, Sipp, World, free_port, password, until
 
@@ -148,5 +149,4 @@ def test_every_record_arrives_whatever_dies(tmp_path: Path) -> None:
             server.stop()
     assert max(receiver.taken.values()) > 1, "what was taken without a word came again"
     assert receiver.wrong == []
-    audit = [sys.executable, "-m", "sipshop", "audit", "--database", str(tmp_path / "data" / "sipshop.db")]
-    assert subprocess.run(audit, capture_output=True, check=False).returncode == 0
+    assert run(["audit", "--database", tmp_path / "data" / "sipshop.db"], PATIENCE_S).returncode == 0

@@ -71,7 +71,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         },
         routes={"": ["carrier"], "43": ["impatient"], "33": ["no_circuit", "carrier"]},
     )
-    with Server(tmp_path / "server", world.yaml(), carrier_port=carrier) as server:
+    with Server(tmp_path / "server", world.yaml(), carrier_port=carrier, fresh=True) as server:
         yield Shop(server.ready(), tmp_path, no_circuit)
 
 

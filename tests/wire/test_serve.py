@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -15,6 +14,8 @@ from typing import Any, Final, Self
 
 import httpx
 import pytest
+
+from tests.wire.nursery import run
 
 from .harness import HOST, PATIENCE_S, ROOT, SIPSHOP, Program, Sipp, World, free_port, password, until
 
@@ -79,14 +80,11 @@ class Served(Program):
 
     def cli(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `sipshop ...` against this server, with its certificate as one that is trusted."""
-        return subprocess.run(
-            [*SIPSHOP, "--url", f"https://{HOST}:{self.http}", *words],
-            cwd=self.folder,
-            env={**os.environ, "SSL_CERT_FILE": str(CERTIFICATES / "desk.pem"), **environment},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
+        return run(
+            ["--url", f"https://{HOST}:{self.http}", *words],
+            PATIENCE_S,
+            folder=self.folder,
+            environment={"SSL_CERT_FILE": str(CERTIFICATES / "desk.pem"), **environment},
         )
 
     def client(self, source: str = HOST) -> httpx.Client:
@@ -225,14 +223,7 @@ def test_only_the_server_s_user_may_read_what_it_keeps(served: Served) -> None:
 
 def test_a_start_without_a_world_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "sipshop.yaml").write_text("logs: {level: info}\n")
-    done = subprocess.run(
-        [*SIPSHOP, "serve", "--config", "sipshop.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = run(["serve", "--config", "sipshop.yaml"], PATIENCE_S, folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr == ("sipshop: the database data/sipshop.db has no world: name one in `worlds` of sipshop.yaml\n")
     assert [path.name for path in tmp_path.iterdir()] == ["sipshop.yaml"]

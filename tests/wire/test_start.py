@@ -11,43 +11,40 @@ from pathlib import Path
 
 import pytest
 
+from tests.wire.nursery import run
+
 from .conftest import Shop
 from .harness import HOST, PATIENCE_S, ROOT, Program, Server, free_port, until
 
 pytestmark = pytest.mark.wire
 
 
-def run(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run `sipshop ...` that is expected to end by itself."""
-    command = [sys.executable, "-m", "sipshop", *(str(word) for word in words)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-
-
 def test_what_is_taken_is_said_in_one_line(shop: Shop, tmp_path: Path) -> None:
     server, world = shop.server, shop.folder / "world.yaml"
     free = [f"{HOST}:{free_port()}" for _ in range(3)]
     sip, http = f"{HOST}:{server.sip}", f"{HOST}:{server.http}"
-    common = ("demo", "--world", world, "--data")
-    refused = {
-        "SIP port": run(tmp_path, *common, tmp_path / "a", "--listen", sip, "--http", free[0], "--no-carrier"),
-        "HTTP port": run(tmp_path, *common, tmp_path / "b", "--listen", free[0], "--http", http, "--no-carrier"),
-        "database": run(tmp_path, *common, server.data, "--listen", free[0], "--http", free[1], "--no-carrier"),
-        "carrier": run(
-            tmp_path, *common, tmp_path / "c", "--listen", free[0], "--http", free[1], "--carrier-listen", sip
-        ),
-        "folder": run(tmp_path, *common, "/proc/nothing", "--listen", free[0], "--http", free[1], "--no-carrier"),
+    starts: dict[str, tuple[str | Path, ...]] = {
+        "SIP port": (tmp_path / "a", "--listen", sip, "--http", free[0], "--no-carrier"),
+        "HTTP port": (tmp_path / "b", "--listen", free[0], "--http", http, "--no-carrier"),
+        "database": (server.data, "--listen", free[0], "--http", free[1], "--no-carrier"),
+        "carrier": (tmp_path / "c", "--listen", free[0], "--http", free[1], "--carrier-listen", sip),
+        "folder": ("/proc/nothing", "--listen", free[0], "--http", free[1], "--no-carrier"),
     }
-    for what, done in refused.items():
+    said = {}
+    for what, words in starts.items():
+        done = run(("demo", "--world", world, "--data", *words), PATIENCE_S, folder=tmp_path)
         assert done.returncode == 2, f"{what}: {done}"
         assert done.stderr.count("\n") == 1, f"{what}: {done.stderr}"
         assert done.stderr.startswith("sipshop: ")
-    assert str(server.sip) in refused["SIP port"].stderr
-    assert "--listen" in refused["SIP port"].stderr
-    assert "--http" in refused["HTTP port"].stderr
+        said[what] = done.stderr
+    assert str(server.sip) in said["SIP port"]
+    assert "--listen" in said["SIP port"]
+    assert "--http" in said["HTTP port"]
 
 
 def test_a_carrier_on_a_taken_port_says_so(shop: Shop, tmp_path: Path) -> None:
-    done = run(tmp_path, "carrier", "--listen", f"{HOST}:{shop.server.sip}")
+    command = [sys.executable, "-m", "sipshop", "carrier", "--listen", f"{HOST}:{shop.server.sip}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode != 0
     assert done.stderr.count("\n") == 1
     assert str(shop.server.sip) in done.stderr
@@ -56,7 +53,7 @@ def test_a_carrier_on_a_taken_port_says_so(shop: Shop, tmp_path: Path) -> None:
 def test_the_demo_s_carrier_dies_with_the_demo(tmp_path: Path) -> None:
     port = free_port()
     world = (ROOT / "conf" / "demo.yaml").read_text().replace("port: 5070", f"port: {port}")
-    with Server(tmp_path, world, carrier_port=port) as server:
+    with Server(tmp_path, world, carrier_port=port, fresh=True) as server:
         server.ready()
         assert not bindable(port)
         server.kill()  # no chance to say goodbye
@@ -64,7 +61,7 @@ def test_the_demo_s_carrier_dies_with_the_demo(tmp_path: Path) -> None:
 
 
 def test_the_demo_ends_with_its_terminal(tmp_path: Path) -> None:
-    with Server(tmp_path, (ROOT / "conf" / "demo.yaml").read_text()) as server:
+    with Server(tmp_path, (ROOT / "conf" / "demo.yaml").read_text(), fresh=True) as server:
         assert server.ready().stop(signal.SIGHUP) == -signal.SIGHUP
 
 

@@ -25,7 +25,7 @@ def add_pages(api: FastAPI, desk: Any, hub: Hub, utc_ms: Callable[[], int], rand
     add_login(router, frame, desk.logins, gatekeeper, random)
     add_account(router, frame, desk.logins, gatekeeper, random)
     add_board(router, frame, desk, hub)
-    api.include_router(router)
+    api.router.routes.extend(router.routes)
     api.add_route(f"{PREFIX}{{name}}", assets.serve, include_in_schema=False)
     api.add_middleware(Hardened)
     api.state.random = random

@@ -35,10 +35,12 @@ from tests.wire.chaos.scene import (
     world,
 )
 from tests.wire.harness import SIPSHOP, Server, free_port, strace, until
+from tests.wire.nursery import run
 from tests.wire.test_durability import read_only
 
 _SABOTEUR: Final = Path(__file__).with_name("saboteur.py")
 _BUSINESS_EVERY_S: Final = 0.1
+_AUDIT_S: Final = 60.0
 _NUMBER: Final = "030123456"
 Say = Callable[[str], None]
 
@@ -155,10 +157,13 @@ class Run:
             self.desk.opens(server, booth)
 
     @contextmanager
-    def _server(self, *trap: str) -> Iterator[Server]:
-        """The server on the ports and the data of all lives, sabotaged if a `trap` is set."""
+    def _server(self, *trap: str, fresh: bool = False) -> Iterator[Server]:
+        """The server on the ports and the data of all lives, sabotaged if a `trap` is set.
+
+        Who is killed as it starts is to take as long as `fresh` ones do.
+        """
         program: tuple[str | Path, ...] = (sys.executable, _SABOTEUR, *trap, "--") if trap else SIPSHOP
-        server = Server(self.folder, self.world, sip_port=self.sip, http_port=self.http, program=program)
+        server = Server(self.folder, self.world, sip_port=self.sip, http_port=self.http, program=program, fresh=fresh)
         try:
             yield server
         finally:
@@ -172,7 +177,7 @@ class Run:
         with ExitStack() as stack:
             if weather is Weather.READ_ONLY:
                 stack.enter_context(read_only(self.folder / "data"))
-            server = stack.enter_context(self._server(*self._trap(weather)))
+            server = stack.enter_context(self._server(*self._trap(weather), fresh=weather is Weather.EARLY))
             if weather is Weather.EARLY:
                 self._wait(server, self.dice.uniform(0.2, 2.0))
             elif self._is_up(server, path="/healthz" if weather is Weather.READ_ONLY else "/readyz"):
@@ -354,8 +359,7 @@ class Run:
 
 def _audit(database: Path) -> subprocess.CompletedProcess[str]:
     """Audit a database that no server needs to run on."""
-    command = [*SIPSHOP, "audit", "--database", str(database)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run(["audit", "--database", database], _AUDIT_S)
 
 
 def _idle(server: Server) -> bool:
