@@ -110,6 +110,7 @@ from sipshop.switch.trunks import Trunks
 from sipshop.switch.ways import Ways
 from sipshop.world import History, Operator, Plan, World, parse_world
 from tests.console.memory_floor import MemoryFloor, memory_logins
+from tests.console.shared import Shared
 from tests.store.examples import connection_in_memory
 
 TENANT = "acme"
@@ -798,19 +799,24 @@ class MemoryDesk:
         )
 
 
-def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> FastAPI:
-    """The API over a desk in memory, with the tokens above and the real metrics."""
+def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> ASGIApp:
+    """The API over a desk in memory, with the tokens above and the real metrics; one application serves all desks."""
+    return Shared(_make_api, _present(desk, hub))
+
+
+def own_api(desk: MemoryDesk, hub: Hub | None = None) -> FastAPI:
+    """The same as an application that nobody else has, with all that it keeps, such as who tried which password."""
+    return _make_api(**_present(desk, hub))
+
+
+def _present(desk: MemoryDesk, hub: Hub | None) -> dict[str, Any]:
     metrics = Metrics(version="1.2.3")
     metrics.expect(TENANT, shops=["center"], trunks=["demo"])
-    return make_api(
-        desk,
-        metrics,
-        hub or Hub(),
-        idle_tracer(),
-        bans=idle_gate(),
-        version="1.2.3",
-        utc_ms=lambda: OPENED_AT_MS,
-    )
+    return {"desk": desk, "metrics": metrics, "hub": hub or Hub(), "traces": idle_tracer(), "bans": idle_gate()}
+
+
+def _make_api(**present: Any) -> FastAPI:
+    return make_api(**present, version="1.2.3", utc_ms=lambda: OPENED_AT_MS)
 
 
 def idle_tracer() -> Tracer:
@@ -869,7 +875,7 @@ def serving(api: ASGIApp) -> Iterator[str]:
 class Caller:
     """A program that calls an API without a socket between them; use it as a context."""
 
-    def __init__(self, api: FastAPI, token: str | None = TOKEN) -> None:
+    def __init__(self, api: ASGIApp, token: str | None = TOKEN) -> None:
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(
             transport=httpx.ASGITransport(api, raise_app_exceptions=False), base_url="http://api"

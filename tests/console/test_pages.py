@@ -14,7 +14,7 @@ from sipshop.console.pages.board import ACTIONS
 from sipshop.console.pages.door import MAX_FORM_BYTES, hash_secret
 from sipshop.console.pages.throttle import FREE_OF_PAIR
 from sipshop.console.pages.totp import code
-from tests.console.memory import OPENED_AT_MS, TENANT, Caller, MemoryDesk, memory_api
+from tests.console.memory import OPENED_AT_MS, TENANT, Caller, MemoryDesk, own_api
 from tests.console.memory_floor import PASSWORD
 
 HERE: Final = {"Origin": "http://api", "Accept": "text/html"}
@@ -27,7 +27,7 @@ class Browser(Caller):
     """A caller that keeps cookies and repeats the token of the page that it saw last."""
 
     def __init__(self, desk: MemoryDesk) -> None:
-        super().__init__(memory_api(desk), token=None)
+        super().__init__(own_api(desk), token=None)
         self.token = ""
 
     def see(self, path: str) -> httpx.Response:
@@ -68,9 +68,7 @@ def routes(browser: Browser, desk: MemoryDesk) -> list[tuple[str, str]]:
     """Every route of the pages, with names in it that there are."""
     names = {"shop": "center", "booth": "b1", "call_id": "call-1", "name": "none.css"}
     return [
-        (method, route.path.format(**names))
-        for route in memory_api(desk).state.pages.routes
-        for method in route.methods
+        (method, route.path.format(**names)) for route in own_api(desk).state.pages.routes for method in route.methods
     ]
 
 
@@ -99,7 +97,7 @@ def test_coming_in_changes_the_cookie_which_is_kept_as_a_hash(browser: Browser, 
 @pytest.mark.parametrize(("base", "name"), [("http://api", "sipshop"), ("https://api", "__Host-sipshop")])
 def test_the_cookie_is_for_this_server_alone(desk: MemoryDesk, base: str, name: str) -> None:
     async def login() -> httpx.Response:
-        transport = httpx.ASGITransport(memory_api(desk))
+        transport = httpx.ASGITransport(own_api(desk))
         async with httpx.AsyncClient(transport=transport, base_url=base) as client:
             return await client.get("/login")
 
