@@ -79,7 +79,7 @@ class SheetFile:
 
     def _written(self, lines: IO[bytes]) -> Iterator[Row]:
         """Read what the process writes."""
-        for text in lines:
+        for text in lines_of(lines):
             read = json.loads(text, parse_float=Decimal, parse_int=Decimal)
             if isinstance(read, dict):
                 self.whole = int(read["rows"])
@@ -90,6 +90,18 @@ class SheetFile:
             if len(cells) > MAX_COLUMNS:
                 raise BadSheet(f"line {line} has more than {MAX_COLUMNS} cells")
             yield Row(int(line), [_cell(cell) for cell in cells])
+
+
+def lines_of(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a stream, which ends with one; the system is asked for many at a time.
+
+    A thread that asks every few milliseconds lets go of the interpreter so briefly that no other one gets it, and is
+    not made to let it go either, for it does so by itself: the event loop would stop for seconds.
+    """
+    rest = b""
+    while piece := stream.read(_PIECE):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
 
 
 def _cell(cell: Any) -> Cell:
