@@ -4,6 +4,7 @@ Hypothesis counts examples, not milliseconds, for a busy machine is no fault of 
 """
 
 import gc
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -27,6 +28,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[EVIDENCE] = evidence = Evidence()
     config.pluginmanager.register(evidence)
+
+
+#: A minute or more each: whoever began them last would be waited for by all others.
+LONG: Final = ("tests/wire/test_leaks.py", "tests/switch/test_two_stacks.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 class Lanes(LoadScopeScheduling):

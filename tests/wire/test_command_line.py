@@ -150,7 +150,7 @@ def test_calls_are_followed_on_a_terminal(server: Server, tmp_path: Path, monkey
     server.unlock("first")
     with followed(server, columns=120) as terminal:
         terminal.saw("0 live; Ctrl-C ends it")
-        call = calling(server, tmp_path, "first", pause_ms=6000)
+        call = calling(server, tmp_path, "first", pause_ms=4000)
         drawn = terminal.saw(rf"1 live; [\s\S]*Corner +first +answered +{GERMANY} +Germany +carrier +0:0\d +0.17 EUR")
         assert "Not shown" not in drawn
         terminal.resize(60)

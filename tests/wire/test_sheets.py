@@ -44,7 +44,7 @@ def test_a_sheet_is_imported_while_calls_run(server: Server, tmp_path: Path) -> 
         folder, known, number = tmp_path / booth, password(booth), "030123456"
         return Sipp("call", folder, to=server.sip, booth=booth, password=known, number=number, pause_ms=pause_ms)
 
-    with call("early", 6_000) as early:
+    with call("early", 5_000) as early:
         until(lambda: server.booth("early")["state"] == "in call", "the call")
         done = server.cli(*words, "--mapping", str(tmp_path / "far.yaml"), str(tmp_path / "may.xlsx"))
         assert (done.returncode, done.stderr) == (0, "")
@@ -73,7 +73,7 @@ def _refuses_what_is_bad(server: Server, words: tuple[str, ...], folder: Path) -
 
 
 def _waits_for_an_instant(server: Server, words: tuple[str, ...], folder: Path) -> None:
-    at = (datetime.now(UTC) + timedelta(seconds=6)).isoformat()
+    at = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
     waits = server.cli(*words, str(folder / "bad.csv"), "--skip-bad", "--at", at, "--json")
     assert waits.returncode == 0, waits.stderr
     assert json.loads(waits.stdout)["version_state"] == "scheduled"
