@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, NoReturn, Self, TypeVar, cast
 
 import httpx
@@ -79,7 +80,6 @@ from sipshop.store.decks import (
     version_of,
 )
 from sipshop.store.errors import NothingToPay, UnknownPlace
-from sipshop.store.schema import schema_statements
 from sipshop.store.verify import Verified
 from sipshop.store.worlds import RATES_AT_ONCE, DeckStaged, load_world
 from sipshop.switch import (
@@ -186,6 +186,12 @@ operators:
 """
 
 
+@cache
+def stored_world() -> World:
+    """The world of `WORLD_TEXT`, which nobody changes."""
+    return parse_world(WORLD_TEXT, "memory")
+
+
 def _no_network() -> NoReturn:
     raise AssertionError("nobody is reached from here")
 
@@ -194,7 +200,7 @@ class MemoryWorlds(Worlds):
     """The real room over a database that is a variable."""
 
     def __init__(self) -> None:
-        self.stored = parse_world(WORLD_TEXT, "memory")
+        self.stored = stored_world()
         directory = Directory([self.stored], default_realm="sipshop")
         accounts = Accounts(
             [
@@ -271,7 +277,7 @@ class BooksStore:
         self._failure = failure
         self.connection = connection_in_memory()
         weakref.finalize(self, self.connection.close)
-        load_world(self.connection, parse_world(WORLD_TEXT, "memory"), at_ms=OPENED_AT_MS)
+        load_world(self.connection, stored_world(), at_ms=OPENED_AT_MS)
 
     async def commit(self, write: Write[Made]) -> Made:
         failure = self._failure()
@@ -290,7 +296,7 @@ class MemoryBooks(Books):
         self.stored = BooksStore(failure)
         self.now_ms = OPENED_AT_MS
         super().__init__(
-            directory=Directory([parse_world(WORLD_TEXT, "memory")], default_realm="sipshop"),
+            directory=Directory([stored_world()], default_realm="sipshop"),
             store=cast("Store", self.stored),
             accounts=Accounts([], []),
             moved=lambda _tenant, _accounts: None,
@@ -303,12 +309,9 @@ class MemoryShelf:
     """What the switch asks of a store about versions of decks, over SQLite in memory."""
 
     def __init__(self) -> None:
-        self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self.connection.row_factory = sqlite3.Row
+        self.connection = connection_in_memory()
         weakref.finalize(self, self.connection.close)
-        for statement in schema_statements():
-            self.connection.execute(statement)
-        load_world(self.connection, parse_world(WORLD_TEXT, "memory"), at_ms=OPENED_AT_MS)
+        load_world(self.connection, stored_world(), at_ms=OPENED_AT_MS)
 
     def scheduled_versions(self) -> list[DeckVersion]:
         return [version_of(row) for row in SCHEDULED.run(self.connection, {})]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from argon2 import PasswordHasher
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.console.memory import MemoryDesk
 
 PASSWORD = "the password of everybody"
+_SCHEMA: Final = schema_statements()
 
 
 class MemoryStore:
@@ -29,7 +30,7 @@ class MemoryStore:
         self._failure = failure
         self.connection = sqlite3.connect(":memory:", check_same_thread=False)
         self.connection.row_factory = sqlite3.Row
-        for statement in schema_statements():
+        for statement in _SCHEMA:
             self.connection.execute(statement)
 
     async def commit(self, write: Any) -> Any:
