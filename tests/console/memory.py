@@ -802,7 +802,7 @@ class MemoryDesk:
         )
 
 
-def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> ASGIApp:
+def memory_api(desk: MemoryDesk, hub: Hub | None = None) -> Shared:
     """The API over a desk in memory, with the tokens above and the real metrics; one application serves all desks."""
     return Shared(_make_api, _present(desk, hub))
 
