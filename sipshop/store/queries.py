@@ -33,6 +33,7 @@ from sipshop.store.schema import (
     calls,
     cdrs,
     charges,
+    counters,
     decks,
     desk_log,
     fx_pairs,
@@ -371,6 +372,7 @@ OPERATORS: Final = _world(operators)
 TAXES: Final = _world(taxes)
 FX_PAIRS: Final = _world(fx_pairs)
 LETTERHEADS: Final = _world(letterheads)
+COUNTERS: Final = _world(counters)
 
 # A deck has every version that it ever had; the latest is in force, but for one without a place, whose rates are still
 # being written.

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from sipshop.billing.calendar import Calendar, Window
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, Direction, HungUpBy, Result, utc_text
+from sipshop.billing.counter import Counter
 from sipshop.billing.deck import (
     ChangePolicy,
     DurationRound,
@@ -798,6 +799,16 @@ def letterhead(row: Row) -> Letterhead:
     """Read a letterhead back."""
     terms = json.loads(row["terms"])
     return Letterhead(tenant=row["tenant"], party=row["party"], **(terms | {"address": tuple(terms["address"])}))
+
+
+def counter_values(counter: Counter) -> Values:
+    """Return the row of how a shop's desk works."""
+    return {"tenant": counter.tenant, "shop": counter.shop, "terms": to_json(counter.to_json())}
+
+
+def counter(row: Row) -> Counter:
+    """Read it back."""
+    return Counter.from_json(row["tenant"], row["shop"], json.loads(row["terms"]))
 
 
 def tax_terms(row: Row) -> TaxTerms:

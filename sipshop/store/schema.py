@@ -177,6 +177,11 @@ taxes: Final = _table(
     _key("tenant", "sold", "place"),
 )
 
+# How the desk of a shop works (`desk:` of the world); one that says nothing has no row.
+counters: Final = _table(
+    "counters", _text("tenant"), _text("shop"), _int("position"), _text("terms"), _key("tenant", "shop")
+)
+
 # What one currency is in another, by day.
 fx_pairs: Final = _table(
     "fx_pairs", _text("tenant"), _text("pair"), _int("position"), _text("terms"), _key("tenant", "pair")

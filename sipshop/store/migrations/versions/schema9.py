@@ -26,7 +26,21 @@ _FAREWELLS = (
     "DROP TABLE farewells",
     "ALTER TABLE anew RENAME TO farewells",
 )
-_STATEMENTS: tuple[str, ...] = (*_FAREWELLS,)
+
+# How the desks of shops work.
+_COUNTERS = (
+    """
+    CREATE TABLE counters (
+        tenant TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        terms TEXT NOT NULL,
+        PRIMARY KEY (tenant, shop)
+    ) STRICT
+    """,
+)
+
+_STATEMENTS: tuple[str, ...] = (*_FAREWELLS, *_COUNTERS)
 
 
 def upgrade() -> None:
