@@ -94,7 +94,8 @@ class Counter:
     @property
     def on_paper(self) -> tuple[Seller, str]:
         """Who stands on receipts, and the time zone of their times, of a counter that is `completed`."""
-        assert self.seller is not None and self.zone is not None, "a counter is completed before it is used"
+        assert self.seller is not None, "a counter is completed before it is used"
+        assert self.zone is not None, "a counter is completed before it is used"
         return self.seller, self.zone
 
     def to_json(self) -> dict[str, Any]:

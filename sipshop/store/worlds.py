@@ -49,7 +49,21 @@ from sipshop.store.writes import (
 from sipshop.world import History, Opening, Plan, World
 
 #: In an order that satisfies the foreign keys; what is removed goes the other way round.
-_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes, operators, taxes, fx_pairs, limits, letterheads, counters)
+_TABLES: Final = (
+    parties,
+    shops,
+    booths,
+    decks,
+    rates,
+    trunks,
+    routes,
+    operators,
+    taxes,
+    fx_pairs,
+    limits,
+    letterheads,
+    counters,
+)
 
 
 #: A deck with more rates than these is written beforehand, so many at a time, so that no call waits for it.

@@ -40,7 +40,9 @@ _WRITTEN: Final = {
 T = TypeVar("T")
 
 #: What a world is made of, as changes are told.
-Kind = Literal["party", "deck", "trunk", "route", "shop", "booth", "fx", "tax", "letterhead", "desk", "operator", "limits"]
+Kind = Literal[
+    "party", "deck", "trunk", "route", "shop", "booth", "fx", "tax", "letterhead", "desk", "operator", "limits"
+]
 
 
 class Action(StrEnum):

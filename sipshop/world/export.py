@@ -92,7 +92,7 @@ def _lines(world: World) -> Iterator[str]:
     of_shops = (
         (
             *(shop, booths.get(shop.name, ()), currencies, watched),
-            *(taxes.get((Sold.IN_SHOP, shop.name)), counters.get(shop.name)),
+            {**_tax(taxes.get((Sold.IN_SHOP, shop.name))), **_desk(counters.get(shop.name))},
         )
         for shop in world.shops
     )
@@ -273,9 +273,9 @@ def _shop(
     booths: Iterable[Booth],
     decks: Mapping[str, str],
     watched: _Watched,
-    tax: Tax | None,
-    counter: Counter | None,
+    sells: Mapping[str, Value],
 ) -> Iterator[str]:
+    """A shop; `sells` is how: its tax and its desk."""
     numbers = shop.numbers
     written: Mapping[str, Value] = {
         "name": shop.name,
@@ -292,8 +292,7 @@ def _shop(
         **({"inbound": shop.inbound.value} if shop.inbound is not Inbound.NEVER else {}),
         **({"inbound_numbers": _texts(shop.inbound_numbers)} if shop.inbound_numbers else {}),
         **({"transfer": True} if shop.transfer else {}),
-        **_tax(tax),
-        **_desk(counter),
+        **sells,
         **watched.of(Subject(Place.SHOP, shop.name), shop.owner),
     }
     for key, value in written.items():
