@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, HungUpBy, Result
+from sipshop.billing.counter import Counter
 from sipshop.billing.deck import DurationRound, Rate, RateDeck, Tariff
 from sipshop.billing.fx import Pair
 from sipshop.billing.guard import GuardAction, LossGuard
@@ -16,12 +17,14 @@ from sipshop.billing.ledger import customer
 from sipshop.billing.money import Money, Rounding, RoundMode
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.rating import cost
+from sipshop.billing.receipt import Seller
 from sipshop.billing.tax import Tax, TaxMode
+from sipshop.billing.tender import Method, Tender
 from sipshop.proxy.admission import Auth, Booth, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm
-from sipshop.store import LiveCall, Store
+from sipshop.store import LiveCall, SessionPaid, Store
 from sipshop.store.schema import schema_statements
 from sipshop.store.worlds import load_world
 from sipshop.world import Opening, Sold, TaxTerms, World
@@ -71,6 +74,36 @@ CARRIER_DECK: Final = RateDeck(
 )
 OWNER: Final = customer("zoe", "rhea")
 RESELLER: Final = customer("rhea", TENANT)
+
+
+COUNTER: Final = Counter(tenant=TENANT, shop="corner", currency="EUR").completed(Seller(name="zoe"), "UTC")
+
+
+def cash(amount: Money) -> tuple[Tender, ...]:
+    """What is handed over in coins; nothing is nothing."""
+    return (Tender(Method.CASH, amount),) if amount.micros else ()
+
+
+def paid(
+    version: int,
+    tendered: Money,
+    *,
+    tenant: str = TENANT,
+    booth: str = BOOTH,
+    at_ms: int = NOON_MS,
+    counter: Counter = COUNTER,
+) -> SessionPaid:
+    """A payment in cash at the counter of `world`."""
+    return SessionPaid(
+        tenant=tenant,
+        booth=booth,
+        version=version,
+        tenders=cash(tendered),
+        counter=replace(counter, tenant=tenant),
+        language="en",
+        author="ana",
+        at_ms=at_ms,
+    )
 
 
 def world(tenant: str = TENANT) -> World:

@@ -30,7 +30,6 @@ from sipshop.store import (
     RecordParked,
     SessionLocked,
     SessionOpened,
-    SessionPaid,
     SessionToppedUp,
     Store,
     StoreError,
@@ -49,11 +48,13 @@ from tests.store.examples import (
     OTHER,
     OWNER,
     TENANT,
+    cash,
     cdr,
     euros,
     filled,
     live_call,
     opened,
+    paid,
     running,
     world,
     world_in_memory,
@@ -67,7 +68,7 @@ LOCKED: Final = SessionLocked(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NO
 TOPPED_UP: Final = SessionToppedUp(
     tenant=TENANT, booth=BOOTH, amount=euros(2_000_000), author="ana", at_ms=NOON_MS, key="t1"
 )
-PAID: Final = SessionPaid(tenant=TENANT, booth=BOOTH, version=2, tendered=euros(0), author="ana", at_ms=NOON_MS)
+PAID: Final = paid(2, euros(0))
 ADJUSTED: Final = AccountMoved(
     tenant=TENANT,
     party="rhea",
@@ -356,7 +357,7 @@ WRITES: Final[st.SearchStrategy[Write[object]]] = st.one_of(
     st.builds(lambda at_ms, terms: replace(UNLOCKED, at_ms=at_ms, terms=terms), INSTANTS, TERMS),
     st.just(LOCKED),
     st.builds(lambda amount, key: replace(TOPPED_UP, amount=amount, key=key), AMOUNTS, KEYS),
-    st.builds(lambda version, tender: replace(PAID, version=version, tendered=tender), st.integers(0, 3), AMOUNTS),
+    st.builds(lambda version, tender: replace(PAID, version=version, tenders=cash(tender)), st.integers(0, 3), AMOUNTS),
     st.builds(
         lambda call_id, granted_ms: CallAnswered(
             TENANT, call_id, live_call(call_id, state="answered", granted_ms=granted_ms)

@@ -9,8 +9,8 @@ import pytest
 
 from sipshop.billing.desk import POSTPAID, Bill, SessionTerms
 from sipshop.billing.money import Money
-from sipshop.billing.receipt import Receipt
 from sipshop.billing.rating import cost
+from sipshop.billing.receipt import Receipt
 from sipshop.store.audit import audit
 from sipshop.switch.worlds import Chain
 from sipshop.world import World
