@@ -146,11 +146,10 @@ def taxes_within(amounts: Iterable[tuple[Tax | None, Money]], off: Money | None 
 def _lowered(sums: list[Money], off: Money) -> Iterator[Money]:
     """Take an amount off some, in proportion; the parts are whole places and come to it."""
     places = coins(off.currency, off.micros, *(each.micros for each in sums)).places
-    unit = 10 ** (MICRO_PLACES - places)
     total = sum(each.micros for each in sums)
     passed = taken = 0
     for each in sums:
         passed += each.micros
-        until = off.micros * passed // (total * unit) * unit
+        until = round_ratio(off.micros * passed, total, Rounding(RoundMode.HALF_UP, places))
         yield Money(each.micros - (until - taken), each.currency)
         taken = until
