@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final, Protocol, Self
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import Field, model_validator
 
 from sipshop.billing.counter import Counter
@@ -292,7 +292,7 @@ def _add_items(router: APIRouter, desk: CheckoutDesk) -> None:
         return BillView.of(bill)
 
     @router.post("/booths/{booth}/bill/items/{item}/remove", tags=["bills"], responses=_COMMAND)
-    async def remove_item(sender: Sender, booth: str, item: int) -> BillView:
+    async def remove_item(sender: Sender, booth: str, item: Annotated[int, Path(ge=1, lt=2**63)]) -> BillView:
         """Let an item go from the bill as if it had not been there; the desk's log names who did it."""
         sender.booth(booth)
         return BillView.of(await desk.checkout.take_back(sender.tenant, booth, item=item, author=sender.author))
@@ -326,7 +326,9 @@ def _add_receipts(router: APIRouter, desk: CheckoutDesk) -> None:
         more = encode(found[limit - 1].number) if len(found) > limit else None
         return ReceiptList(receipts=[ReceiptView.of(receipt) for receipt in found[:limit]], next=more)
 
-    @router.get("/shops/{shop}/receipts/{number}", tags=["receipts"], responses=_SHOP)
-    async def read_receipt(sender: Sender, shop: str, number: int) -> ReceiptView:
+    @router.get("/shops/{shop}/receipts/{receipt}", tags=["receipts"], responses=_SHOP)
+    async def read_receipt(
+        sender: Sender, shop: str, receipt: Annotated[int, Path(ge=1, lt=2**63, description="its number")]
+    ) -> ReceiptView:
         """Read a receipt, word for word as it was drawn."""
-        return ReceiptView.of(await desk.checkout.receipt(sender.tenant, sender.shop(shop), number))
+        return ReceiptView.of(await desk.checkout.receipt(sender.tenant, sender.shop(shop), receipt))

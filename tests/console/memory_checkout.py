@@ -13,7 +13,7 @@ from sipshop.billing.errors import BadTerms, BeyondRights, DeskError
 from sipshop.billing.items import BillItem
 from sipshop.billing.money import Money
 from sipshop.billing.receipt import EntryKind, Receipt, Seller
-from sipshop.billing.tender import CashMode, CashRounding, Tender
+from sipshop.billing.tender import Tender
 from sipshop.store import NothingToPay
 from sipshop.switch import UnknownReceipt, UnknownShop
 
@@ -32,7 +32,7 @@ class Kept:
 
 
 class MemoryCheckout:
-    """The counter of the one shop, center: coffee at 1.80, cash in steps of 0.05."""
+    """The counter of the one shop, center: coffee at 1.80; operators give 20% at most, and take nothing back."""
 
     def __init__(self, desk: MemoryDesk, tenant: str) -> None:
         self._desk = desk
@@ -43,7 +43,6 @@ class MemoryCheckout:
             tenant=tenant,
             shop="center",
             currency="EUR",
-            rounding=CashRounding(50_000, CashMode.NEAREST),
             goods=(Good(name="Coffee", price=Money(1_800_000, "EUR")),),
             discount_most_ppm=200_000,
             operators_may_void=False,

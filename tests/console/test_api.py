@@ -46,6 +46,11 @@ GUARDED = [
     ("POST", "/api/v1/booths/b1/topup"),
     ("GET", "/api/v1/booths/b1/bill"),
     ("POST", "/api/v1/booths/b1/pay"),
+    *(
+        ("POST", f"/api/v1/booths/b1/bill/{word}")
+        for word in ("goods", "discounts", "voids", "reckon", "items/1/remove")
+    ),
+    *(("GET", f"/api/v1/shops/center/{word}") for word in ("desk", "receipts", "receipts/1")),
     ("POST", "/api/v1/booths/b1/move"),
     ("POST", "/api/v1/booths/b1/note"),
     ("POST", "/api/v1/booths/b1/cut"),
@@ -529,12 +534,15 @@ def test_the_bill_explains_every_call(desk: MemoryDesk, client: Caller) -> None:
                 "explanation": "62 s = 60 + 60 s at 0.12/min",
             }
         ],
+        "items": [],
         "total": "0.24",
         "net": "0.24",
         "tax": "0.00",
         "taxes": [],
         "deposit": "0.00",
         "due": "0.24",
+        "rounding": "0.00",
+        "due_in_cash": "0.24",
     }
 
 
@@ -565,9 +573,14 @@ def test_paying_gives_change_and_locks(desk: MemoryDesk, client: Caller) -> None
         "net": "0.559667",
         "tax": "0.00",
         "taxes": [],
+        "rounding": "0.00",
+        "payable": "0.559667",
         "deposit": "0.00",
+        "tenders": [{"method": "cash", "amount": "5.00"}],
         "tendered": "5.00",
         "change": "4.440333",
+        "shop": "center",
+        "receipt": 1,
     }
     assert client.get("/api/v1/booths").json()["booths"][0]["state"] == "locked"
 

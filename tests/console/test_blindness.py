@@ -210,6 +210,9 @@ async def a_day(day: Installation, store: Store) -> Installation:
         [("Acorner", "abooth", "Aann"), ("Akiosk", "akiosk-booth", "Aann"), ("Abar", "abar-booth", "Abob")], 1
     ):
         await store.commit(CallSettled(a_call(f"call-{booth}", shop, booth, owner, number)))
+    for command, body in (("unlock", None), ("pay", {"version": 0, "tendered": "0.00"})):
+        status, text = await day.ask("alpha", "POST", f"/booths/agate/{command}", body)
+        assert status == 200, text
     for party in ("Arhea", "Aann", "Abob"):
         payment = {"amount": "7.00", "reason": f"secret of {party}"}
         status, _ = await day.ask("alpha", "POST", f"/parties/{party}/payments", payment)
@@ -261,6 +264,10 @@ OWN: Final = {"carrier": "mine", "version": "1"}
 BODIES: Final[Mapping[str, object]] = {
     "/booths/{booth}/topup": {"amount": "1.00"},
     "/booths/{booth}/pay": {"version": 1, "tendered": "1.00"},
+    "/booths/{booth}/bill/goods": {"name": "Coffee", "price": "1.00"},
+    "/booths/{booth}/bill/discounts": {"amount": "0.01", "reason": "r"},
+    "/booths/{booth}/bill/voids": {"item": 1, "reason": "r"},
+    "/booths/{booth}/bill/reckon": {"tenders": []},
     "/booths/{booth}/move": {"to": "agate"},
     "/booths/{booth}/note": {"note": "secret of nobody"},
     "/operators/{operator}/password": {"password": "a long password"},
@@ -326,6 +333,8 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
         "alert_id": "1001" if booth == "abooth" else "1002",
         "number": "2023-0001" if party == "Aann" else "2023-0002",
         "target": "abooks",
+        "item": "1",
+        "receipt": "1",
     }
 
 
