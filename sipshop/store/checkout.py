@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -56,6 +56,16 @@ ITEMS: Final = Statement(
     select(bill_items)
     .where(bill_items.c.tenant == bindparam("tenant"), bill_items.c.session_id == bindparam("session_id"))
     .order_by(bill_items.c.number)
+)
+
+_OPEN: Final = Statement(
+    select(booth_sessions, bill_items.c.currency)
+    .join(
+        bill_items,
+        (bill_items.c.tenant == booth_sessions.c.tenant) & (bill_items.c.session_id == booth_sessions.c.id),
+    )
+    .where(booth_sessions.c.paid == 0, bill_items.c.removed.is_(None))
+    .distinct()
 )
 
 _PAY: Final = Statement(insert(payments))
@@ -158,6 +168,19 @@ def read_item(row: Row) -> BillItem:
 def read_bill(session: BoothSession, currency: str, lines: Iterable[Row], items: Iterable[Row]) -> Bill:
     """Draw up a session's bill from the rows of its charged calls, in their order, and of its items."""
     return draw_bill(session, currency, [rows.bill_line(row) for row in lines], [read_item(row) for row in items])
+
+
+def open_bills(read: Callable[[Statement, Mapping[str, Any]], Iterable[Row]]) -> list[Bill]:
+    """Return the bills of all unpaid sessions on which something stands besides calls.
+
+    `read` asks the database a statement with its values.
+    """
+    bills: list[Bill] = []
+    for row in list(read(_OPEN, {})):
+        session = rows.booth_session(row)
+        of = {"tenant": session.tenant, "session_id": session.id}
+        bills.append(read_bill(session, row["currency"], read(queries.BILL_LINES, of), read(ITEMS, of)))
+    return bills
 
 
 def read_receipt(text: str) -> Receipt:

@@ -33,7 +33,7 @@ from sipshop.proxy.routing import Trunk
 from sipshop.store import bindings, farewells, limits, queries, rows
 from sipshop.store.audit import LARGE_BYTES, Violation, audit_file
 from sipshop.store.bindings import Kept, kept
-from sipshop.store.checkout import ITEMS, RECEIPT, RECEIPTS, read_bill, read_receipt
+from sipshop.store.checkout import ITEMS, RECEIPT, RECEIPTS, open_bills, read_bill, read_receipt
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
 from sipshop.store.decks import (
     HAS_RATES,
@@ -355,6 +355,10 @@ class Store:
     def notes(self) -> list[tuple[str, int, str]]:
         """Return what was written down about unpaid sessions: tenant, number of the session, note."""
         return [(row["tenant"], row["session_id"], row["note"]) for row in self._read(NOTES)]
+
+    def open_bills(self) -> list[Bill]:
+        """Return the bills of every tenant's unpaid sessions on which something stands besides calls."""
+        return open_bills(self._read)
 
     def open_alarms(self) -> list[Alarm]:
         """Return every tenant's emergency calls that nobody has acknowledged, the oldest first."""

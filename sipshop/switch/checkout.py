@@ -9,7 +9,7 @@ from typing import Final
 from sipshop.billing.counter import Counter, taxed_as
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import BadTerms, BeyondRights, CallAlive
-from sipshop.billing.items import BillItem
+from sipshop.billing.items import BillItem, billed
 from sipshop.billing.money import Money
 from sipshop.billing.receipt import EntryKind, Receipt
 from sipshop.billing.tender import Tender
@@ -56,6 +56,27 @@ class Checkout:
         self._sessions = sessions
         self._tell = tell
         self._utc_ms = utc_ms
+        self._beside: dict[tuple[str, int], Bill] = {}  # the last bills of unpaid sessions with more than calls on them
+
+    def begin(self) -> None:
+        """Take the bills of the store that have more than calls on them."""
+        for bill in self._store.open_bills():
+            self._beside[bill.tenant, bill.session_id] = bill
+
+    def beside(self, session: BoothSession, spent_micros: int) -> int:
+        """What goods, discounts and voids add to calls that come to so much, in micro-units; below zero they take off.
+
+        The calls are those of now: there may be more of them than on the last bill.
+        """
+        bill = self._beside.get((session.tenant, session.id))
+        if bill is None:
+            return 0
+        items = [each.item for each in bill.items]
+        voided = {item.call_id for item in items if item.kind is EntryKind.VOID}
+        calls = {line.call_id: line.amount for line in bill.lines if line.call_id in voided}
+        rest = spent_micros - sum(amount.micros for amount in calls.values())
+        calls[""] = Money(max(0, rest), bill.total.currency)
+        return sum(each.amount.micros for each in billed(calls, items, bill.total.currency))
 
     def counter(self, tenant: str, shop: str) -> Counter:
         """How a shop's desk works, with who stands on its receipts; raises `UnknownShop`."""
@@ -217,6 +238,7 @@ class Checkout:
                 self._sessions.setdefault(key, before)
             raise
         self._accounts.forget(tenant, receipt.session_id)
+        self._beside.pop((tenant, receipt.session_id), None)
         self._balances.check_booth(tenant, booth)
         self._tell_changed(key)
         return receipt
@@ -253,6 +275,9 @@ class Checkout:
 
     def _changed(self, key: BoothKey, bill: Bill) -> Bill:
         """Tell the boards of a bill that changed, and give it as the counter asks for it."""
+        unpaid = self._accounts.unpaid_of(key)
+        if unpaid is not None and unpaid.id == bill.session_id:
+            self._beside[bill.tenant, bill.session_id] = bill
         self._tell_changed(key)
         return replace(bill, cash_rounding=self._counter_of(*key).rounding)
 

@@ -117,21 +117,6 @@ class Desk:
             balances=balances,
         )
         self.logins = Logins(directory, store, utc_ms)
-        self.floor = Floor(
-            directory=directory,
-            store=store,
-            accounts=accounts,
-            calls=calls,
-            settler=settler,
-            sessions=self._open,
-            statuses=self.booths,
-            status_of=self.board.call,
-            turn=turn,
-            run=run,
-            tell=tell,
-            utc_ms=utc_ms,
-            clock=clock,
-        )
         self.checkout = Checkout(
             directory=directory,
             store=store,
@@ -141,6 +126,22 @@ class Desk:
             sessions=self._open,
             tell=tell,
             utc_ms=utc_ms,
+        )
+        self.floor = Floor(
+            directory=directory,
+            store=store,
+            accounts=accounts,
+            calls=calls,
+            settler=settler,
+            sessions=self._open,
+            statuses=self.booths,
+            status_of=self.board.call,
+            beside=self.checkout.beside,
+            turn=turn,
+            run=run,
+            tell=tell,
+            utc_ms=utc_ms,
+            clock=clock,
         )
         self._tokens: dict[str, Token] = {}  # those that were not revoked: nobody who guesses makes us read the disk
         self.worlds = Worlds(
@@ -178,6 +179,7 @@ class Desk:
         self.decks.begin()
         self.logins.begin()
         self.floor.begin()
+        self.checkout.begin()
 
     def open_session(self, booth: BoothKey) -> BoothSession | None:
         """The session that a booth may call in, None where it is locked."""

@@ -5,13 +5,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from sipshop.billing.errors import DeskError, NoSuchItem, StaleBill, TooMuchTendered
 from sipshop.billing.tax import Tax, TaxMode
 from sipshop.billing.tender import Method, Tender
-from sipshop.store import CallSettled, ItemTakenBack, NothingToPay, SessionMoved, SessionOpened, UnknownBooth
+from sipshop.store import CallSettled, ItemTakenBack, NothingToPay, SessionMoved, SessionOpened, Store, UnknownBooth
 from sipshop.store.audit import audit
 from sipshop.store.checkout import read_receipt
 from tests.store.examples import (
@@ -22,10 +23,12 @@ from tests.store.examples import (
     TO_FIVE,
     cdr,
     euros,
+    filled,
     good,
     item_added,
     off,
     paid,
+    running,
     taken_back,
     world_in_memory,
 )
@@ -162,3 +165,19 @@ def test_a_receipt_stays_as_it_was_drawn(connection: sqlite3.Connection) -> None
     for change in ("UPDATE receipts SET author = 'eve'", "DELETE FROM receipts"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             connection.execute(change)
+
+
+def test_a_start_finds_the_bills_that_are_more_than_calls(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for write in (OPENED, CallSettled(cdr("c1")), COFFEE, replace(OPENED, booth="gate")):
+            await store.commit(write)
+        receipts = await store.receipts(TENANT, "corner", limit=9, before=None, since_ms=0, until_ms=NOON_MS + 9)
+        assert (receipts, await store.receipt(TENANT, "corner", 1)) == ([], None)
+        receipt = await store.commit(paid(0, euros(0), booth="gate"))
+        assert await store.receipt(TENANT, "corner", 1) == receipt
+
+    with filled(tmp_path / "db") as store:
+        running(store, work)
+    with filled(tmp_path / "db") as store:
+        (bill,) = store.open_bills()
+        assert (bill.booth, bill.version, bill.total) == (BOOTH, 2, euros(3_890_000))

@@ -57,7 +57,7 @@ from sipshop.store import (
     rows,
 )
 from sipshop.store.bindings import Kept
-from sipshop.store.checkout import ITEMS, RECEIPT, RECEIPTS, read_bill, read_receipt
+from sipshop.store.checkout import ITEMS, RECEIPT, RECEIPTS, open_bills, read_bill, read_receipt
 from sipshop.store.connect import connect_writer
 from sipshop.store.floor import NOTES, OPEN_ALARMS, alarm_of
 from sipshop.store.journal import Done, Write
@@ -203,6 +203,9 @@ class MemoryStore:
 
     def notes(self) -> list[tuple[str, int, str]]:
         return [(row["tenant"], row["session_id"], row["note"]) for row in self._read(NOTES)]
+
+    def open_bills(self) -> list[Bill]:
+        return open_bills(lambda query, values: self._read(query, **values))
 
     def open_alarms(self) -> list[Alarm]:
         return [alarm_of(row) for row in self._read(OPEN_ALARMS)]

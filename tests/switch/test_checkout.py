@@ -196,6 +196,29 @@ def test_a_free_call_needs_a_reason_and_shows_who_gave_it(house: House) -> None:
     ]
 
 
+def on_the_board(house: House) -> Money:
+    """What the booth's card says that is on the bill, calls and all."""
+    (card,) = house.switch.desk.floor.cards(TENANT, "Corner", ["gate"])
+    return Money(card.spent_micros + card.beside_micros, "EUR")
+
+
+def test_the_board_shows_the_whole_bill_also_after_a_restart(house: House) -> None:
+    house.talking()
+    hang_up(house)
+    sell(house, "Coffee")
+    discount(house, percent_ppm=100_000)
+    assert on_the_board(house) == bill(house).total == euros("1.71")
+    void(house, call_id=house.cdr.call_id)
+    assert on_the_board(house) == bill(house).total == euros("1.62")
+    house.restart()
+    assert on_the_board(house) == euros("1.62")
+    house.talking()
+    hang_up(house)
+    assert on_the_board(house) == bill(house).total == euros("1.71")
+    pay(house, *cash(euros("1.75")))
+    assert on_the_board(house) == euros("0.00")
+
+
 # Payment.
 
 
