@@ -171,7 +171,7 @@ class LossSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoothChanged:
-    """A command changed a booth: it was unlocked, locked, topped up or paid."""
+    """A command changed a booth: it was unlocked, locked, topped up or paid, or its bill is another."""
 
     tenant: str
     shop: str

@@ -159,7 +159,7 @@ def test_the_desks_round_from_unlock_to_paid(desk: MemoryDesk, run: Run) -> None
     command = shlex.split(bill.splitlines()[-1])
     assert command == ["sipshop", "session", "pay", "b1", "--version", "1", "--tendered", "0.24"]
     assert done(run(*command[1:-1], "5.00")) == (
-        "Booth b1, session 1: paid 0.24 EUR, tendered 5.00, change 4.76 EUR. The booth is locked.\n"
+        "Booth b1, session 1: paid 0.24 EUR, tendered 5.00, change 4.76 EUR. Receipt 1. The booth is locked.\n"
     )
     assert rows(done(run("booth", "list")))[1][2] == "locked"
 
@@ -231,8 +231,45 @@ def test_a_deposit_stands_on_the_bill_and_comes_off_it(desk: MemoryDesk, run: Ru
     assert total == "Total 0.24 EUR, deposit 0.20, due 0.04, version 1. When the customer pays it:"
     assert shlex.split(command)[-1] == "0.04"
     assert done(run("session", "pay", "b1", "--version", "1", "--tendered", "0.05")) == (
-        "Booth b1, session 1: paid 0.24 EUR, deposit 0.20, tendered 0.05, change 0.01 EUR. The booth is locked.\n"
+        "Booth b1, session 1: paid 0.24 EUR, deposit 0.20, tendered 0.05, change 0.01 EUR. "
+        "Receipt 1. The booth is locked.\n"
     )
+
+
+def test_a_bill_with_more_than_calls_and_its_receipt(desk: MemoryDesk, run: Run) -> None:
+    run("booth", "unlock", "b1")
+    desk.charge("b1", 240_000)
+    run("session", "add", "b1", "Coffee", "--quantity", "2")
+    run("session", "add", "b1", "Stamp", "--price", "0.89")
+    run("session", "discount", "b1", "0.50", "--reason", "a regular")
+    run("session", "remove", "b1", "2")
+    _, _, call, coffee, discount, *_ = rows(done(run("session", "void", "b1", "--call", "call-0", "--reason", "noise")))
+    assert call[-1] == "0.24"
+    assert coffee[1:] == ["item 1", "Coffee", "2 x 1.80", "3.60"]
+    assert (discount[1], discount[-1]) == ("item 3", "-0.50")
+    assert re.fullmatch(r"discount by provider/[0-9a-f]{8}: a regular", discount[2])
+    paid = done(run("session", "pay", "b1", "--version", "6", "--card", "3.00", "--cash", "1.00", "--language", "fr"))
+    assert paid == (
+        "Booth b1, session 1: paid 3.10 EUR, tendered 4.00, change 0.90 EUR. Receipt 1. The booth is locked.\n"
+    )
+    assert rows(done(run("receipt", "list", "center")))[1][0] == "1"
+    receipt = done(run("receipt", "show", "center", "1"))
+    assert "olga, receipt 1 of" in receipt
+    assert "taken back by" in receipt
+    assert "paid 1.00 by cash, 3.00 by card, change 0.90 EUR" in receipt
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["session", "pay", "b1", "--version", "0"],
+        ["session", "pay", "b1", "--version", "0", "--tendered", "1.00", "--cash", "1.00"],
+        ["session", "discount", "b1", "--reason", "r"],
+        ["session", "void", "b1", "--reason", "r"],
+    ],
+)
+def test_what_is_paid_or_taken_off_is_said_once(run: Run, words: list[str]) -> None:
+    assert run(*words).exit_code == 2
 
 
 def test_parties_as_a_table(desk: MemoryDesk, run: Run) -> None:
@@ -522,6 +559,8 @@ def test_a_booth_whose_name_has_to_be_quoted(run: Run, desk: MemoryDesk) -> None
         (["booth", "lock", "b1"], "booths"),
         (["session", "bill", "b1"], "lines"),
         (["session", "pay", "b1", "--version", "0", "--tendered", "0.00"], "change"),
+        (["session", "add", "b1", "Coffee"], "items"),
+        (["receipt", "list", "center"], "receipts"),
         (["session", "topup", "b1", "5.00"], "deposit"),
         (["party", "suspend", "olga"], "suspended"),
         (["party", "list"], "parties"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -82,21 +83,61 @@ class StaleBill(DeskError):
     """The bill changed since the operator read it.
 
     `current` is the version it has now; `new_calls` and `new_amount` are what was added since, or None where the two
-    versions do not tell.
+    versions do not tell. `repriced` counts the calls that have another price; `new_items` and `gone_items` are, in
+    words, what came besides calls and what went.
     """
 
-    def __init__(self, asked: int, current: int, new_calls: int | None, new_amount: Money | None) -> None:
+    def __init__(
+        self,
+        asked: int,
+        current: int,
+        new_calls: int | None = None,
+        new_amount: Money | None = None,
+        *,
+        repriced: int = 0,
+        new_items: Sequence[str] = (),
+        gone_items: Sequence[str] = (),
+    ) -> None:
         self.asked = asked
         self.current = current
         self.new_calls = new_calls
         self.new_amount = new_amount
-        if new_calls is None or new_amount is None:
-            text = f"the bill is at version {current}, not {asked}: read it again"
+        self.repriced = repriced
+        self.new_items = tuple(new_items)
+        self.gone_items = tuple(gone_items)
+        told = [
+            *([f"{_counted(new_calls, 'new call')}, {new_amount}"] if new_calls else []),
+            *([f"another price of {_counted(repriced, 'call')}"] if repriced else []),
+            *new_items,
+            *(f"taken back: {each}" for each in gone_items),
+        ]
+        if told:
+            them = "it" if len(told) == 1 and (new_calls or 1) == 1 else "them"
+            text = f"{'; '.join(told)}: include {them}? Then pay version {current}"
         else:
-            calls = "1 new call" if new_calls == 1 else f"{new_calls} new calls"
-            them = "it" if new_calls == 1 else "them"
-            text = f"{calls}, {new_amount}: include {them}? Then pay version {current}"
+            text = f"the bill is at version {current}, not {asked}: read it again"
         super().__init__(text)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
+
+
+class BeyondRights(DeskError):
+    """The shop does not let its operators do this; the text says who may."""
+
+
+class NoSuchItem(DeskError):
+    """There is no such call or item on the bill, or it was taken back already."""
+
+
+class TooMuchTendered(DeskError):
+    """More is paid otherwise than in cash than there is to pay: change is given for cash alone."""
+
+    def __init__(self, owed: Money, tendered: Money) -> None:
+        self.owed = owed
+        self.tendered = tendered
+        super().__init__(f"{tendered} is more than the {owed} to be paid, and change is given for cash alone")
 
 
 class TenderTooSmall(DeskError):

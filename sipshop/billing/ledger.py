@@ -14,10 +14,14 @@ from typing import Final
 
 from sipshop.billing.cdr import Cdr
 from sipshop.billing.deck import Tariff
+from sipshop.billing.desk import Payment
 from sipshop.billing.earnings import booked, net
 from sipshop.billing.errors import BelowUsed, NotAvailable, UnknownAccount
+from sipshop.billing.items import Billed
 from sipshop.billing.money import Money
+from sipshop.billing.receipt import EntryKind
 from sipshop.billing.tax import TaxSum
+from sipshop.billing.tender import Method
 
 WORLD: Final = "world"
 """Where money comes from and goes to: the account opposite to payments and adjustments."""
@@ -72,6 +76,16 @@ def fx_account(party: str) -> str:
     return f"fx:{party}"
 
 
+def rounding_account(owner: str) -> str:
+    """What the rounding of cash has brought a shop's owner, below zero where it has cost him."""
+    return f"rounding:{owner}"
+
+
+def tender_account(method: Method, shop: str) -> str:
+    """Where what is handed over at a shop's desk comes from, in one way: the till if it is cash."""
+    return till(shop) if method is Method.CASH else f"{method.value}:{shop}"
+
+
 def till(shop: str) -> str:
     """The cash of a shop's desk: below zero by what customers have handed over and not got back."""
     return f"till:{shop}"
@@ -86,10 +100,21 @@ class TransferKind(StrEnum):
     CHECKOUT = "checkout"
     PAYMENT = "payment"  # a party's, to the one above it
     ADJUSTMENT = "adjustment"
+    GOODS = "goods"  # sold on a bill that was paid
+    DISCOUNT = "discount"  # off such a bill
+    VOID = "void"  # a call or a good that was taken back from such a bill
+    ROUNDING = "rounding"  # of cash
     TAX = "tax"  # of a bill that was paid
     FX = "fx"  # from one currency to another, in the books of one party
     INVOICE_TAX = "invoice_tax"  # what is added to an invoice
     RERATING = "rerating"  # what a charge differs by from the revision before it
+
+
+_ITEM_KINDS: Final = {
+    EntryKind.GOOD: TransferKind.GOODS,
+    EntryKind.DISCOUNT: TransferKind.DISCOUNT,
+    EntryKind.VOID: TransferKind.VOID,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +226,59 @@ def tax_transfers(session_id: int, owner: str, taxes: Iterable[TaxSum]) -> tuple
         for number, each in enumerate(taxes)
         if each.parts.tax.micros
     )
+
+
+def item_transfers(session_id: int, owner: str, items: Iterable[Billed]) -> tuple[Transfer, ...]:
+    """The transfers of what stands on a bill besides calls, made when it is paid, as `item:session:number`.
+
+    A good is sold as a call is; a discount and a void bring back what was charged. What comes to nothing has none.
+    """
+    return tuple(
+        moved(
+            f"item:{session_id}:{each.item.number}",
+            _ITEM_KINDS[each.item.kind],
+            source=session_account(session_id, owner),
+            account=revenue(owner),
+            amount=each.amount,
+        )
+        for each in items
+        if each.amount.micros
+    )
+
+
+def checkout_transfers(session_id: int, owner: str, shop: str, payment: Payment) -> tuple[Transfer, ...]:
+    """The transfers by which a bill is paid: what each way of paying brings, and the rounding of cash.
+
+    They leave nothing on the session's account. Cash has the key `checkout:session`, another way its name after it; of
+    cash it is what the till gains, which is less than nothing where more of the deposit goes back than is handed over.
+    """
+    brought = {Method.CASH: payment.cash}
+    for tender in payment.tenders:
+        if tender.method is not Method.CASH:
+            brought[tender.method] = brought.get(tender.method, Money(0, payment.total.currency)) + tender.amount
+    account = session_account(session_id, owner)
+    made = [
+        moved(
+            f"checkout:{session_id}" if method is Method.CASH else f"checkout:{session_id}:{method.value}",
+            TransferKind.CHECKOUT,
+            source=tender_account(method, shop),
+            account=account,
+            amount=amount,
+        )
+        for method, amount in brought.items()
+        if amount.micros
+    ]
+    if payment.rounding.micros:
+        made.append(
+            moved(
+                f"rounding:{session_id}",
+                TransferKind.ROUNDING,
+                source=account,
+                account=rounding_account(owner),
+                amount=payment.rounding,
+            )
+        )
+    return tuple(made)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,6 +89,18 @@ class Seller:
     address: tuple[str, ...] = ()
     tax_id: str = ""
 
+    def __str__(self) -> str:
+        return self.name
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it in plain JSON types."""
+        return {"name": self.name, "address": list(self.address), "tax_id": self.tax_id}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Seller:
+        """Read back what `to_json` gave; raises KeyError or TypeError if it is not that."""
+        return cls(name=data["name"], address=tuple(data["address"]), tax_id=data["tax_id"])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
@@ -155,11 +167,7 @@ class Receipt:
             "author": self.author,
             "language": self.language,
             "zone": self.zone,
-            "seller": {
-                "name": self.seller.name,
-                "address": list(self.seller.address),
-                "tax_id": self.seller.tax_id,
-            },
+            "seller": self.seller.to_json(),
             "currency": self.currency,
             "entries": [entry.to_json() for entry in self.entries],
             "taxes": [_tax_json(each) for each in self.taxes],
@@ -178,11 +186,10 @@ class Receipt:
         currency = data["currency"]
         plain: dict[str, Any] = {name: data[name] for name in _PLAIN}
         amounts: dict[str, Any] = {name: Money.parse(data[name], currency) for name in _AMOUNTS}
-        seller = data["seller"]
         return cls(
             **plain,
             **amounts,
-            seller=Seller(name=seller["name"], address=tuple(seller["address"]), tax_id=seller["tax_id"]),
+            seller=Seller.from_json(data["seller"]),
             entries=tuple(Entry.from_json(entry, currency) for entry in data["entries"]),
             taxes=_taxes(data["taxes"], currency),
             tenders=tuple(Tender.from_json(tender, currency) for tender in data["tenders"]),

@@ -6,7 +6,7 @@ What an account moves by is gross. Tax is rounded once for a whole total of one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -128,13 +128,28 @@ class TaxSum:
     parts: Taxed
 
 
-def taxes_within(amounts: Iterable[tuple[Tax | None, Money]]) -> tuple[TaxSum, ...]:
+def taxes_within(amounts: Iterable[tuple[Tax | None, Money]], off: Money | None = None) -> tuple[TaxSum, ...]:
     """Return the taxes in gross amounts, one sum for each rate, in the order in which the rates come.
 
-    Each sum is split once, so a bill of many calls has the tax of its total.
+    Each sum is split once, so a bill of many calls has the tax of its total. What is taken `off` the whole, which is no
+    more than it, lowers what is taxed at each rate, and what is not taxed, in proportion, to the last place of the
+    amounts.
     """
-    sums: dict[Tax, Money] = {}
+    sums: dict[Tax | None, Money] = {}
     for tax, gross in amounts:
-        if tax is not None:
-            sums[tax] = sums[tax] + gross if tax in sums else gross
-    return tuple(TaxSum(tax, tax.within(gross)) for tax, gross in sums.items())
+        sums[tax] = sums[tax] + gross if tax in sums else gross
+    if off is not None and off.micros:
+        sums = dict(zip(sums, _lowered(list(sums.values()), off), strict=True))
+    return tuple(TaxSum(tax, tax.within(gross)) for tax, gross in sums.items() if tax is not None)
+
+
+def _lowered(sums: list[Money], off: Money) -> Iterator[Money]:
+    """Take an amount off some, in proportion; the parts are whole places and come to it."""
+    places = coins(off.currency, off.micros, *(each.micros for each in sums)).places
+    total = sum(each.micros for each in sums)
+    passed = taken = 0
+    for each in sums:
+        passed += each.micros
+        until = round_ratio(off.micros * passed, total, Rounding(RoundMode.HALF_UP, places))
+        yield Money(each.micros - (until - taken), each.currency)
+        taken = until

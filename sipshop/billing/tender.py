@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from sipshop.billing.errors import BadTerms
-from sipshop.billing.money import Money, amount_text
+from sipshop.billing.money import Money, amount_text, format_micros
 
 
 class Method(StrEnum):
@@ -76,6 +76,20 @@ class CashRounding:
         steps, over = divmod(amount.micros, self.step_micros)
         up = {CashMode.UP: over > 0, CashMode.DOWN: False, CashMode.NEAREST: 2 * over >= self.step_micros}
         return Money((steps + up[self.mode]) * self.step_micros, amount.currency)
+
+    def given_back(self, amount: Money) -> Money:
+        """Return what goes back in cash of an amount: the other way round, so that what is kept is rounded as a total.
+
+        >>> str(CashRounding(50_000, CashMode.UP).given_back(Money(1_290_000, "EUR")))
+        '1.25 EUR'
+        """
+        assert amount.micros >= 0, "what goes back is no debt"
+        steps, over = divmod(amount.micros, self.step_micros)
+        up = {CashMode.UP: False, CashMode.DOWN: over > 0, CashMode.NEAREST: 2 * over > self.step_micros}
+        return Money((steps + up[self.mode]) * self.step_micros, amount.currency)
+
+    def __str__(self) -> str:
+        return f"{self.mode} to {format_micros(self.step_micros)}"
 
     def to_json(self, currency: str) -> dict[str, Any]:
         """Return it in plain JSON types, the step as a decimal string."""

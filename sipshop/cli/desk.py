@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +10,7 @@ import typer
 from sipshop.cli.ask import Refused, Server, segment
 from sipshop.cli.codes import EXIT_CODES, REFUSED
 from sipshop.cli.options import Json, Key, group, wants_json
-from sipshop.cli.screen import add_row, clean, clock, complain, make_table, name_table, print_json, print_table, program
+from sipshop.cli.screen import add_row, clean, clock, complain, make_table, print_json, print_table
 
 booths = group("booth", "Booths: who may call.")
 sessions = group("session", "Booth sessions: what a customer owes, and paying it.")
@@ -121,47 +119,6 @@ def note_session(
         typer.echo(state_of(answer))
 
 
-@sessions.command("bill", epilog=EXIT_CODES)
-def show_bill(context: typer.Context, booth: str, as_json: Json = False) -> None:
-    """Show what a booth's session owes, each call with its arithmetic."""
-    answer = Server(context).get(f"/booths/{segment(booth)}/bill")
-    if wants_json(context, as_json):
-        print_json(answer)
-        return
-    currency = answer["currency"]
-    table = make_table("Answered (UTC)", "Dialled", "Destination", "Talked", "Price", right=(currency,), footer=True)
-    for line in answer["lines"]:
-        talked = f"{line['talk_ms'] / 1000:.3f} s"
-        add_row(
-            table,
-            clock(line["answered_at"]),
-            line["dialled"],
-            line["destination"],
-            talked,
-            line["explanation"],
-            line["amount"],
-        )
-    table.columns[0].footer = f"Total, version {answer['version']}"
-    table.columns[-1].footer = answer["total"]
-    name_table(table, f"Booth {answer['booth']}, session {answer['session_id']}")
-    print_table(table)
-    for tax in answer["taxes"]:
-        typer.echo(f"{tax_line(tax)} {currency}")
-    deposit = f", deposit {answer['deposit']}, due {answer['due']}" if Decimal(answer["deposit"]) else ""
-    typer.echo(f"Total {answer['total']} {currency}{deposit}, version {answer['version']}. When the customer pays it:")
-    pay = (program(), "session", "pay", answer["booth"], "--version", str(answer["version"]))
-    typer.echo(f"  {clean(shlex.join((*pay, '--tendered', answer['due'])))}")
-
-
-def tax_line(tax: Mapping[str, str]) -> str:
-    """What of an amount is taxed at a rate.
-
-    >>> tax_line({"name": "VAT", "percent": "20", "net": "5.00", "tax": "1.00", "gross": "6.00"})
-    'Net 5.00, VAT 20% 1.00, gross 6.00'
-    """
-    return clean(f"Net {tax['net']}, {tax['name']} {tax['percent']}% {tax['tax']}, gross {tax['gross']}")
-
-
 @sessions.command("topup", epilog=EXIT_CODES)
 def top_up_session(
     context: typer.Context,
@@ -176,28 +133,6 @@ def top_up_session(
         print_json(answer)
     else:
         typer.echo(f"{state_of(answer)}, deposit {answer['deposit']} {answer['currency']}")
-
-
-@sessions.command("pay", epilog=EXIT_CODES)
-def pay_bill(
-    context: typer.Context,
-    booth: str,
-    version: Annotated[int, typer.Option(min=0, help="The version of the bill that the customer was shown.")],
-    tendered: Annotated[str, typer.Option(help="The amount that was handed over, such as 5.00.")],
-    as_json: Json = False,
-) -> None:
-    """Take the customer's money for a bill as it was shown, and lock the booth."""
-    answer = Server(context).post(f"/booths/{segment(booth)}/pay", {"version": version, "tendered": tendered})
-    if wants_json(context, as_json):
-        print_json(answer)
-        return
-    currency = answer["currency"]
-    deposit = f"deposit {answer['deposit']}, " if Decimal(answer["deposit"]) else ""
-    taxes = "".join(f" {tax_line(tax)} {currency}." for tax in answer["taxes"])
-    typer.echo(
-        f"Booth {clean(answer['booth'])}, session {answer['session_id']}: paid {answer['total']} {currency}, {deposit}"
-        f"tendered {answer['tendered']}, change {answer['change']} {currency}.{taxes} The booth is locked."
-    )
 
 
 def command_booths(

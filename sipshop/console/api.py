@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionTerms
+from sipshop.billing.desk import POSTPAID, BoothSession, SessionTerms
 from sipshop.billing.errors import BadAmount, BillingError, SuspendedAbove, UnknownAccount
 from sipshop.billing.ledger import TransferKind
 from sipshop.billing.money import Money, parse_amount
@@ -24,6 +24,7 @@ from sipshop.config import Problem as Mistake
 from sipshop.console.access import Tokens, add_tokens
 from sipshop.console.bans import Bans, add_bans
 from sipshop.console.books import BooksDesk, add_books
+from sipshop.console.checkout import CheckoutDesk, add_checkout
 from sipshop.console.decks import DeckDesk, add_decks
 from sipshop.console.errors import Problem, bad_request, of_status, problem_of
 from sipshop.console.events import Hub
@@ -42,7 +43,6 @@ from sipshop.console.scope import Key, Scope, Sender, problems
 from sipshop.console.tracing import Traces, add_traces
 from sipshop.console.views import (
     AuditView,
-    BillView,
     BoothList,
     BoothView,
     LimitCommand,
@@ -50,8 +50,6 @@ from sipshop.console.views import (
     MoveCommand,
     PartyList,
     PartyView,
-    PayCommand,
-    PaymentView,
     ReloadedView,
     SuspendCommand,
     TopUpCommand,
@@ -67,7 +65,7 @@ from sipshop.switch import Health, PartyStatus, SwitchError, utc_ms
 from sipshop.world import WorldErrors
 
 
-class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, LoginDesk, Protocol):
+class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, CheckoutDesk, LoginDesk, Protocol):
     """What the API asks of the switch; `sipshop.switch` keeps it.
 
     Commands are durable when they return. They raise BillingError, StoreError or SwitchError, whose texts are shown to
@@ -86,14 +84,6 @@ class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, LoginDesk, Protocol):
 
     async def lock(self, tenant: str, booth: str, author: str, cut: bool = False) -> object:
         """Refuse new calls from the booth; with `cut` also end the one that it has."""
-        ...
-
-    async def bill(self, tenant: str, booth: str) -> Bill:
-        """Draw up the bill of the booth's unpaid session."""
-        ...
-
-    async def pay(self, tenant: str, booth: str, version: int, tendered: Money, author: str) -> Payment:
-        """Settle the bill as it was read at `version`, and lock the booth."""
         ...
 
     async def suspend(self, tenant: str, party: str, author: str, *, by: str, cut: bool = False) -> object:
@@ -259,12 +249,11 @@ def _monitoring(desk: Desk, metrics: Exposition) -> APIRouter:
 _COMMAND: Final = problems(
     _400="malformed: the body is no JSON in UTF-8",
     _404="unknown_booth, or no_session: the booth has no unpaid session",
-    _409="the state of the booth forbids it: call_alive, stale_bill, below_used, account_in_use, refused",
+    _409="the state of the booth forbids it: below_used, account_in_use, refused",
     _413="the body is too large",
-    _422="invalid_request, bad_amount, bad_terms, tender_too_small",
+    _422="invalid_request, bad_amount, bad_terms",
     _503="unwritable, not_now, unavailable: nothing was changed",
 )
-_READING: Final = problems(_404="there is none: unknown_booth, no_session", _422="invalid_request", _503="unavailable")
 _PARTY: Final = problems(
     _400=_COMMAND[400]["description"],
     _404="unknown_party, or unknown_account: the provider has none",
@@ -288,6 +277,7 @@ def _commands(desk: Desk, reload: Callable[[], Reloaded], host: str | None) -> A
     _add_booths(router, desk)
     _add_parties(router, desk)
     add_floor(router, desk)
+    add_checkout(router, desk)
     add_logins(router, desk)
     add_worlds(router, desk.worlds)
     add_decks(router, desk.worlds, desk.decks)
@@ -347,19 +337,6 @@ def _add_booths(router: APIRouter, desk: Desk) -> None:
         sender.booth(booth)
         await desk.lock(sender.tenant, booth, sender.author, cut=command is not None and command.cut)
         return BoothView.of(sender.booth(booth))
-
-    @router.get("/booths/{booth}/bill", tags=["bills"], responses=_READING)
-    async def read_bill(sender: Sender, booth: str) -> BillView:
-        """Read what the booth's session owes, with the arithmetic of each call, and the bill's version."""
-        sender.booth(booth)
-        return BillView.of(await desk.bill(sender.tenant, booth))
-
-    @router.post("/booths/{booth}/pay", tags=["bills"], responses=_COMMAND)
-    async def pay_bill(sender: Sender, booth: str, command: PayCommand) -> PaymentView:
-        """Pay the bill as it was read, and lock the booth; asked again, the same payment is found done."""
-        currency = sender.booth(booth).currency
-        tendered = Money(parse_amount(command.tendered), currency)
-        return PaymentView.of(booth, await desk.pay(sender.tenant, booth, command.version, tendered, sender.author))
 
 
 def _add_parties(router: APIRouter, desk: Desk) -> None:

@@ -19,8 +19,10 @@ from sipshop.billing.errors import (
     BadPeriod,
     BadTerms,
     BelowUsed,
+    BeyondRights,
     BillingError,
     CallAlive,
+    NoSuchItem,
     NotAvailable,
     NotToBeClosed,
     NoVersion,
@@ -28,6 +30,7 @@ from sipshop.billing.errors import (
     StaleBill,
     SuspendedAbove,
     TenderTooSmall,
+    TooMuchTendered,
     UnknownAccount,
     UnknownInvoice,
     UnknownParty,
@@ -65,6 +68,7 @@ from sipshop.switch import (
     UnknownDeck,
     UnknownImport,
     UnknownLimit,
+    UnknownReceipt,
     UnknownShop,
     UnknownTrace,
     UnknownTrunk,
@@ -113,8 +117,10 @@ class Problem:
 def problem_of(error: Exception) -> Problem:
     """The problem that tells of an error of the rooms below.
 
-    A stale bill carries `version` (as it is now), `new_calls` and `new_amount` (null where they are not known); a
-    tender that is too small `total` (that was due), `tendered` and `missing`; a movement of more than there is `wanted`
+    A stale bill carries `version` (as it is now), `new_calls` and `new_amount` (null where they are not known),
+    `repriced` (calls that have another price), `new_items` and `gone_items` (what came and went besides, in words); a
+    tender that is too small `total` (that was due), `tendered` and `missing`; what is paid by card beyond what there is
+    to pay `owed` and `tendered`; a movement of more than there is `wanted`
     and `available`; a credit limit that is too low `limit` and `used`. Amounts stand beside their `currency`. A bad
     configuration carries `errors`, a line each; a world that is wrong all its `errors`, each with `file`, `line`,
     `field` and `message`.
@@ -156,6 +162,7 @@ _UNNAMED: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     UnknownAlarm: (404, "unknown_alarm", "There is no such alarm"),
     UnknownDeck: (404, "unknown_deck", "There is no such deck"),
     UnknownOperator: (404, "unknown_operator", "There is no such person"),
+    UnknownReceipt: (404, "unknown_receipt", "There is no such receipt"),
     UnknownShop: (404, "unknown_shop", "There is no such shop"),
     UnknownTarget: (404, "unknown_target", "There is no such target"),
     UnknownToken: (404, "unknown_token", "There is no such token"),
@@ -203,6 +210,8 @@ _PLAIN: Final[Mapping[type[BillingError], tuple[int, str, str]]] = {
     SuspendedAbove: (403, "suspended_above", "Who suspended it stands above you"),
     Overcommitted: (409, "overcommitted", "Its seller would grant more than there is"),
     AccountInUse: (409, "account_in_use", "Calls are live on the account"),
+    BeyondRights: (403, "beyond_rights", "Operators of the shop may not do this"),
+    NoSuchItem: (404, "unknown_item", "The bill has no such item"),
     BadTerms: (422, "bad_terms", "A booth cannot be unlocked so"),
     BadAmount: (422, "bad_amount", "This is not an amount of money"),
 }
@@ -223,6 +232,9 @@ def _problem_of_money(error: BillingError) -> Problem:
         case BelowUsed():
             amounts = _amounts(limit=error.limit, used=error.used)
             return _problem(409, "below_used", "More than that is used already", error, **amounts)
+        case TooMuchTendered():
+            amounts = _amounts(owed=error.owed, tendered=error.tendered)
+            return _problem(409, "too_much_tendered", "Change is given for cash alone", error, **amounts)
         case TenderTooSmall():
             # 422 and not 402: the request was understood, its content does not do, and 402 is reserved (RFC 9110).
             amounts = _amounts(total=error.total, tendered=error.tendered, missing=error.total - error.tendered)
@@ -279,6 +291,9 @@ def _what_changed(error: StaleBill) -> dict[str, object]:
         "new_calls": error.new_calls,
         "new_amount": None if amount is None else amount.text,
         "currency": None if amount is None else amount.currency,
+        "repriced": error.repriced,
+        "new_items": error.new_items,
+        "gone_items": error.gone_items,
     }
 
 

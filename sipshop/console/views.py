@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sipshop.billing.cdr import utc_text
-from sipshop.billing.desk import Bill, BillLine, Payment
 from sipshop.billing.money import amount_text
 from sipshop.billing.parties import Kind
 from sipshop.billing.tax import Tax, TaxSum
@@ -70,13 +69,6 @@ class TopUpCommand(Command):
     """Add to the deposit of a booth's session."""
 
     amount: AmountText
-
-
-class PayCommand(Command):
-    """Pay the bill as it was read: its version, and the amount handed over."""
-
-    version: int = Field(ge=0, lt=2**63)
-    tendered: AmountText
 
 
 class SuspendCommand(Command):
@@ -255,35 +247,6 @@ class RegistrationList(BaseModel):
     next: Next
 
 
-class BillLineView(BaseModel):
-    """A charged call on a bill; `explanation` is its arithmetic."""
-
-    call_id: str
-    answered_at: str
-    dialled: str
-    e164: str
-    destination: str
-    talk_ms: int
-    billed_s: int
-    amount: str
-    explanation: str
-
-    @classmethod
-    def of(cls, line: BillLine) -> Self:
-        """The view of a bill's line."""
-        return cls(
-            call_id=line.call_id,
-            answered_at=utc_text(line.answered_at_ms),
-            dialled=line.dialled,
-            e164=line.e164,
-            destination=line.destination,
-            talk_ms=line.talk_ms,
-            billed_s=line.billed_s,
-            amount=line.amount.text,
-            explanation=line.explanation,
-        )
-
-
 class TaxSumView(TaxView):
     """What is taxed at one rate in a total: net and tax are the gross."""
 
@@ -296,75 +259,6 @@ class TaxSumView(TaxView):
         """The view of a tax in a total."""
         parts = {"net": found.parts.net.text, "tax": found.parts.tax.text, "gross": found.parts.gross.text}
         return cls.model_validate(found.tax.to_json() | parts)
-
-
-class BillView(BaseModel):
-    """What a booth's session owes at a version; all its amounts are in `currency`.
-
-    `total` is what the customer pays for his calls, tax and all: `net` and `tax` are it.
-    """
-
-    booth: str
-    session_id: int
-    version: int
-    currency: str
-    lines: list[BillLineView]
-    net: str
-    tax: str
-    total: str
-    taxes: list[TaxSumView] = Field(description="the tax by rate, of the total of each; empty: nothing is taxed")
-    deposit: str
-    due: str = Field(description="what the deposit does not cover")
-
-    @classmethod
-    def of(cls, bill: Bill) -> Self:
-        """The view of a bill."""
-        return cls(
-            booth=bill.booth,
-            session_id=bill.session_id,
-            version=bill.version,
-            currency=bill.total.currency,
-            lines=[BillLineView.of(line) for line in bill.lines],
-            net=bill.net.text,
-            tax=bill.tax.text,
-            total=bill.total.text,
-            taxes=[TaxSumView.of_sum(each) for each in bill.taxes],
-            deposit=bill.deposit.text,
-            due=bill.due.text,
-        )
-
-
-class PaymentView(BaseModel):
-    """A bill that was paid, and the change to give back, the rest of the deposit included."""
-
-    booth: str
-    session_id: int
-    version: int
-    currency: str
-    net: str
-    tax: str
-    total: str
-    taxes: list[TaxSumView]
-    deposit: str
-    tendered: str
-    change: str
-
-    @classmethod
-    def of(cls, booth: str, payment: Payment) -> Self:
-        """The view of a booth's payment."""
-        return cls(
-            booth=booth,
-            session_id=payment.session_id,
-            version=payment.version,
-            currency=payment.total.currency,
-            net=payment.net.text,
-            tax=payment.tax.text,
-            total=payment.total.text,
-            taxes=[TaxSumView.of_sum(each) for each in payment.taxes],
-            deposit=payment.deposit.text,
-            tendered=payment.tendered.text,
-            change=payment.change.text,
-        )
 
 
 class PartyView(BaseModel):

@@ -2,6 +2,7 @@
 
 from sipshop.store.audit import LAWS, Violation, audit_file
 from sipshop.store.bindings import BindingsKept, Kept
+from sipshop.store.checkout import ItemAdded, ItemTakenBack, SessionPaid
 from sipshop.store.decks import (
     DeckVersion,
     MappingRemoved,
@@ -90,7 +91,6 @@ from sipshop.store.writes import (
     PartySuspended,
     SessionLocked,
     SessionOpened,
-    SessionPaid,
     SessionToppedUp,
     TokenAdded,
     TokenRevoked,
@@ -132,6 +132,8 @@ __all__ = [
     "FarewellsOver",
     "Heartbeat",
     "InTheWay",
+    "ItemAdded",
+    "ItemTakenBack",
     "Kept",
     "KeptLimits",
     "LanguageSet",

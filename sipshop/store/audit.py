@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from sipshop.store import doubts, whole
+from sipshop.store import doubts, settled, whole
 from sipshop.store.asking import Check
 from sipshop.store.connect import Tell, connect_reader, secret_of, tell_nobody
 from sipshop.store.errors import Unusable
@@ -36,6 +36,8 @@ LAWS: Final[Mapping[str, str]] = {
     "I10": "Every CDR is in the outbox, and each target has what it should up to where it stands.",
     "I11": "An invoice is as it was written, and comes to what moved on its account in its period.",
     "I12": "A seller's invoices are numbered one after the other, and their periods do not meet.",
+    "I13": "A bill that was paid is what stood on it, and what stood besides calls has its transfer.",
+    "I14": "A shop's receipts are numbered one after the other, one for a payment, and say what was paid.",
 }
 
 
@@ -54,8 +56,9 @@ LARGE_BYTES: Final = 100_000_000
 #: How many parts of the books each process has, one after the other.
 _PARTS_EACH: Final = 2
 _ORDER: Final = {law: number for number, law in enumerate(LAWS)}
-_SHORT: Final = tuple(check for check in whole.CHECKS if not check.is_long)
-LONG: Final = tuple(check for check in whole.CHECKS if check.is_long)
+_WHOLE: Final = (*whole.CHECKS, *settled.CHECKS)
+_SHORT: Final = tuple(check for check in _WHOLE if not check.is_long)
+LONG: Final = tuple(check for check in _WHOLE if check.is_long)
 
 
 def audit_file(path: Path, tell: Tell = tell_nobody, *, others: int = 0) -> list[Violation]:

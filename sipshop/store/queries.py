@@ -33,6 +33,7 @@ from sipshop.store.schema import (
     calls,
     cdrs,
     charges,
+    counters,
     decks,
     desk_log,
     fx_pairs,
@@ -40,8 +41,6 @@ from sipshop.store.schema import (
     meta,
     operators,
     parties,
-    payment_taxes,
-    payments,
     processes,
     rates,
     routes,
@@ -87,23 +86,6 @@ NEXT_SESSION_ID: Final = Statement(
     )
 )
 
-LAST_PAYMENT: Final = Statement(
-    select(payments)
-    .join(
-        booth_sessions,
-        and_(booth_sessions.c.tenant == payments.c.tenant, booth_sessions.c.id == payments.c.session_id),
-    )
-    .where(booth_sessions.c.tenant == bindparam("tenant"), booth_sessions.c.booth == bindparam("booth"))
-    .order_by(payments.c.session_id.desc())
-    .limit(1)
-)
-
-PAYMENT_TAXES: Final = Statement(
-    select(payment_taxes)
-    .where(payment_taxes.c.tenant == bindparam("tenant"), payment_taxes.c.session_id == bindparam("session_id"))
-    .order_by(payment_taxes.c.number)
-)
-
 LIVE_CALLS: Final = Statement(
     select(func.count().label("live")).where(
         calls.c.tenant == bindparam("tenant"), calls.c.session_id == bindparam("session_id")
@@ -143,6 +125,8 @@ BILL_LINES: Final = Statement(
         charges.c.billed_s,
         charges.c.lines,
         charges.c.tariff,
+        charges.c.bill_version,
+        _FIRST_CHARGED.label("added"),
     )
     .join(
         charges,
@@ -371,6 +355,7 @@ OPERATORS: Final = _world(operators)
 TAXES: Final = _world(taxes)
 FX_PAIRS: Final = _world(fx_pairs)
 LETTERHEADS: Final = _world(letterheads)
+COUNTERS: Final = _world(counters)
 
 # A deck has every version that it ever had; the latest is in force, but for one without a place, whose rates are still
 # being written.

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from sipshop.billing.calendar import Calendar, Window
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, Direction, HungUpBy, Result, utc_text
+from sipshop.billing.counter import Counter
 from sipshop.billing.deck import (
     ChangePolicy,
     DurationRound,
@@ -23,7 +24,7 @@ from sipshop.billing.deck import (
     Tariff,
     WindowPolicy,
 )
-from sipshop.billing.desk import Bill, BillLine, BoothSession, Payment, sum_lines
+from sipshop.billing.desk import BillLine, BoothSession, Payment
 from sipshop.billing.fx import RATE_PLACES, Pair
 from sipshop.billing.guard import GuardAction, LossGuard
 from sipshop.billing.invoice import Letterhead
@@ -31,7 +32,7 @@ from sipshop.billing.ledger import Transfer, TransferKind
 from sipshop.billing.money import Money, Rounding, RoundMode, amount_text, format_scaled, parse_scaled
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.rating import Cost, Line, LineKind, explain
-from sipshop.billing.tax import Tax, Taxed, TaxSum
+from sipshop.billing.tax import Tax
 from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
@@ -326,20 +327,8 @@ def bill_line(row: Row) -> BillLine:
         amount=charged.amount,
         explanation=explain(charged),
         tax=tariff(row["tariff"]).tax,
-    )
-
-
-def bill(session: BoothSession, currency: str, lines: Iterable[Row]) -> Bill:
-    """Draw up a session's bill; the rows are its charged calls in the order in which they were charged."""
-    read = tuple(bill_line(row) for row in lines)
-    return Bill(
-        tenant=session.tenant,
-        session_id=session.id,
-        booth=session.booth,
-        version=session.version,
-        lines=read,
-        total=sum_lines(read, currency),
-        deposit=Money(session.deposit_micros, currency),
+        added=row["added"],
+        priced=row["bill_version"],
     )
 
 
@@ -513,25 +502,6 @@ def payment_tax_values(payment: Payment) -> list[Values]:
         }
         for number, each in enumerate(payment.taxes)
     ]
-
-
-def _payment_tax(row: Row) -> TaxSum:
-    parts = (Money(row[f"{part}_micros"], row["currency"]) for part in ("net", "tax", "gross"))
-    return TaxSum(Tax.from_json(json.loads(row["tax"])), Taxed(*parts))
-
-
-def payment(row: Row, taxes: Iterable[Row]) -> Payment:
-    """Read a payment back, from its own row and those of its taxes."""
-    currency = row["currency"]
-    return Payment(
-        session_id=row["session_id"],
-        version=row["version"],
-        total=Money(row["total_micros"], currency),
-        deposit=Money(row["deposit_micros"], currency),
-        tendered=Money(row["tendered_micros"], currency),
-        change=Money(row["change_micros"], currency),
-        taxes=tuple(map(_payment_tax, taxes)),
-    )
 
 
 # The world. `position` is added by whoever knows it.
@@ -798,6 +768,16 @@ def letterhead(row: Row) -> Letterhead:
     """Read a letterhead back."""
     terms = json.loads(row["terms"])
     return Letterhead(tenant=row["tenant"], party=row["party"], **(terms | {"address": tuple(terms["address"])}))
+
+
+def counter_values(counter: Counter) -> Values:
+    """Return the row of how a shop's desk works."""
+    return {"tenant": counter.tenant, "shop": counter.shop, "terms": to_json(counter.to_json())}
+
+
+def counter(row: Row) -> Counter:
+    """Read it back."""
+    return Counter.from_json(row["tenant"], row["shop"], json.loads(row["terms"]))
 
 
 def tax_terms(row: Row) -> TaxTerms:

@@ -177,6 +177,11 @@ taxes: Final = _table(
     _key("tenant", "sold", "place"),
 )
 
+# How the desk of a shop works (`desk:` of the world); one that says nothing has no row.
+counters: Final = _table(
+    "counters", _text("tenant"), _text("shop"), _int("position"), _text("terms"), _key("tenant", "shop")
+)
+
 # What one currency is in another, by day.
 fx_pairs: Final = _table(
     "fx_pairs", _text("tenant"), _text("pair"), _int("position"), _text("terms"), _key("tenant", "pair")
@@ -481,6 +486,54 @@ payment_taxes: Final = _table(
     _refers("tenant session_id", "payments", "tenant session_id"),
 )
 
+# What came on the bill of a booth session besides calls, and when it went, by the versions of the bill. `key` names the
+# command; what an item came to stands there when the bill is paid.
+bill_items: Final = _table(
+    "bill_items",
+    _text("tenant"),
+    _int("session_id"),
+    _int("number"),
+    _text("kind"),
+    _text("text"),
+    _text("currency"),
+    _int("quantity"),
+    _int("unit_micros", null=True),
+    _text("tax", null=True),
+    _int("amount_micros", null=True),
+    _int("percent_ppm", null=True),
+    _int("most_ppm", null=True),
+    _text("call_id", null=True),
+    _int("item", null=True),
+    _text("author"),
+    _int("at_ms"),
+    _text("key"),
+    _int("added"),
+    _int("removed", null=True),
+    _text("removed_by", null=True),
+    _int("removed_at_ms", null=True),
+    _int("came_to_micros", null=True),
+    _key("tenant", "session_id", "number"),
+    UniqueConstraint("tenant", "key"),
+    _refers("tenant session_id", "booth_sessions", "tenant id"),
+)
+
+# The receipts of a shop, numbered in the order in which its bills were paid; append-only. `receipt` is all of it, as
+# JSON.
+receipts: Final = _table(
+    "receipts",
+    _text("tenant"),
+    _text("shop"),
+    _int("number"),
+    _int("session_id"),
+    _int("at_ms"),
+    _text("author"),
+    _text("receipt"),
+    _text("sha256"),
+    _key("tenant", "shop", "number"),
+    UniqueConstraint("tenant", "session_id"),
+    _refers("tenant session_id", "payments", "tenant session_id"),
+)
+
 # Who did what to which booth or party; append-only.
 desk_log: Final = _table(
     "desk_log",
@@ -687,7 +740,8 @@ export_parked: Final = _table(
 )
 
 
-#: What keeps a transfer or an invoice as it was written, and a CDR's place in the outbox, by the name of the trigger.
+#: What keeps a transfer, an invoice or a receipt as it was written, and a CDR's place in the outbox, by the trigger's
+#: name.
 TRIGGERS: Final[Mapping[str, str]] = {
     "transfers_do_not_change": (
         "CREATE TRIGGER transfers_do_not_change BEFORE UPDATE ON transfers"
@@ -704,6 +758,14 @@ TRIGGERS: Final[Mapping[str, str]] = {
     "invoices_do_not_go": (
         "CREATE TRIGGER invoices_do_not_go BEFORE DELETE ON invoices"
         " BEGIN SELECT RAISE(ABORT, 'invoices are append-only'); END"
+    ),
+    "receipts_do_not_change": (
+        "CREATE TRIGGER receipts_do_not_change BEFORE UPDATE ON receipts"
+        " BEGIN SELECT RAISE(ABORT, 'receipts are append-only'); END"
+    ),
+    "receipts_do_not_go": (
+        "CREATE TRIGGER receipts_do_not_go BEFORE DELETE ON receipts"
+        " BEGIN SELECT RAISE(ABORT, 'receipts are append-only'); END"
     ),
     "cdrs_are_numbered": (
         "CREATE TRIGGER cdrs_are_numbered AFTER INSERT ON cdrs BEGIN"

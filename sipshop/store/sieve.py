@@ -154,6 +154,10 @@ _KEYS: Final = {
     "checkout": re.compile("checkout:."),
     "payment": re.compile("payment:."),
     "adjustment": re.compile("adjustment:."),
+    "goods": re.compile("item:.+:."),
+    "discount": re.compile("item:.+:."),
+    "void": re.compile("item:.+:."),
+    "rounding": re.compile("rounding:."),
     "tax": re.compile("tax:.+:."),
     "invoice_tax": re.compile("invoice:.+:."),
 }

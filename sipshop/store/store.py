@@ -28,10 +28,12 @@ from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
 from sipshop.billing.fx import Pair
+from sipshop.billing.receipt import Receipt
 from sipshop.proxy.routing import Trunk
 from sipshop.store import bindings, farewells, limits, queries, rows
 from sipshop.store.audit import LARGE_BYTES, Violation, audit_file
 from sipshop.store.bindings import Kept, kept
+from sipshop.store.checkout import ITEMS, RECEIPT, RECEIPTS, open_bills, read_bill, read_receipt
 from sipshop.store.connect import InstanceLock, connect_reader, connect_writer, secret_of
 from sipshop.store.decks import (
     HAS_RATES,
@@ -354,6 +356,10 @@ class Store:
         """Return what was written down about unpaid sessions: tenant, number of the session, note."""
         return [(row["tenant"], row["session_id"], row["note"]) for row in self._read(NOTES)]
 
+    def open_bills(self) -> list[Bill]:
+        """Return the bills of every tenant's unpaid sessions on which something stands besides calls."""
+        return open_bills(self._read)
+
     def open_alarms(self) -> list[Alarm]:
         """Return every tenant's emergency calls that nobody has acknowledged, the oldest first."""
         return [alarm_of(row) for row in self._read(OPEN_ALARMS)]
@@ -380,7 +386,26 @@ class Store:
             if session is None:
                 return None
             values = {"tenant": tenant, "session_id": session.id}
-            return rows.bill(session, currency, await _fetch(connection, queries.BILL_LINES, values))
+            lines = await _fetch(connection, queries.BILL_LINES, values)
+            return read_bill(session, currency, lines, await _fetch(connection, ITEMS, values))
+
+    async def receipts(
+        self, tenant: str, shop: str, *, limit: int, before: int | None, since_ms: int, until_ms: int
+    ) -> list[Receipt]:
+        """Return a shop's receipts of a time, from `since_ms` to before `until_ms`, the newest first.
+
+        So many at most, and none but those numbered below `before` if that is given.
+        """
+        of = {"tenant": tenant, "shop": shop, "limit": limit, "before": _LATEST if before is None else before}
+        async with self._reading() as connection:
+            found = await _fetch(connection, RECEIPTS, of | {"since_ms": since_ms, "until_ms": until_ms})
+            return [read_receipt(row["receipt"]) for row in found]
+
+    async def receipt(self, tenant: str, shop: str, number: int) -> Receipt | None:
+        """Return a receipt by its number; None if the shop has drawn none of it."""
+        async with self._reading() as connection:
+            found = await _fetch(connection, RECEIPT, {"tenant": tenant, "shop": shop, "number": number})
+            return read_receipt(found[0]["receipt"]) if found else None
 
     async def tokens(self, tenant: str) -> list[Token]:
         """Return every API token, the oldest first."""

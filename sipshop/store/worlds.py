@@ -24,6 +24,7 @@ from sipshop.store.rows import Token, Values
 from sipshop.store.schema import (
     Statement,
     booths,
+    counters,
     decks,
     fx_pairs,
     letterheads,
@@ -48,7 +49,21 @@ from sipshop.store.writes import (
 from sipshop.world import History, Opening, Plan, World
 
 #: In an order that satisfies the foreign keys; what is removed goes the other way round.
-_TABLES: Final = (parties, shops, booths, decks, rates, trunks, routes, operators, taxes, fx_pairs, limits, letterheads)
+_TABLES: Final = (
+    parties,
+    shops,
+    booths,
+    decks,
+    rates,
+    trunks,
+    routes,
+    operators,
+    taxes,
+    fx_pairs,
+    limits,
+    letterheads,
+    counters,
+)
 
 
 #: A deck with more rates than these is written beforehand, so many at a time, so that no call waits for it.
@@ -107,6 +122,7 @@ def read_world(connection: sqlite3.Connection, tenant: str, *, known_decks: Sequ
         taxes=tuple(rows.tax_terms(row) for row in queries.TAXES.run(connection, of)),
         fx=tuple(rows.fx_pair(row) for row in queries.FX_PAIRS.run(connection, of)),
         letterheads=tuple(rows.letterhead(row) for row in queries.LETTERHEADS.run(connection, of)),
+        counters=tuple(rows.counter(row) for row in queries.COUNTERS.run(connection, of)),
         open_booths=frozenset(),
         limits=tuple(limits_room.limits_of(row) for row in limits_room.LIMITS.run(connection, of)),
         imported=frozenset(row["deck"] for row in IMPORTED.run(connection, of)),
@@ -405,6 +421,7 @@ def _rows_of(world: World) -> Iterator[tuple[str, list[Values]]]:
     yield fx_pairs.name, _numbered(rows.fx_values(tenant, pair) for pair in world.fx)
     yield limits.name, _numbered(limits_room.limit_values(tenant, each) for each in world.limits)
     yield letterheads.name, _numbered(map(rows.letterhead_values, world.letterheads))
+    yield counters.name, _numbered(map(rows.counter_values, world.counters))
 
 
 def _numbered(values: Iterable[Values]) -> list[Values]:

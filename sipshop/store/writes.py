@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from sipshop.billing.cdr import Cdr
-from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionTerms, settle_bill
+from sipshop.billing.desk import POSTPAID, BoothSession, SessionTerms
 from sipshop.billing.errors import (
     AccountInUse,
     BadTerms,
@@ -38,7 +38,6 @@ from sipshop.billing.ledger import (
     customer,
     moved,
     session_account,
-    tax_transfers,
     till,
 )
 from sipshop.billing.money import Money, amount_text
@@ -57,8 +56,6 @@ from sipshop.store.schema import (
     desk_log,
     meta,
     parties,
-    payment_taxes,
-    payments,
     processes,
     tokens,
     transfers,
@@ -401,8 +398,6 @@ _CHANGE_SESSION: Final = Statement(
         }
     )
 )
-_PAY: Final = Statement(insert(payments))
-_PAY_TAX: Final = Statement(insert(payment_taxes))
 _SUSPEND: Final = Statement(
     update(parties)
     .where(parties.c.tenant == bindparam("key_tenant"), parties.c.name == bindparam("key_name"))
@@ -452,7 +447,7 @@ class SessionOpened:
             BelowUsed: more is owed already than the terms allow.
             DeskError: another deposit was taken under this key.
         """
-        shop = _shop(connection, self.tenant, self.booth)
+        shop = shop_of(connection, self.tenant, self.booth)
         for amount in (self.terms.deposit, self.terms.limit):
             _check_currency(amount, shop["currency"])
         if self.terms.deposit is not None and self.key is not None:
@@ -496,13 +491,13 @@ class SessionOpened:
             self._check_limit(connection, session, Money(credit_limit, shop["currency"]))
         talk_limit_ms = session.talk_limit_ms if self.terms.talk_limit_ms is None else self.terms.talk_limit_ms
         session = replace(session, closed_at_ms=None, credit_limit_micros=credit_limit, talk_limit_ms=talk_limit_ms)
-        _keep(connection, session)
+        keep_session(connection, session)
         _limit_session(connection, session, shop["currency"])
         return session
 
     def _check_limit(self, connection: sqlite3.Connection, session: BoothSession, credit_limit: Money) -> None:
         """Refuse a limit that the session is beyond, or that a call was never held to."""
-        if session.credit_limit_micros is None and _live_calls(connection, session):
+        if session.credit_limit_micros is None and live_calls(connection, session):
             raise AccountInUse("a call is going on without a limit: wait for its end or cut it, then unlock again")
         account = _account(connection, self.tenant, session_account(session.id, session.owner))
         added = self.terms.deposit or Money(0, account.currency)
@@ -562,7 +557,7 @@ class SessionToppedUp:
             NothingToPay: there is no unpaid session.
             DeskError: another amount, or another session, was topped up under this key.
         """
-        shop = _shop(connection, self.tenant, self.booth)
+        shop = shop_of(connection, self.tenant, self.booth)
         if self.amount.micros <= 0:
             raise BadTerms("a deposit must be more than nothing")
         _check_currency(self.amount, shop["currency"])
@@ -598,77 +593,9 @@ class SessionLocked:
         if session is None or not session.is_open:
             return session
         session = replace(session, closed_at_ms=self.at_ms)
-        _keep(connection, session)
+        keep_session(connection, session)
         _log(connection, self, "lock", self.booth, f"session {session.id}")
         return session
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionPaid:
-    """The customer pays the bill that the operator read at `version`; the booth is locked by it."""
-
-    waited_for: ClassVar[bool] = True
-    tenant: str
-    booth: str
-    version: int
-    tendered: Money
-    author: str
-    at_ms: int
-
-    def apply(self, connection: sqlite3.Connection) -> Payment:
-        """Draw up the bill as it stands in this transaction, and settle it: the session's account is at zero then.
-
-        The same payment of a booth that has no unpaid session is found done, so a lost answer can be asked for again.
-
-        Raises:
-            DeskError: a call of the session has no CDR yet, the bill is at another version, the tender does not do.
-            NothingToPay: there is no unpaid session.
-            UnknownBooth: the tenant has no such booth.
-        """
-        session = unpaid_session(connection, self.tenant, self.booth)
-        if session is None:
-            return self._done(connection)
-        shop = _shop(connection, self.tenant, self.booth)
-        payment = settle_bill(
-            _drawn_bill(connection, session, shop),
-            version=self.version,
-            tendered=self.tendered,
-            live_calls=_live_calls(connection, session),
-        )
-        author = {"tenant": self.tenant, "author": self.author, "at_ms": self.at_ms}
-        _PAY.run(connection, rows.payment_values(payment) | author)
-        of_tenant = {"tenant": self.tenant}
-        _PAY_TAX.run_many(connection, (values | of_tenant for values in rows.payment_tax_values(payment)))
-        self._check_out(connection, session, shop, payment)
-        closed_at_ms = self.at_ms if session.closed_at_ms is None else session.closed_at_ms
-        _keep(connection, replace(session, closed_at_ms=closed_at_ms, paid=True))
-        detail = f"session {session.id}, {payment.total}, tendered {payment.tendered}"
-        _log(connection, self, "pay", self.booth, detail)
-        return payment
-
-    def _check_out(self, connection: sqlite3.Connection, session: BoothSession, shop: Row, payment: Payment) -> None:
-        """Move what is owed beyond the deposit into the till's debt, or what is over out of it; and the tax aside."""
-        made = list(tax_transfers(session.id, session.owner, payment.taxes))
-        amount = payment.total - payment.deposit
-        if amount.micros:
-            paid = moved(
-                f"checkout:{session.id}",
-                TransferKind.CHECKOUT,
-                source=till(shop["name"]),
-                account=session_account(session.id, session.owner),
-                amount=amount,
-            )
-            made.append(paid)
-        post(connection, self.tenant, made, author=self.author, reason="", at_ms=self.at_ms)
-
-    def _done(self, connection: sqlite3.Connection) -> Payment:
-        row = queries.LAST_PAYMENT.run(connection, {"tenant": self.tenant, "booth": self.booth}).fetchone()
-        if row is not None:
-            of = {"tenant": self.tenant, "session_id": row["session_id"]}
-            payment = rows.payment(row, queries.PAYMENT_TAXES.run(connection, of))
-            if (payment.version, payment.tendered) == (self.version, self.tendered):
-                return payment
-        raise NothingToPay(f"booth {self.booth} has no session to pay")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -879,7 +806,6 @@ _Command = (
     SessionOpened
     | SessionToppedUp
     | SessionLocked
-    | SessionPaid
     | PartySuspended
     | AccountMoved
     | LimitSet
@@ -897,11 +823,11 @@ def unpaid_session(connection: sqlite3.Connection, tenant: str, booth: str) -> B
     row = queries.UNPAID_SESSION.run(connection, {"tenant": tenant, "booth": booth}).fetchone()
     if row is not None:
         return rows.booth_session(row)
-    _shop(connection, tenant, booth)
+    shop_of(connection, tenant, booth)
     return None
 
 
-def _shop(connection: sqlite3.Connection, tenant: str, booth: str) -> Row:
+def shop_of(connection: sqlite3.Connection, tenant: str, booth: str) -> Row:
     """Return the name, owner and currency of a booth's shop."""
     row: sqlite3.Row | None = queries.BOOTH_SHOP.run(connection, {"tenant": tenant, "booth": booth}).fetchone()
     if row is None:
@@ -909,12 +835,8 @@ def _shop(connection: sqlite3.Connection, tenant: str, booth: str) -> Row:
     return row
 
 
-def _drawn_bill(connection: sqlite3.Connection, session: BoothSession, shop: Row) -> Bill:
-    found = queries.BILL_LINES.run(connection, {"tenant": session.tenant, "session_id": session.id})
-    return rows.bill(session, shop["currency"], found)
-
-
-def _live_calls(connection: sqlite3.Connection, session: BoothSession) -> int:
+def live_calls(connection: sqlite3.Connection, session: BoothSession) -> int:
+    """Return how many calls of a session have no CDR yet."""
     values = {"tenant": session.tenant, "session_id": session.id}
     return int(queries.LIVE_CALLS.run(connection, values).fetchone()["live"])
 
@@ -924,7 +846,7 @@ def _check_currency(amount: Money | None, currency: str) -> None:
         raise WrongCurrency(Money(0, currency), amount)
 
 
-def _keep(connection: sqlite3.Connection, session: BoothSession) -> None:
+def keep_session(connection: sqlite3.Connection, session: BoothSession) -> None:
     """Write all of a session that may change."""
     values = rows.session_values(session)
     _CHANGE_SESSION.run(connection, values | {"key_tenant": session.tenant, "key_id": session.id})
@@ -954,7 +876,7 @@ def _deposited(
     )
     post(connection, command.tenant, (deposit,), author=command.author, reason="", at_ms=command.at_ms)
     session = replace(session, deposit_micros=session.deposit_micros + amount.micros)
-    _keep(connection, session)
+    keep_session(connection, session)
     return session
 
 

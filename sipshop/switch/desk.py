@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from sipshop.billing.cdr import CallKind
-from sipshop.billing.desk import POSTPAID, Bill, BoothSession, Payment, SessionTerms
-from sipshop.billing.errors import AccountInUse, CallAlive, UnknownAccount
+from sipshop.billing.desk import POSTPAID, BoothSession, SessionTerms
+from sipshop.billing.errors import AccountInUse, UnknownAccount
 from sipshop.billing.ledger import WORLD, TransferKind, buyer_of, customer, moved
 from sipshop.billing.limits import Subject
 from sipshop.billing.money import Money
@@ -24,11 +24,9 @@ from sipshop.store import (
     Alert,
     CdrPlace,
     LimitSet,
-    NothingToPay,
     PartySuspended,
     SessionLocked,
     SessionOpened,
-    SessionPaid,
     SessionToppedUp,
     Store,
     Token,
@@ -43,6 +41,7 @@ from sipshop.switch.alerts import Alerts
 from sipshop.switch.balances import Balances
 from sipshop.switch.board import Board
 from sipshop.switch.books import Books
+from sipshop.switch.checkout import Checkout
 from sipshop.switch.decks import Decks
 from sipshop.switch.directory import Directory
 from sipshop.switch.errors import UnknownBooth, UnknownCall, UnknownShop
@@ -63,9 +62,10 @@ from sipshop.world import Operator, World
 class Desk:
     """The booth sessions, and every command that a person may give; those about whole worlds are in `worlds`.
 
-    Those about reratings and invoices are in `books`, the rest of a shop's day is in `floor`, who comes in by the pages
-    in `logins`; `board` makes what is seen. `turn` gives the time and does what calls put out, `run` does what a call
-    wants done; `tell` is told what a command changed, `health` says whether commands can be taken.
+    Those about reratings and invoices are in `books`, bills and payments in `checkout`, the rest of a shop's day is in
+    `floor`, who comes in by the pages in `logins`; `board` makes what is seen. `turn` gives the time and does what
+    calls put out, `run` does what a call wants done; `tell` is told what a command changed, `health` says whether
+    commands can be taken.
     """
 
     def __init__(
@@ -97,7 +97,6 @@ class Desk:
         self._accounts = accounts
         self._calls = calls
         self._meter = meter
-        self._settler = settler
         self._registrations = registrations
         self._turn = turn
         self._run = run
@@ -118,6 +117,16 @@ class Desk:
             balances=balances,
         )
         self.logins = Logins(directory, store, utc_ms)
+        self.checkout = Checkout(
+            directory=directory,
+            store=store,
+            accounts=accounts,
+            settler=settler,
+            balances=balances,
+            sessions=self._open,
+            tell=tell,
+            utc_ms=utc_ms,
+        )
         self.floor = Floor(
             directory=directory,
             store=store,
@@ -127,6 +136,7 @@ class Desk:
             sessions=self._open,
             statuses=self.booths,
             status_of=self.board.call,
+            beside=self.checkout.beside,
             turn=turn,
             run=run,
             tell=tell,
@@ -169,6 +179,7 @@ class Desk:
         self.decks.begin()
         self.logins.begin()
         self.floor.begin()
+        self.checkout.begin()
 
     def open_session(self, booth: BoothKey) -> BoothSession | None:
         """The session that a booth may call in, None where it is locked."""
@@ -297,53 +308,6 @@ class Desk:
         self._open.pop(key, None)
         self._booth_changed(key)
         return session
-
-    async def bill(self, tenant: str, booth: str) -> Bill:
-        """The bill of a booth's unpaid session.
-
-        Raises:
-            UnknownBooth: there is no such booth.
-            NothingToPay: it has no unpaid session.
-        """
-        self._key(tenant, booth)
-        bill = await self._store.bill(tenant, booth)
-        if bill is None:
-            raise NothingToPay(f"booth {booth} has no unpaid session")
-        return bill
-
-    async def pay(self, tenant: str, booth: str, version: int, tendered: Money, author: str) -> Payment:
-        """Take the payment of the bill that was read at `version`, and lock the booth; durable when it returns.
-
-        Raises:
-            UnknownBooth: there is no such booth.
-            CallAlive: a call of the session is alive, or ended and not on disk yet.
-            DeskError: the bill changed meanwhile, or the tender does not pay it.
-            StoreError: nothing was written.
-        """
-        key = self._key(tenant, booth)
-        alive = self._settler.unsettled_of(key)
-        if alive:
-            raise CallAlive(alive)
-        before = self._open.pop(key, None)  # no call may land between the sum and the payment
-        try:
-            payment = await self._store.commit(
-                SessionPaid(
-                    tenant=tenant,
-                    booth=booth,
-                    version=version,
-                    tendered=tendered,
-                    author=author,
-                    at_ms=self._utc_ms(),
-                )
-            )
-        except Exception:
-            if before is not None:
-                self._open.setdefault(key, before)
-            raise
-        self._accounts.forget(tenant, payment.session_id)
-        self._balances.check_booth(tenant, booth)
-        self._booth_changed(key)
-        return payment
 
     async def suspend(self, tenant: str, party: str, author: str, *, by: str, cut: bool = False) -> None:
         """Let a party, and all below it, place no new calls, and end the running ones if `cut`.

@@ -8,14 +8,17 @@ from ipaddress import ip_network
 from typing import Final
 
 from sipshop.billing.chain import Level
+from sipshop.billing.counter import Counter
 from sipshop.billing.deck import RateDeck, Tariff
 from sipshop.billing.earnings import booked
 from sipshop.billing.fx import FxTable
 from sipshop.billing.guard import GuardAction, LossGuard, losing_at
+from sipshop.billing.invoice import Letterhead
 from sipshop.billing.ledger import customer, session_account
 from sipshop.billing.money import Money
 from sipshop.billing.parties import Party, PartyTree
 from sipshop.billing.rating import cost
+from sipshop.billing.receipt import Seller
 from sipshop.billing.tax import Tax
 from sipshop.proxy.admission import Auth, Booth, Cause, Shop
 from sipshop.proxy.routing import Choice, Routing, Trunk, ordered
@@ -63,6 +66,7 @@ class Directory:
         self.booths: dict[tuple[str, str], Booth] = {}
         self.decks: dict[tuple[str, str], RateDeck] = {}
         self.taxes: dict[tuple[str, Sold, str], Tax] = {}  # by tenant, and by shop or party
+        self.counters: dict[tuple[str, str], Counter] = {}  # of every shop, completed
         self._fx: dict[str, FxTable] = {}
         self._currencies: dict[tuple[str, str], str] = {}  # of a party's account
         self.routings: dict[str, Routing] = {}
@@ -86,8 +90,14 @@ class Directory:
         self._fx[tenant] = FxTable(world.fx)
         self._currencies.update({(tenant, opening.party): opening.currency for opening in world.openings})
         self.taxes.update({(tenant, terms.sold, terms.place): terms.tax for terms in world.taxes})
+        known = {counter.shop: counter for counter in world.counters}
+        letterheads = {letterhead.party: letterhead for letterhead in world.letterheads}
         for shop in world.shops:
             self.shops[tenant, shop.name] = shop
+            paper = letterheads.get(shop.owner, Letterhead(tenant=tenant, party=shop.owner, name=shop.owner))
+            counter = known.get(shop.name, Counter(tenant=tenant, shop=shop.name, currency=shop.currency))
+            owner = Seller(name=paper.name, address=paper.address, tax_id=paper.tax_id)
+            self.counters[tenant, shop.name] = counter.completed(owner, paper.zone)
             self.algorithms[shop.realm] = shop.digest
             of_shop = tuple(booth for booth in world.booths if booth.shop == shop.name)
             self._rung.update({(tenant, number): of_shop for number in shop.inbound_numbers})

@@ -35,6 +35,10 @@ class UnknownShop(SwitchError):
     """The tenant has no such shop."""
 
 
+class UnknownReceipt(SwitchError):
+    """The shop has drawn no receipt of this number."""
+
+
 class UnknownTrace(SwitchError):
     """The tenant has no such trace, or has it no more."""
 

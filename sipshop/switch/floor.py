@@ -49,7 +49,8 @@ class _Foreseen:
 class Floor:
     """The booths of every shop, as their operators work them.
 
-    `sessions` are those that are open, `statuses` what the desk shows of booths, `status_of` what it shows of a call.
+    `sessions` are those that are open, `statuses` what the desk shows of booths, `status_of` what it shows of a call;
+    `beside` is what a session's bill has besides calls that come to so much.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Floor:
         sessions: dict[BoothKey, BoothSession],
         statuses: Callable[[str, Collection[str] | None], list[BoothStatus]],
         status_of: Callable[[Live, float], CallStatus],
+        beside: Callable[[BoothSession, int], int],
         turn: Callable[[], AbstractContextManager[float]],
         run: Callable[[Live, list[Command], float], None],
         tell: Callable[[Fact], None],
@@ -77,6 +79,7 @@ class Floor:
         self._sessions = sessions
         self._statuses = statuses
         self._status_of = status_of
+        self._beside = beside
         self._turn = turn
         self._run = run
         self._tell = tell
@@ -134,6 +137,7 @@ class Floor:
             call=self._status_of(live[0], now) if live else None,
             unpaid_id=session.id if session is not None else None,
             spent_micros=spent,
+            beside_micros=self._beside(session, spent) if session is not None else 0,
             funds_micros=self._accounts.funds(session) if session is not None else None,
             talk_left_ms=self._talk_left(session, live, now) if session is not None else None,
             running=self._ahead(key, live, now),

@@ -142,14 +142,16 @@ class Card:
     """A booth with all that a board shows of it, at this instant.
 
     `call` is its oldest live call; `running` what all of them cost, now and in the time ahead. Of its unpaid session,
-    open or locked, `spent_micros` is on the bill, `funds_micros` is what it may spend in all, and `talk_left_ms` is the
-    rest of its talk time (both None: no end). `alarm_id` names an emergency call that nobody has acknowledged.
+    open or locked, `spent_micros` is on the bill for calls and `beside_micros` for goods, discounts and voids,
+    `funds_micros` is what it may spend in all, and `talk_left_ms` is the rest of its talk time (both None: no end).
+    `alarm_id` names an emergency call that nobody has acknowledged.
     """
 
     status: BoothStatus
     call: CallStatus | None
     unpaid_id: int | None
     spent_micros: int
+    beside_micros: int
     funds_micros: int | None
     talk_left_ms: int | None
     running: tuple[Running, ...]

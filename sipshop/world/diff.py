@@ -32,6 +32,7 @@ _WRITTEN: Final = {
     "surcharge_ppm": "surcharge_percent",
     "percent_ppm": "percent",
     "margin_ppm": "margin",
+    "discount_most_ppm": "discount_most_percent",
     "valid_from_ms": "valid_from",
     "valid_to_ms": "valid_to",
 }
@@ -39,7 +40,9 @@ _WRITTEN: Final = {
 T = TypeVar("T")
 
 #: What a world is made of, as changes are told.
-Kind = Literal["party", "deck", "trunk", "route", "shop", "booth", "fx", "tax", "letterhead", "operator", "limits"]
+Kind = Literal[
+    "party", "deck", "trunk", "route", "shop", "booth", "fx", "tax", "letterhead", "desk", "operator", "limits"
+]
 
 
 class Action(StrEnum):
@@ -162,7 +165,7 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
     if prune:
         trunks = [replace(trunk, disabled=True) for trunk in trunks if trunk.name in history.trunks]
         routes, operators, pairs = [], [], []
-    kept = {party.name for party in parties}
+    kept, kept_shops = {party.name for party in parties}, {shop.name for shop in shops}
     merged = World(
         tenant=before.tenant,
         parties=(*wanted.parties, *parties),
@@ -178,6 +181,7 @@ def _merged(before: World, wanted: World, history: History, *, prune: bool) -> t
         fx=(*wanted.fx, *pairs),
         limits=(*wanted.limits, *_limits_left(before, parties, shops, booths)),
         letterheads=(*wanted.letterheads, *(known for known in before.letterheads if known.party in kept)),
+        counters=(*wanted.counters, *(counter for counter in before.counters if counter.shop in kept_shops)),
         imported=wanted.imported | {deck.name for deck in decks if deck.name in before.imported},
     )
     rest: dict[str, Sequence[object]] = {
@@ -315,6 +319,7 @@ def _changes(before: World, after: World) -> Iterator[Change]:
     yield from _things("fx", before.fx, after.fx, _by_name)
     yield from _things("tax", before.taxes, after.taxes, _by_name)
     yield from _things("letterhead", before.letterheads, after.letterheads, lambda letterhead: letterhead.party)
+    yield from _things("desk", before.counters, after.counters, lambda counter: counter.shop)
     yield from _things("operator", before.operators, after.operators, _by_name)
     yield from _things("limits", before.limits, after.limits, lambda limits: str(limits.subject))
 
@@ -471,7 +476,7 @@ def _shown(name: str, value: object) -> str:
             return format_nanos(value)
         case int() if name.endswith("_micros"):
             return format_micros(value)
-        case int() if name in {"surcharge_ppm", "percent_ppm", "margin_ppm"}:
+        case int() if name in {"surcharge_ppm", "percent_ppm", "margin_ppm", "discount_most_ppm"}:
             return format_scaled(value, PERCENT_PLACES, 0)
         case int() if name.startswith("valid_"):
             return utc_text(value)

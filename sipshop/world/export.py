@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sipshop.billing.cdr import utc_text
+from sipshop.billing.counter import Counter
 from sipshop.billing.deck import (
     NO_EXTRAS,
     ChangePolicy,
@@ -26,6 +27,7 @@ from sipshop.billing.invoice import Letterhead
 from sipshop.billing.limits import Place, Subject
 from sipshop.billing.money import amount_text, format_micros, format_nanos, format_scaled
 from sipshop.billing.parties import Kind, Party
+from sipshop.billing.receipt import Seller
 from sipshop.billing.tax import Tax
 from sipshop.proxy.admission import Auth, Booth, Inbound, Shop
 from sipshop.proxy.routing import Route, Trunk
@@ -86,8 +88,12 @@ def _lines(world: World) -> Iterator[str]:
     booths: dict[str, list[Booth]] = {}
     for booth in world.booths:
         booths.setdefault(booth.shop, []).append(booth)
+    counters = {counter.shop: counter for counter in world.counters}
     of_shops = (
-        (shop, booths.get(shop.name, ()), currencies, watched, taxes.get((Sold.IN_SHOP, shop.name)))
+        (
+            *(shop, booths.get(shop.name, ()), currencies, watched),
+            {**_tax(taxes.get((Sold.IN_SHOP, shop.name))), **_desk(counters.get(shop.name))},
+        )
         for shop in world.shops
     )
     yield from _listed("shops", (_shop(*each) for each in of_shops))
@@ -137,13 +143,17 @@ def _party(
 def _letterhead(known: Letterhead | None) -> Mapping[str, Value]:
     if known is None:
         return {}
-    legal: dict[str, Value] = {
+    legal = _legal(known)
+    invoices: dict[str, Value] = {"timezone": known.zone, "number": known.numbering, "due_days": known.due_days}
+    return {"legal": _Raw(_table(legal)), "invoices": _Raw(_table(invoices))}
+
+
+def _legal(known: Letterhead | Seller) -> dict[str, Value]:
+    return {
         "name": known.name,
         **({"address": "\n".join(known.address)} if known.address else {}),
         **({"tax_id": known.tax_id} if known.tax_id else {}),
     }
-    invoices: dict[str, Value] = {"timezone": known.zone, "number": known.numbering, "due_days": known.due_days}
-    return {"legal": _Raw(_table(legal)), "invoices": _Raw(_table(invoices))}
 
 
 def _tax(tax: Tax | None) -> Mapping[str, Value]:
@@ -259,8 +269,13 @@ def _route(route: Route) -> Mapping[str, Value]:
 
 
 def _shop(
-    shop: Shop, booths: Iterable[Booth], decks: Mapping[str, str], watched: _Watched, tax: Tax | None
+    shop: Shop,
+    booths: Iterable[Booth],
+    decks: Mapping[str, str],
+    watched: _Watched,
+    sells: Mapping[str, Value],
 ) -> Iterator[str]:
+    """A shop; `sells` is how: its tax and its desk."""
     numbers = shop.numbers
     written: Mapping[str, Value] = {
         "name": shop.name,
@@ -277,13 +292,32 @@ def _shop(
         **({"inbound": shop.inbound.value} if shop.inbound is not Inbound.NEVER else {}),
         **({"inbound_numbers": _texts(shop.inbound_numbers)} if shop.inbound_numbers else {}),
         **({"transfer": True} if shop.transfer else {}),
-        **_tax(tax),
+        **sells,
         **watched.of(Subject(Place.SHOP, shop.name), shop.owner),
     }
     for key, value in written.items():
         yield f"{key}: {_value(value)}"
     of_booth = ((booth, watched.of(Subject(Place.BOOTH, booth.name), shop.owner)) for booth in booths)
     yield from _list("booths", ({**_booth(booth), **limits} for booth, limits in of_booth))
+
+
+def _desk(counter: Counter | None) -> Mapping[str, Value]:
+    """What a shop says of its desk, as it is written; what is left to the owner stays so."""
+    if counter is None:
+        return {}
+    terms = counter.to_json()
+    most_ppm = counter.discount_most_ppm
+    desk: dict[str, Any] = {
+        "cash_rounding": terms["rounding"],
+        "goods": terms["goods"] or None,
+        "legal": None if counter.seller is None else _legal(counter.seller),
+        "timezone": counter.zone,
+        "languages": terms["languages"],
+        "discount_most_percent": None if most_ppm is None else format_scaled(most_ppm, PERCENT_PLACES, 0),
+        "operators_may_void": counter.operators_may_void,
+        "till": counter.till.value,
+    }
+    return {"desk": _flow({key: value for key, value in desk.items() if value is not None})}
 
 
 def _booth(booth: Booth) -> Mapping[str, Value]:

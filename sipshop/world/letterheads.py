@@ -22,10 +22,10 @@ def read_letterhead(section: Section, tenant: str, party: str) -> Letterhead | N
     made = Letterhead(
         tenant=tenant,
         party=party,
-        name=legal.text("name", party, check=_line),
-        address=tuple(filter(None, legal.text("address", "", check=_address).split("\n"))),
-        tax_id=legal.text("tax_id", "", check=_line),
-        zone=invoices.text("timezone", known.zone, check=_zone),
+        name=legal.text("name", party, check=check_line),
+        address=tuple(filter(None, legal.text("address", "", check=check_address).split("\n"))),
+        tax_id=legal.text("tax_id", "", check=check_line),
+        zone=invoices.text("timezone", known.zone, check=check_zone),
         numbering=invoices.text("number", known.numbering, check=check_numbering),
         due_days=invoices.integer("due_days", known.due_days, low=0, high=365),
     )
@@ -35,21 +35,23 @@ def read_letterhead(section: Section, tenant: str, party: str) -> Letterhead | N
     return made
 
 
-def _line(text: str) -> str:
+def check_line(text: str) -> str:
+    """Return a line of a letterhead, or raise ValueError with what is wrong."""
     if not 0 < len(text) <= _NAME_LENGTH or not text.isprintable() or text.strip() != text:
         raise ValueError(f"{shown(text)} does not fit on a letterhead: 1 to {_NAME_LENGTH} printable characters")
     return text
 
 
-def _address(text: str) -> str:
-    """Check an address of some lines; empty ones, and what is empty around them, go."""
+def check_address(text: str) -> str:
+    """Return an address of some lines, or raise ValueError; empty ones, and what is empty around them, go."""
     lines = [line.strip() for line in re.split(r"\r?\n", text) if line.strip()]
     if len(lines) > _LINES:
         raise ValueError(f"has {len(lines)} lines: an address has {_LINES} at most")
-    return "\n".join(map(_line, lines))
+    return "\n".join(map(check_line, lines))
 
 
-def _zone(text: str) -> str:
+def check_zone(text: str) -> str:
+    """Return the name of a time zone, or raise ValueError with what is wrong."""
     try:
         return ZoneInfo(text).key
     except (ZoneInfoNotFoundError, ValueError, OSError):

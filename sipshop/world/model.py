@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from sipshop.billing.counter import Counter
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.fx import Pair
 from sipshop.billing.invoice import Letterhead
@@ -102,6 +103,7 @@ class World:
     fx: tuple[Pair, ...] = ()
     limits: tuple[Limits, ...] = ()
     letterheads: tuple[Letterhead, ...] = ()
+    counters: tuple[Counter, ...] = ()
     imported: frozenset[str] = frozenset()
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import Final
 
+from sipshop.billing.counter import Counter
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.fx import Pair
 from sipshop.billing.guard import MEAN_S, WARN_OF_LOSSES, GuardAction, LossGuard
@@ -30,6 +31,7 @@ from sipshop.sip.resolve import is_ip
 from sipshop.world.agreements import address_or_name, telephone_number, with_agreement
 from sipshop.world.decks import DeckReader
 from sipshop.world.decks import check_name as _name
+from sipshop.world.desks import read_counter
 from sipshop.world.fx import Exchange, missing_rates, read_fx
 from sipshop.world.letterheads import read_letterhead
 from sipshop.world.limits import read_limits
@@ -102,6 +104,7 @@ def _world(top: Section, onto: World | None) -> World:
         limits=tuple(limits),
         fx=fx,
         letterheads=tuple(parties.letterheads),
+        counters=tuple(shops.counters),
         imported=decks.imported,
     )
     sections = {"party": parties.sections, "shop": shops.sections, "trunk": trunk_sections}
@@ -449,6 +452,7 @@ class _Shops:
     booths: list[Booth] = field(default_factory=list)
     open_booths: list[str] = field(default_factory=list)
     taxes: list[TaxTerms] = field(default_factory=list)
+    counters: list[Counter] = field(default_factory=list)
     sections: dict[str, Section] = field(default_factory=dict)
     names: _Names = field(default_factory=lambda: _Names("shop"))
     booth_names: _Names = field(default_factory=lambda: _Names("booth"))
@@ -476,9 +480,12 @@ class _Shops:
             section.fault("inbound_numbers", "ring nobody: `inbound: open` or `inbound: always` lets them")
         transfer = section.flag("transfer", default=False)
         tax = read_tax(section, *TaxMode)
+        counter = read_counter(section, self.tenant, name, currency)
         section.end()
         if tax is not None:
             self.taxes.append(TaxTerms(sold=Sold.IN_SHOP, place=name, tax=tax))
+        if counter is not None:
+            self.counters.append(counter)
         self.shops.append(
             Shop(
                 tenant=self.tenant,

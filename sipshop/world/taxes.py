@@ -1,4 +1,4 @@
-"""The taxes of a world: `tax:` of a shop and of a party."""
+"""The taxes of a world: `tax:` of a shop, of a party and of a good."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from sipshop.billing.tax import PERCENT_PLACES, PPM, Tax, TaxMode
 from sipshop.config import Section, shown
 
 _NAME_LENGTH: Final = 20
+#: Why there is no other mode where there is only one.
+_WHY: Final = {
+    TaxMode.ADDED: "what is sold to a party has its tax on the invoice",
+    TaxMode.INCLUDED: "the price of a good is what is paid for it",
+}
 
 
 def read_tax(section: Section, *modes: TaxMode) -> Tax | None:
-    """Read `tax:` of a shop or a party, of which these modes can be; None where it is left out."""
+    """Read `tax:` of a shop, a party or a good, of which these modes can be; None where it is left out."""
     fields = section.section("tax", required=False)
     if fields is None:
         return None
     percent_ppm = fields.number("percent", _percent)
     mode = fields.choice("mode", TaxMode, modes[0])
     if mode not in modes:
-        fields.fault("mode", f"can only be {modes[0]}: what is sold to a party has its tax on the invoice")
+        fields.fault("mode", f"can only be {modes[0]}: {_WHY[modes[0]]}")
     elif len(modes) > 1 and not fields.has("mode"):
         fields.fault("mode", f"is missing: whether prices have the tax in them ({modes[0]}) or not ({modes[1]})")
     name = fields.text("name", "VAT", check=_name)

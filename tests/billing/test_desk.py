@@ -20,10 +20,15 @@ from sipshop.billing.errors import (
     WrongCurrency,
 )
 from sipshop.billing.money import Money
+from sipshop.billing.tender import Method, Tender
 
 
 def eur(text: str) -> Money:
     return Money.parse(text, "EUR")
+
+
+def cash(amount: Money) -> tuple[Tender, ...]:
+    return (Tender(Method.CASH, amount),) if amount.micros else ()
 
 
 def bill(*amounts: str, total: str | None = None, version: int | None = None, deposit: str = "0") -> Bill:
@@ -38,6 +43,8 @@ def bill(*amounts: str, total: str | None = None, version: int | None = None, de
             billed_s=60,
             amount=eur(amount),
             explanation=f"30 s = {amount}",
+            added=number + 1,
+            priced=number + 1,
         )
         for number, amount in enumerate(amounts)
     )
@@ -54,10 +61,18 @@ def bill(*amounts: str, total: str | None = None, version: int | None = None, de
 
 
 def test_a_final_bill_is_paid_and_change_given() -> None:
-    paid = settle_bill(bill("0.24", "1.40"), version=2, tendered=eur("5.00"), live_calls=0)
+    paid = settle_bill(bill("0.24", "1.40"), version=2, tenders=cash(eur("5.00")), live_calls=0)
     assert paid == Payment(
-        session_id=7, version=2, total=eur("1.64"), deposit=eur("0"), tendered=eur("5.00"), change=eur("3.36")
+        session_id=7,
+        version=2,
+        total=eur("1.64"),
+        rounding=eur("0"),
+        deposit=eur("0"),
+        tenders=cash(eur("5.00")),
+        change=eur("3.36"),
+        cash=eur("1.64"),
     )
+    assert paid.tendered == eur("5.00")
 
 
 @pytest.mark.parametrize(
@@ -72,12 +87,12 @@ def test_a_final_bill_is_paid_and_change_given() -> None:
 def test_a_deposit_pays_first(deposit: str, due: str, tendered: str, change: str) -> None:
     owed = bill("0.24", "1.40", deposit=deposit)
     assert owed.due == eur(due)
-    assert settle_bill(owed, version=2, tendered=eur(tendered), live_calls=0).change == eur(change)
+    assert settle_bill(owed, version=2, tenders=cash(eur(tendered)), live_calls=0).change == eur(change)
 
 
 def test_what_a_deposit_leaves_is_still_to_be_paid() -> None:
     with pytest.raises(TenderTooSmall, match=r"0\.63 EUR does not pay 0\.64 EUR"):
-        settle_bill(bill("0.24", "1.40", deposit="1.00"), version=2, tendered=eur("0.63"), live_calls=0)
+        settle_bill(bill("0.24", "1.40", deposit="1.00"), version=2, tenders=cash(eur("0.63")), live_calls=0)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +110,7 @@ def test_a_booth_is_unlocked_for_one_thing_that_is_something(terms: dict[str, An
 
 
 def test_an_empty_bill_is_paid_with_nothing() -> None:
-    assert settle_bill(bill(), version=0, tendered=eur("0"), live_calls=0).change == eur("0")
+    assert settle_bill(bill(), version=0, tenders=cash(eur("0")), live_calls=0).change == eur("0")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +119,7 @@ def test_an_empty_bill_is_paid_with_nothing() -> None:
 )
 def test_a_bill_is_not_paid_while_a_call_is_alive(live_calls: int, text: str) -> None:
     with pytest.raises(CallAlive, match=text) as caught:
-        settle_bill(bill("0.24"), version=1, tendered=eur("5.00"), live_calls=live_calls)
+        settle_bill(bill("0.24"), version=1, tenders=cash(eur("5.00")), live_calls=live_calls)
     assert caught.value.live_calls == live_calls
 
 
@@ -120,22 +135,22 @@ def test_a_bill_is_not_paid_while_a_call_is_alive(live_calls: int, text: str) ->
 )
 def test_a_bill_that_has_changed_is_not_paid(version: int, text: str) -> None:
     with pytest.raises(StaleBill, match=text):
-        settle_bill(bill("0.24", "0.30", "0.35"), version=version, tendered=eur("5.00"), live_calls=0)
+        settle_bill(bill("0.24", "0.30", "0.35"), version=version, tenders=cash(eur("5.00")), live_calls=0)
 
 
 def test_a_tender_below_the_total_is_refused_with_what_is_missing() -> None:
     with pytest.raises(TenderTooSmall, match=r"0\.20 EUR does not pay 0\.24 EUR: 0\.04 EUR is missing"):
-        settle_bill(bill("0.24"), version=1, tendered=eur("0.20"), live_calls=0)
+        settle_bill(bill("0.24"), version=1, tenders=cash(eur("0.20")), live_calls=0)
 
 
-def test_a_negative_tender_pays_nothing() -> None:
-    with pytest.raises(TenderTooSmall):
-        settle_bill(bill(), version=0, tendered=eur("-1"), live_calls=0)
+def test_nothing_is_paid_by_less_than_nothing() -> None:
+    with pytest.raises(BadTerms, match="a payment by cash must be more than nothing"):
+        settle_bill(bill(), version=0, tenders=cash(eur("-1")), live_calls=0)
 
 
 def test_a_tender_in_another_currency_is_refused() -> None:
     with pytest.raises(WrongCurrency, match="in EUR, not in USD"):
-        settle_bill(bill("0.24"), version=1, tendered=Money.parse("5.00", "USD"), live_calls=0)
+        settle_bill(bill("0.24"), version=1, tenders=cash(Money.parse("5.00", "USD")), live_calls=0)
 
 
 def test_every_refusal_is_an_error_of_the_desk() -> None:
@@ -167,7 +182,7 @@ CENTS = st.integers(0, 10**6).map(lambda cents: str(Money(cents * 10_000, "EUR")
 @given(st.lists(CENTS, max_size=8), CENTS)
 def test_tendered_is_total_and_change(amounts: list[str], over: str) -> None:
     owed = bill(*amounts)
-    paid = settle_bill(owed, version=owed.version, tendered=owed.total + eur(over), live_calls=0)
+    paid = settle_bill(owed, version=owed.version, tenders=cash(owed.total + eur(over)), live_calls=0)
     assert paid.tendered == paid.total + paid.change
     assert paid.change == eur(over)
 

@@ -25,13 +25,9 @@ from sipshop.billing.cdr import utc_text
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import (
     POSTPAID,
-    Bill,
     BillLine,
     BoothSession,
-    Payment,
     SessionTerms,
-    settle_bill,
-    sum_lines,
 )
 from sipshop.billing.errors import BadTerms, LedgerError, UnknownAccount, UnknownParty
 from sipshop.billing.ledger import (
@@ -109,6 +105,7 @@ from sipshop.switch.meter import Meter
 from sipshop.switch.trunks import Trunks
 from sipshop.switch.ways import Ways
 from sipshop.world import History, Operator, Plan, World, parse_world
+from tests.console.memory_checkout import MemoryCheckout
 from tests.console.memory_floor import MemoryFloor, memory_logins
 from tests.console.shared import Shared
 from tests.store.examples import connection_in_memory
@@ -348,7 +345,6 @@ class MemoryDesk:
 
     def __init__(self, *booths: str) -> None:
         self.rooms = {name: Room() for name in booths}
-        self.paid: dict[str, Payment] = {}
         self.records: list[dict[str, Any]] = []
         self.live: list[CallStatus] = []
         self.issued = dict(TOKENS)
@@ -390,6 +386,7 @@ class MemoryDesk:
             utc_ms=lambda: OPENED_AT_MS,
         )
         self.floor = MemoryFloor(self, TENANT)
+        self.checkout = MemoryCheckout(self, TENANT)
         self.logins = memory_logins(self.worlds.stored, lambda: self.failure, lambda: OPENED_AT_MS)
         self._sessions = 0
         self._parties = PartyTree(
@@ -423,6 +420,8 @@ class MemoryDesk:
                 billed_s=120,
                 amount=Money(micros, "EUR"),
                 explanation="62 s = 60 + 60 s at 0.12/min",
+                added=room.session.version,
+                priced=room.session.version,
             )
         )
 
@@ -435,7 +434,7 @@ class MemoryDesk:
         return [self._status(name, room) for name, room in self.rooms.items()] if is_ours else []
 
     def booth(self, tenant: str, name: str) -> BoothStatus:
-        return self._status(name, self._room(tenant, name))
+        return self._status(name, self.room(tenant, name))
 
     def registrations(self, tenant: str, shops: Collection[str]) -> list[RegistrationStatus]:
         return list(self.phones) if tenant == TENANT and "center" in shops else []
@@ -533,19 +532,6 @@ class MemoryDesk:
         if room.session is not None:
             room.session = replace(room.session, closed_at_ms=OPENED_AT_MS + 1)
         return room.session
-
-    async def bill(self, tenant: str, booth: str) -> Bill:
-        return self._bill(self._room(tenant, booth), booth)
-
-    async def pay(self, tenant: str, booth: str, version: int, tendered: Money, author: str) -> Payment:
-        room = self.command(tenant, booth, "pay", author)
-        done = self.paid.get(booth)
-        if room.session is None and done is not None and (done.version, done.tendered) == (version, tendered):
-            return done
-        payment = settle_bill(self._bill(room, booth), version=version, tendered=tendered, live_calls=room.live_calls)
-        self.paid[booth] = payment
-        room.session = None
-        return payment
 
     def parties(self, tenant: str, names: Collection[str]) -> list[PartyStatus]:
         return [self._party_status(party) for party in self._parties if tenant == TENANT and party.name in names]
@@ -688,27 +674,15 @@ class MemoryDesk:
         """The room that a command is for, which goes into the log; raises `failure` while it is set."""
         if self.failure is not None:
             raise self.failure
-        room = self._room(tenant, booth)
+        room = self.room(tenant, booth)
         self.log.append((command, booth, author))
         return room
 
-    def _room(self, tenant: str, booth: str) -> Room:
+    def room(self, tenant: str, booth: str) -> Room:
+        """A booth's state; raises UnknownBooth."""
         if tenant != TENANT or booth not in self.rooms:
             raise UnknownBooth(f"there is no booth named {booth!r}")
         return self.rooms[booth]
-
-    def _bill(self, room: Room, booth: str) -> Bill:
-        if room.session is None:
-            raise NothingToPay(f"booth {booth} has no session to pay")
-        return Bill(
-            tenant=TENANT,
-            session_id=room.session.id,
-            booth=booth,
-            version=room.session.version,
-            lines=tuple(room.lines),
-            total=sum_lines(room.lines, "EUR"),
-            deposit=Money(room.session.deposit_micros, "EUR"),
-        )
 
     def _deposit(self, room: Room, amount: Money, author: str) -> None:
         assert room.session is not None

@@ -80,6 +80,7 @@ class MemoryFloor:
                 call=None,
                 unpaid_id=status.session_id,
                 spent_micros=0,
+                beside_micros=0,
                 funds_micros=None,
                 talk_left_ms=status.left_ms,
                 running=(),

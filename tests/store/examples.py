@@ -1,6 +1,7 @@
 """A small world, calls made in it, and a store on a disk, for the tests of the store."""
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -9,19 +10,23 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sipshop.billing.cdr import Attempt, CallKind, Cdr, Charge, HungUpBy, Result
+from sipshop.billing.counter import Counter
 from sipshop.billing.deck import DurationRound, Rate, RateDeck, Tariff
 from sipshop.billing.fx import Pair
 from sipshop.billing.guard import GuardAction, LossGuard
+from sipshop.billing.items import BillItem
 from sipshop.billing.ledger import customer
 from sipshop.billing.money import Money, Rounding, RoundMode
 from sipshop.billing.parties import Kind, Party
 from sipshop.billing.rating import cost
+from sipshop.billing.receipt import EntryKind, Seller
 from sipshop.billing.tax import Tax, TaxMode
+from sipshop.billing.tender import CashMode, CashRounding, Method, Tender
 from sipshop.proxy.admission import Auth, Booth, Shop
 from sipshop.proxy.numbers import NumberRules
 from sipshop.proxy.routing import Route, Trunk
 from sipshop.sip.digest import Algorithm
-from sipshop.store import LiveCall, Store
+from sipshop.store import ItemAdded, LiveCall, SessionPaid, Store
 from sipshop.store.schema import schema_statements
 from sipshop.store.worlds import load_world
 from sipshop.world import Opening, Sold, TaxTerms, World
@@ -71,6 +76,78 @@ CARRIER_DECK: Final = RateDeck(
 )
 OWNER: Final = customer("zoe", "rhea")
 RESELLER: Final = customer("rhea", TENANT)
+
+
+COUNTER: Final = Counter(tenant=TENANT, shop="corner", currency="EUR").completed(Seller(name="zoe"), "UTC")
+
+
+def cash(amount: Money) -> tuple[Tender, ...]:
+    """What is handed over in coins; nothing is nothing."""
+    return (Tender(Method.CASH, amount),) if amount.micros else ()
+
+
+def paid(
+    version: int,
+    tendered: Money,
+    *,
+    tenant: str = TENANT,
+    booth: str = BOOTH,
+    at_ms: int = NOON_MS,
+    counter: Counter = COUNTER,
+) -> SessionPaid:
+    """A payment in cash at the counter of `world`."""
+    return SessionPaid(
+        tenant=tenant,
+        booth=booth,
+        version=version,
+        tenders=cash(tendered),
+        counter=replace(counter, tenant=tenant),
+        language="en",
+        author="ana",
+        at_ms=at_ms,
+    )
+
+
+TO_FIVE: Final = CashRounding(50_000, CashMode.NEAREST)
+
+
+def good(name: str, price: str, quantity: int = 1, tax: Tax | None = None) -> BillItem:
+    """Something that ana sells."""
+    return BillItem(
+        kind=EntryKind.GOOD,
+        text=name,
+        author="ana",
+        at_ms=NOON_MS,
+        unit=Money.parse(price, "EUR"),
+        quantity=quantity,
+        tax=tax,
+    )
+
+
+def off(*, amount: Money | None = None, percent_ppm: int | None = None, most_ppm: int | None = None) -> BillItem:
+    """A discount that ana gives."""
+    return BillItem(
+        kind=EntryKind.DISCOUNT,
+        text="a regular",
+        author="ana",
+        at_ms=NOON_MS,
+        amount=amount,
+        percent_ppm=percent_ppm,
+        most_ppm=most_ppm,
+    )
+
+
+def taken_back(*, call_id: str | None = None, item: int | None = None) -> BillItem:
+    """A call or a good that ana takes back."""
+    return BillItem(kind=EntryKind.VOID, text="a wrong one", author="ana", at_ms=NOON_MS, call_id=call_id, item=item)
+
+
+_keys = itertools.count()
+
+
+def item_added(item: BillItem, *, booth: str = BOOTH, key: str | None = None) -> ItemAdded:
+    """An item that comes on the bill of a booth, by a key of its own."""
+    return ItemAdded(tenant=TENANT, booth=booth, item=item, key=f"item {next(_keys)}" if key is None else key)
 
 
 def world(tenant: str = TENANT) -> World:

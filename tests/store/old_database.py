@@ -23,13 +23,12 @@ from sipshop.store import (
     Heartbeat,
     PartySuspended,
     SessionOpened,
-    SessionPaid,
     Store,
     Token,
     TokenAdded,
 )
 from sipshop.store.schema import SCHEMA_VERSION
-from tests.store.examples import BOOTH, NOON_MS, TENANT, cdr, euros, filled, live_call, running
+from tests.store.examples import BOOTH, NOON_MS, TENANT, cdr, euros, filled, live_call, paid, running
 
 FOLDER = Path(__file__).parent / "databases"
 
@@ -54,7 +53,7 @@ async def a_day(store: Store) -> None:
         CallSettled(cdr("c3", talk_ms=1_000)),
         replace(opened, booth="gate", terms=SessionTerms()),
         CallSettled(gate),
-        SessionPaid(tenant=TENANT, booth="gate", version=1, tendered=euros(200_000), author="ana", at_ms=NOON_MS + 9),
+        paid(1, euros(200_000), booth="gate", at_ms=NOON_MS + 9),
         AccountMoved(
             tenant=TENANT,
             party="zoe",

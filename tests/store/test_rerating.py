@@ -21,7 +21,7 @@ from sipshop.billing.ledger import session_account
 from sipshop.billing.money import Rounding
 from sipshop.billing.rating import cost
 from sipshop.billing.rerate import Rerating
-from sipshop.store import CallSettled, SessionOpened, SessionPaid, Write, queries
+from sipshop.store import CallSettled, SessionOpened, Write, queries
 from sipshop.store.audit import audit, audit_file
 from sipshop.store.connect import connect_reader, connect_writer
 from sipshop.store.rerating import BatchBegun, BatchDone, CallsRerated, deck_of, meant, some_at_once, would_be
@@ -37,6 +37,7 @@ from tests.store.examples import (
     cdr,
     euros,
     filled,
+    paid,
     world_in_memory,
 )
 
@@ -188,9 +189,7 @@ def test_what_a_customer_has_paid_stays_as_he_paid_it() -> None:
     walk_in = version_two(DECK, first_price_nanos=10, next_price_nanos=10)
     asked = replace(TO_TWO, deck="walk-in")
     with closing(books(1, walk_in)) as connection:
-        SessionPaid(tenant=TENANT, booth=BOOTH, version=1, tendered=euros(290_000), author="ana", at_ms=NOON_MS).apply(
-            connection
-        )
+        paid(1, euros(290_000)).apply(connection)
         assert [row["why"] for row in would_be(connection, TENANT, asked, 9).to_json()["unrated"]] == ["paid"]
         assert rerate(connection, asked) == 0
 
@@ -202,8 +201,8 @@ def test_a_bill_that_was_read_before_is_stale() -> None:
         assert connection.execute("SELECT version FROM booth_sessions").fetchone()[0] == 4
         account = session_account(1, "zoe")
         assert balances(connection)[account] == -480_000
-        paid = SessionPaid(tenant=TENANT, booth=BOOTH, version=4, tendered=euros(480_000), author="ana", at_ms=NOON_MS)
-        assert paid.apply(connection).total == euros(480_000)
+        payment = paid(4, euros(480_000))
+        assert payment.apply(connection).total == euros(480_000)
         assert audit(connection) == []
 
 

@@ -15,11 +15,11 @@ from sipshop.billing.fx import Conversion
 from sipshop.billing.money import Rounding
 from sipshop.billing.rating import cost
 from sipshop.billing.tax import Tax, TaxMode
-from sipshop.store import CallSettled, SessionPaid, Write, audit
+from sipshop.store import CallSettled, Write, audit
 from sipshop.store.prices import Prices
 from sipshop.store.sieve import Part, Sifted, parts_of, sift
 from sipshop.store.worlds import load_world
-from tests.store.examples import BOOTH, NOON_MS, OTHER, TENANT, cdr, euros, world
+from tests.store.examples import NOON_MS, OTHER, TENANT, cdr, euros, paid, world
 from tests.store.test_rerating import OPENED, books, rerate
 
 DOLLARS: Final = Conversion(
@@ -75,7 +75,7 @@ def mixed() -> sqlite3.Connection:
         CallSettled(emergency),
         CallSettled(inbound),
         CallSettled(cdr("p2", talk_ms=61_000)),
-        SessionPaid(tenant=OTHER, booth=BOOTH, version=3, tendered=euros(10**6), author="ana", at_ms=NOON_MS),
+        paid(3, euros(10**6), tenant=OTHER),
         CallSettled(cdr("p3", talk_ms=1)),
     )
     for write in writes:

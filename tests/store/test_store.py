@@ -31,7 +31,6 @@ from sipshop.store import (
     PartySuspended,
     SessionLocked,
     SessionOpened,
-    SessionPaid,
     SessionToppedUp,
     Store,
     StoreError,
@@ -45,7 +44,20 @@ from sipshop.store import (
     Unwritable,
 )
 from sipshop.world import World
-from tests.store.examples import BOOTH, NOON_MS, OTHER, OWNER, TENANT, cdr, filled, live_call, opened, running, world
+from tests.store.examples import (
+    BOOTH,
+    NOON_MS,
+    OTHER,
+    OWNER,
+    TENANT,
+    cdr,
+    filled,
+    live_call,
+    opened,
+    paid,
+    running,
+    world,
+)
 
 OPENED = SessionOpened(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS)
 LOADED = world()
@@ -258,10 +270,7 @@ def test_a_start_finds_the_accounts_that_can_run_dry(tmp_path: Path) -> None:
             CallSettled(cdr(session_id=2)),
         ):
             await store.commit(write)
-        paid = SessionPaid(
-            tenant=TENANT, booth="gate", version=0, tendered=Money(0, "EUR"), author="ana", at_ms=NOON_MS
-        )
-        await store.commit(paid)
+        await store.commit(paid(0, Money(0, "EUR"), booth="gate"))
 
     with filled(tmp_path / "db") as store:
         running(store, work)
@@ -436,11 +445,7 @@ def test_a_booth_session_from_unlock_to_payment(tmp_path: Path) -> None:
         assert (bill.version, bill.total) == (2, Money(460_000, "EUR"))
         await store.commit(LOCKED)
         assert await store.bill(TENANT, BOOTH) == bill
-        payment = await store.commit(
-            SessionPaid(
-                tenant=TENANT, booth=BOOTH, version=2, tendered=Money(500_000, "EUR"), author="ana", at_ms=NOON_MS
-            )
-        )
+        payment = await store.commit(paid(2, Money(500_000, "EUR")))
         assert payment.change == Money(40_000, "EUR")
         assert await store.session(TENANT, BOOTH) is None
 

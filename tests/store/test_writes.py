@@ -40,13 +40,25 @@ from sipshop.store import (
     PartySuspended,
     SessionLocked,
     SessionOpened,
-    SessionPaid,
     SessionToppedUp,
     UnknownBooth,
     Write,
 )
 from sipshop.store import rows as row_shapes
-from tests.store.examples import BOOTH, NOON_MS, OWNER, RESELLER, TENANT, cdr, euros, live_call, world_in_memory
+from sipshop.store.checkout import read_receipt
+from tests.store.examples import (
+    BOOTH,
+    NOON_MS,
+    OWNER,
+    RESELLER,
+    TENANT,
+    cash,
+    cdr,
+    euros,
+    live_call,
+    paid,
+    world_in_memory,
+)
 
 STARTED = CallStarted(TENANT, "c1", live_call())
 ANSWERED = CallAnswered(TENANT, "c1", live_call(state="answered"))
@@ -55,9 +67,7 @@ SETTLED = CallSettled(cdr())
 
 OPENED = SessionOpened(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS)
 LOCKED = SessionLocked(tenant=TENANT, booth=BOOTH, author="ana", at_ms=NOON_MS + 5)
-PAID = SessionPaid(
-    tenant=TENANT, booth=BOOTH, version=1, tendered=Money(5_000_000, "EUR"), author="ana", at_ms=NOON_MS + 9
-)
+PAID = paid(1, Money(5_000_000, "EUR"), at_ms=NOON_MS + 9)
 SUSPENDED = PartySuspended(tenant=TENANT, party="zoe", suspended=True, by=TENANT, author="root", at_ms=NOON_MS)
 
 
@@ -505,7 +515,7 @@ def test_topping_up_adds_to_the_deposit_once(
 def test_a_top_up_whose_answer_was_lost_is_found_after_the_payment(connection: sqlite3.Connection) -> None:
     OPENED.apply(connection)
     TOPPED_UP.apply(connection)
-    replace(PAID, version=0, tendered=euros(0)).apply(connection)
+    replace(PAID, version=0, tenders=()).apply(connection)
     session = TOPPED_UP.apply(connection)
     assert (session.id, session.paid) == (1, True)
     OPENED.apply(connection)
@@ -533,9 +543,11 @@ def test_checkout_brings_a_session_to_zero(
 ) -> None:
     replace(OPENED, terms=euro_terms(deposit=deposit)).apply(connection)
     SETTLED.apply(connection)
-    payment = replace(PAID, tendered=euros(tendered)).apply(connection)
+    payment = replace(PAID, tenders=cash(euros(tendered))).apply(connection)
     assert (payment.total, payment.deposit, payment.change) == (euros(290_000), euros(deposit), euros(change))
-    assert [row_shapes.payment(row, ()) for row in rows(connection, "payments")] == [payment]
+    (kept,) = rows(connection, "payments")
+    assert (kept["total_micros"], kept["deposit_micros"], kept["change_micros"]) == (290_000, deposit, change)
+    assert [read_receipt(row["receipt"]) for row in rows(connection, "receipts")] == [payment]
     assert [(debit, credit, amount) for _, debit, credit, amount, *_ in moves(connection, "checkout")] == (
         [checkout] if checkout else []
     )
@@ -563,7 +575,7 @@ def test_paying_again_finds_the_payment(connection: sqlite3.Connection) -> None:
     assert PAID.apply(connection) == PAID.apply(connection)
     assert len(rows(connection, "payments")) == 1
     with pytest.raises(NothingToPay, match=BOOTH):
-        replace(PAID, tendered=Money(1_000_000, "EUR")).apply(connection)
+        replace(PAID, tenders=cash(Money(1_000_000, "EUR"))).apply(connection)
 
 
 def test_a_lock_before_paying_keeps_its_time(connection: sqlite3.Connection) -> None:
@@ -592,7 +604,7 @@ def test_too_little_money_is_refused(connection: sqlite3.Connection) -> None:
     OPENED.apply(connection)
     SETTLED.apply(connection)
     with pytest.raises(TenderTooSmall):
-        replace(PAID, tendered=Money(280_000, "EUR")).apply(connection)
+        replace(PAID, tenders=cash(Money(280_000, "EUR"))).apply(connection)
 
 
 def test_suspending_is_kept_and_logged_once(connection: sqlite3.Connection) -> None:

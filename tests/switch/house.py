@@ -17,6 +17,9 @@ from typing import Any, Final, TypeVar, cast
 from sipshop.billing.cdr import Cdr
 from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import Bill, BoothSession
+from sipshop.billing.money import Money
+from sipshop.billing.receipt import Receipt
+from sipshop.billing.tender import Method, Tender
 from sipshop.facts import Fact, RequestRefused
 from sipshop.sip.course import State
 from sipshop.sip.digest import answer
@@ -54,6 +57,7 @@ from sipshop.store import (
     rows,
 )
 from sipshop.store.bindings import Kept
+from sipshop.store.checkout import ITEMS, RECEIPT, RECEIPTS, open_bills, read_bill, read_receipt
 from sipshop.store.connect import connect_writer
 from sipshop.store.floor import NOTES, OPEN_ALARMS, alarm_of
 from sipshop.store.journal import Done, Write
@@ -110,6 +114,11 @@ shops:
 WORLD: Final = parse_world(WORLD_TEXT, "world.yaml")
 
 Result = TypeVar("Result")
+
+
+def cash(amount: Money) -> tuple[Tender, ...]:
+    """What is handed over in coins; nothing is nothing."""
+    return (Tender(Method.CASH, amount),) if amount.micros else ()
 
 
 def at_once(command: Coroutine[Any, Any, Result]) -> Result:
@@ -195,6 +204,9 @@ class MemoryStore:
     def notes(self) -> list[tuple[str, int, str]]:
         return [(row["tenant"], row["session_id"], row["note"]) for row in self._read(NOTES)]
 
+    def open_bills(self) -> list[Bill]:
+        return open_bills(lambda query, values: self._read(query, **values))
+
     def open_alarms(self) -> list[Alarm]:
         return [alarm_of(row) for row in self._read(OPEN_ALARMS)]
 
@@ -209,8 +221,20 @@ class MemoryStore:
         if session is None:
             return None
         (shop,) = self._read(queries.BOOTH_SHOP, tenant=tenant, booth=booth)
-        lines = self._read(queries.BILL_LINES, tenant=tenant, session_id=session.id)
-        return rows.bill(session, shop["currency"], lines)
+        of = {"tenant": tenant, "session_id": session.id}
+        return read_bill(session, shop["currency"], self._read(queries.BILL_LINES, **of), self._read(ITEMS, **of))
+
+    async def receipts(
+        self, tenant: str, shop: str, *, limit: int, before: int | None, since_ms: int, until_ms: int
+    ) -> list[Receipt]:
+        of = {"tenant": tenant, "shop": shop, "limit": limit, "before": 2**63 - 1 if before is None else before}
+        return [
+            read_receipt(row["receipt"]) for row in self._read(RECEIPTS, **of, since_ms=since_ms, until_ms=until_ms)
+        ]
+
+    async def receipt(self, tenant: str, shop: str, number: int) -> Receipt | None:
+        found = self._read(RECEIPT, tenant=tenant, shop=shop, number=number)
+        return read_receipt(found[0]["receipt"]) if found else None
 
     def unpaid_sessions(self) -> list[tuple[BoothSession, int]]:
         return [(rows.booth_session(row), row["talked_ms"]) for row in self._read(queries.UNPAID_SESSIONS)]

@@ -23,7 +23,7 @@ from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.store import StoreError
 from sipshop.store.audit import audit
 from tests.sip.peers import LATENCY_S
-from tests.switch.house import GATE, SWITCH, TENANT, House, at_once
+from tests.switch.house import GATE, SWITCH, TENANT, House, at_once, cash
 from tests.switch.test_fx import MIXED
 from tests.switch.test_money import BRITAIN, CHAIN, GERMANY, world_of
 
@@ -76,7 +76,16 @@ class Shop:
         status = desk.booths(TENANT)[0]
         if status.session_id is not None:
             version = self.house.memory.version(status.session_id)
-            at_once(desk.pay(TENANT, "gate", version, Money(500_000_000, "EUR"), "ana"))
+            at_once(
+                desk.checkout.pay(
+                    TENANT,
+                    "gate",
+                    version=version,
+                    tenders=cash(Money(500_000_000, "EUR")),
+                    language=None,
+                    author="ana",
+                )
+            )
 
     def move(self, kind: TransferKind, amount: Money) -> None:
         desk = self.house.switch.desk

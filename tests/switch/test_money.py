@@ -25,7 +25,7 @@ from sipshop.store.audit import audit
 from sipshop.switch import Options
 from sipshop.switch.status import PartyStatus
 from sipshop.world import World, parse_world
-from tests.switch.house import SWITCH, TENANT, House, at_once
+from tests.switch.house import SWITCH, TENANT, House, at_once, cash
 
 CHAIN: Final = """\
 provider: {name: Tel, loss_guard: {action: GUARD}}
@@ -521,7 +521,9 @@ def test_a_top_up_that_is_repeated_after_the_checkout_changes_nothing() -> None:
     house = house_of(terms=SessionTerms(deposit=euros("1.00")))
     desk = house.switch.desk
     at_once(desk.top_up(TENANT, "gate", euros("1.00"), "ana", "k"))
-    assert at_once(desk.pay(TENANT, "gate", 0, euros("0.00"), "ana")).change == euros("2.00")
+    assert at_once(
+        desk.checkout.pay(TENANT, "gate", version=0, tenders=cash(euros("0.00")), language=None, author="ana")
+    ).change == euros("2.00")
     at_once(desk.top_up(TENANT, "gate", euros("1.00"), "ana", "k"))
     (status,) = desk.booths(TENANT)
     assert (status.session_id, status.deposit_micros, status.available_micros) == (None, 0, None)

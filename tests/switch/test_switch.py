@@ -33,6 +33,7 @@ from tests.switch.house import (
     Disk,
     DiskHouse,
     SwitchPeer,
+    cash,
 )
 
 Scene = Callable[[DiskHouse], Awaitable[None]]
@@ -347,7 +348,9 @@ def test_a_call_is_rated_billed_and_paid(play: Callable[..., None]) -> None:
         await house.run()
         await house.run(61.25)
         with pytest.raises(CallAlive):
-            await house.switch.desk.pay(TENANT, "gate", 0, Money(500_000_000, "EUR"), "ana")
+            await house.switch.desk.checkout.pay(
+                TENANT, "gate", version=0, tenders=cash(Money(500_000_000, "EUR")), language=None, author="ana"
+            )
         status = next(booth for booth in house.switch.desk.booths(TENANT) if booth.booth == "gate")
         assert (status.state, status.dialled, status.seconds, status.live_calls) == ("in call", BERLIN, 61, 1)
         house.phone.hang_up(leg)
@@ -363,16 +366,20 @@ def test_a_call_is_rated_billed_and_paid(play: Callable[..., None]) -> None:
         assert (record["e164"], record["destination"], record["trunk"]) == ("49301234567", "Germany", "one")
         assert (record["pdd_ms"], record["sip_status"]) == (1_250, 200)
 
-        bill = await house.switch.desk.bill(TENANT, "gate")
+        bill = await house.switch.desk.checkout.bill(TENANT, "gate")
         assert (bill.total, bill.version, len(bill.lines)) == (Money(180_000, "EUR"), 1, 1)
         with pytest.raises(StaleBill):
-            await house.switch.desk.pay(TENANT, "gate", 0, Money(500_000, "EUR"), "ana")
-        payment = await house.switch.desk.pay(TENANT, "gate", 1, Money(500_000, "EUR"), "ana")
+            await house.switch.desk.checkout.pay(
+                TENANT, "gate", version=0, tenders=cash(Money(500_000, "EUR")), language=None, author="ana"
+            )
+        payment = await house.switch.desk.checkout.pay(
+            TENANT, "gate", version=1, tenders=cash(Money(500_000, "EUR")), language=None, author="ana"
+        )
         assert payment.change == Money(320_000, "EUR")
         again, _ = await house.dial()
         assert refused(house.phone, again).status == 403
         with pytest.raises(NothingToPay):
-            await house.switch.desk.bill(TENANT, "gate")
+            await house.switch.desk.checkout.bill(TENANT, "gate")
 
     play(scene)
 
@@ -413,7 +420,7 @@ def test_lock_lets_the_call_go_on_and_takes_no_new_one(play: Callable[..., None]
         assert leg.state is State.CONFIRMED
         house.phone.hang_up(leg)
         await house.run()
-        assert (await house.switch.desk.bill(TENANT, "gate")).session_id == session.id
+        assert (await house.switch.desk.checkout.bill(TENANT, "gate")).session_id == session.id
 
     play(scene)
 
@@ -457,8 +464,10 @@ def test_commands_for_what_is_not_there(play: Callable[..., None]) -> None:
         commands: list[Callable[[], Awaitable[Any]]] = [
             lambda: switch.desk.unlock(TENANT, "nowhere", "ana"),
             lambda: switch.desk.lock(TENANT, "nowhere", "ana"),
-            lambda: switch.desk.bill("other", "gate"),
-            lambda: switch.desk.pay("other", "gate", 0, money, "ana"),
+            lambda: switch.desk.checkout.bill("other", "gate"),
+            lambda: switch.desk.checkout.pay(
+                "other", "gate", version=0, tenders=cash(money), language=None, author="ana"
+            ),
             lambda: switch.desk.cdrs(TENANT, 10, "nowhere"),
         ]
         for command in commands:
@@ -565,7 +574,9 @@ def test_after_a_crash_the_calls_are_ended_and_the_booths_are_as_they_were(tmp_p
             assert states == {"booth1": "locked", "gate": "open"}
             assert house.switch.health().recovering
             with pytest.raises(CallAlive):
-                await house.switch.desk.pay(TENANT, "gate", 0, Money(1_000_000, "EUR"), "ana")
+                await house.switch.desk.checkout.pay(
+                    TENANT, "gate", version=0, tenders=cash(Money(1_000_000, "EUR")), language=None, author="ana"
+                )
             await house.run()
             for phone in (house.phone, house.carrier):
                 assert phone.last(phone.legs[0]) == HungUp('SIP;cause=503;text="Restarted"')

@@ -19,7 +19,7 @@ from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.store.audit import audit
 from sipshop.switch.transfers import LIMIT_S
 from tests.sip.peers import ANSWER, OFFER, Recorder, losing
-from tests.switch.house import BERLIN, GATE, SWITCH, TENANT, House, at_once
+from tests.switch.house import BERLIN, GATE, SWITCH, TENANT, House, at_once, cash
 from tests.switch.test_consultations import (
     OF_CONSULTED,
     WORLD,
@@ -162,7 +162,11 @@ def paying_before_the_end(house: House) -> None:
     one, two, _, _ = consulting(house)
     transfers(house, one, two)
     with pytest.raises(CallAlive):
-        at_once(house.switch.desk.pay(TENANT, "gate", 1, Money.parse("1.00", "EUR"), "ana"))
+        at_once(
+            house.switch.desk.checkout.pay(
+                TENANT, "gate", version=1, tenders=cash(Money.parse("1.00", "EUR")), language=None, author="ana"
+            )
+        )
 
 
 def again_and_again(house: House) -> None:

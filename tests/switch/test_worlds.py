@@ -17,7 +17,7 @@ from sipshop.store.audit import audit
 from sipshop.store.worlds import WorldApplied, read_history
 from sipshop.switch import UnknownBooth, UnknownDeck
 from sipshop.world import Plan, World, WorldErrors, parse_world, plan_world
-from tests.switch.house import BERLIN, NOON_MS, SWITCH, TENANT, WORLD_TEXT, BoothPhone, House, at_once
+from tests.switch.house import BERLIN, NOON_MS, SWITCH, TENANT, WORLD_TEXT, BoothPhone, House, at_once, cash
 
 TEXT: Final = WORLD_TEXT.replace("deck: wholesale, unlimited: true", 'deck: wholesale, opening: "10.00"')
 
@@ -189,7 +189,12 @@ def test_a_pruned_booth_is_locked_and_let_in_no_more_but_its_call_goes_on_and_is
     with pytest.raises(BadTerms, match="booth gate is disabled"):
         house.unlock()
     total = house.cdr.charges[0].cost.amount
-    assert at_once(house.switch.desk.pay(TENANT, "gate", 1, total, "ana")).total == total
+    assert (
+        at_once(
+            house.switch.desk.checkout.pay(TENANT, "gate", version=1, tenders=cash(total), language=None, author="ana")
+        ).total
+        == total
+    )
     apply(house, TEXT)
     house.unlock()
     assert refusal(house, BERLIN) is None

@@ -102,7 +102,7 @@ def _figures(card: Card, words: Words) -> Iterator[list[Any]]:
         yield [
             running.after_ms,
             words.money(running.micros, currency) if card.running else "",
-            words.money(total, currency) if card.unpaid_id is not None else "",
+            words.money(total + card.beside_micros, currency) if card.unpaid_id is not None else "",
             "" if left is None else words.money(left, currency),
             left is not None and card.funds_micros is not None and left * _LOW <= card.funds_micros,
         ]

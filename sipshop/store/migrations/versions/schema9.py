@@ -26,7 +26,77 @@ _FAREWELLS = (
     "DROP TABLE farewells",
     "ALTER TABLE anew RENAME TO farewells",
 )
-_STATEMENTS: tuple[str, ...] = (*_FAREWELLS,)
+
+# How the desks of shops work.
+_COUNTERS = (
+    """
+    CREATE TABLE counters (
+        tenant TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        terms TEXT NOT NULL,
+        PRIMARY KEY (tenant, shop)
+    ) STRICT
+    """,
+)
+
+# What stands on bills besides calls, and receipts.
+_CHECKOUT = (
+    """
+    CREATE TABLE bill_items (
+        tenant TEXT NOT NULL,
+        session_id INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        text TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        quantity INTEGER NOT NULL,
+        unit_micros INTEGER,
+        tax TEXT,
+        amount_micros INTEGER,
+        percent_ppm INTEGER,
+        most_ppm INTEGER,
+        call_id TEXT,
+        item INTEGER,
+        author TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        "key" TEXT NOT NULL,
+        added INTEGER NOT NULL,
+        removed INTEGER,
+        removed_by TEXT,
+        removed_at_ms INTEGER,
+        came_to_micros INTEGER,
+        PRIMARY KEY (tenant, session_id, number),
+        UNIQUE (tenant, "key"),
+        FOREIGN KEY(tenant, session_id) REFERENCES booth_sessions (tenant, id)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE receipts (
+        tenant TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        session_id INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        author TEXT NOT NULL,
+        receipt TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        PRIMARY KEY (tenant, shop, number),
+        UNIQUE (tenant, session_id),
+        FOREIGN KEY(tenant, session_id) REFERENCES payments (tenant, session_id)
+    ) STRICT
+    """,
+    (
+        "CREATE TRIGGER receipts_do_not_change BEFORE UPDATE ON receipts"
+        " BEGIN SELECT RAISE(ABORT, 'receipts are append-only'); END"
+    ),
+    (
+        "CREATE TRIGGER receipts_do_not_go BEFORE DELETE ON receipts"
+        " BEGIN SELECT RAISE(ABORT, 'receipts are append-only'); END"
+    ),
+)
+
+_STATEMENTS: tuple[str, ...] = (*_FAREWELLS, *_COUNTERS, *_CHECKOUT)
 
 
 def upgrade() -> None:
