@@ -262,7 +262,7 @@ def an_alert(number: int, booth: str | None, shop: str | None, party: str) -> Al
 #: What is a word of a path, or a number that everybody has.
 NO_NAMES: Final = {"place", "item", "receipt"}
 #: What everybody has of his own, or is the same everywhere.
-OWN: Final = {"carrier": "mine", "version": "1"}
+OWN: Final = {"carrier": "mine", "version": "1", "shift": "1", "z": "1"}
 BODIES: Final[Mapping[str, object]] = {
     "/booths/{booth}/topup": {"amount": "1.00"},
     "/booths/{booth}/pay": {"version": 1, "tendered": "1.00"},
