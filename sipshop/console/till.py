@@ -52,6 +52,14 @@ class Tills(Protocol):
         """The open shift of a person in a shop."""
         ...
 
+    def now_ms(self) -> int:
+        """This instant, UTC."""
+        ...
+
+    def zone(self, tenant: str, shop: str) -> str:
+        """The IANA time zone of a shop; raises `UnknownShop`."""
+        ...
+
     def is_required(self, tenant: str, shop: str) -> bool:
         """Whether a shop takes cash in a shift only."""
         ...

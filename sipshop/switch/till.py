@@ -46,6 +46,15 @@ class Tills:
         """The open shift of a person in a shop, None where he has none, or where it is nobody who asks."""
         return next((shift for shift in self.open_in(tenant, shop) if shift.operator == operator), None)
 
+    def now_ms(self) -> int:
+        """This instant, UTC."""
+        return self._utc_ms()
+
+    def zone(self, tenant: str, shop: str) -> str:
+        """The IANA time zone of a shop; raises `UnknownShop`."""
+        self.currency(tenant, shop)
+        return self._directory.counters[tenant, shop].on_paper[1]
+
     def is_required(self, tenant: str, shop: str) -> bool:
         """Whether a shop takes cash in a shift only; raises `UnknownShop`."""
         self.currency(tenant, shop)

@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from sipshop.billing.cdr import CallKind, Cdr, Charge, HungUpBy, Result
 from sipshop.billing.deck import Rate, RateDeck
 from sipshop.billing.invoice import Letterhead, Period
+from sipshop.billing.money import Money
 from sipshop.billing.rating import cost
 from sipshop.console.api import make_api
 from sipshop.console.events import Hub, stream
@@ -30,7 +31,7 @@ from sipshop.export.couriers import Couriers
 from sipshop.facts import AlertRaised, CallAnswered, CallAttempted, RegistrationChanged
 from sipshop.metrics import Metrics
 from sipshop.settings import ExportSettings, TargetSettings
-from sipshop.store import Alert, AlertNoted, CallSettled, Store, Token, TokenAdded, UnknownOperator
+from sipshop.store import Alert, AlertNoted, CallSettled, ShiftOpened, Store, Token, TokenAdded, UnknownOperator
 from sipshop.store.invoices import PeriodClosed, statement_of
 from sipshop.world import parse_world
 from tests.store.examples import opened
@@ -217,6 +218,9 @@ async def a_day(day: Installation, store: Store) -> Installation:
         payment = {"amount": "7.00", "reason": f"secret of {party}"}
         status, _ = await day.ask("alpha", "POST", f"/parties/{party}/payments", payment)
         assert status == 200
+    await store.commit(
+        ShiftOpened(tenant="Alpha", shop="Acorner", operator="aboss", opening=Money(0, "EUR"), key="s", at_ms=NOON_MS)
+    )
     for number, (booth, shop, party) in enumerate(
         [("abooth", "Acorner", "Aann"), ("abar-booth", "Abar", "Abob")], 1001
     ):
@@ -283,6 +287,11 @@ BODIES: Final[Mapping[str, object]] = {
     "/traces": {"number": "0301234567", "seconds": 1},
     "/limits/{place}/{name}/{rule}/release": {"reason": "r"},
     "/outbox/{target}/skip": {"number": 1},
+    "/shops/{shop}/shifts": {"opening": "1.00"},
+    "/shops/{shop}/shifts/{shift}/in": {"amount": "1.00", "reason": "r"},
+    "/shops/{shop}/shifts/{shift}/out": {"amount": "1.00", "reason": "r"},
+    "/shops/{shop}/shifts/{shift}/count": {"pieces": {"50": 1}},
+    "/shops/{shop}/shifts/{shift}/close": {"pieces": {"50": 1}},
 }
 
 
