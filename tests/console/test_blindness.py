@@ -219,7 +219,7 @@ async def a_day(day: Installation, store: Store) -> Installation:
         status, _ = await day.ask("alpha", "POST", f"/parties/{party}/payments", payment)
         assert status == 200
     await store.commit(
-        ShiftOpened(tenant="Alpha", shop="Acorner", operator="aboss", opening=Money(0, "EUR"), key="s", at_ms=NOON_MS)
+        ShiftOpened(tenant="Alpha", shop="Acorner", operator="acora", opening=Money(0, "EUR"), key="s", at_ms=NOON_MS)
     )
     for number, (booth, shop, party) in enumerate(
         [("abooth", "Acorner", "Aann"), ("abar-booth", "Abar", "Abob")], 1001
@@ -353,9 +353,9 @@ Ids = Callable[[Installation], dict[str, str]]
 ANNS: Final[Ids] = lambda day: ids_of("Acorner", "abooth", "Aann", "aotto", day)  # noqa: E731 - a row of a table
 BOBS: Final[Ids] = lambda day: ids_of("Abar", "abar-booth", "Abob", "aberta", day)  # noqa: E731 - likewise
 ABOVE: Final = {"Alpha", "Acarrier", "atrunk", "abuy", "ato-rhea", "aboss", "0.733", "0.644", "secret of Arhea"}
-OF_ANN: Final = {"Aann", "Acorner", "Akiosk", "abooth", "agate", "akiosk-booth", "aotto", "secret of Aann"}
+OF_ANN: Final = {"acora", "Aann", "Acorner", "Akiosk", "abooth", "agate", "akiosk-booth", "aotto", "secret of Aann"}
 OF_BOB: Final = {"Abob", "Abar", "abar-booth", "aberta", "ato-bob", "secret of Abob"}
-OF_CORNER: Final = {"Acorner", "abooth", "agate"}
+OF_CORNER: Final = {"acora", "Acorner", "abooth", "agate"}
 
 
 def told(body: str, request: tuple[str, str, object], secrets: set[str]) -> set[str]:

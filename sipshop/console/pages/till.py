@@ -24,7 +24,7 @@ from sipshop.console.pages.frame import Frame
 from sipshop.console.pages.refusals import sentence
 from sipshop.console.pages.words import Words, mark
 from sipshop.console.pages.words import amount_text as typed_amount
-from sipshop.console.scope import OPERATOR
+from sipshop.console.scope import OPERATOR, Scope
 from sipshop.console.till import Tills, held, is_blind, person_of, turns_of, z_of
 from sipshop.console.views import one_line
 
@@ -347,6 +347,18 @@ def _add_counting(router: APIRouter, till: _Till) -> None:
         except BillingError as error:
             return till.counting(request, member, found, typed=_not_taken(member.words, fields, error))
         return RedirectResponse(f"/till/{_path(shop)}/z/{report.number}", 303)
+
+
+def on_shift(tills: Tills, scope: Scope, shop: str, words: Words) -> dict[str, str]:
+    """Who is on shift at a shop's till, for the head of its board: a text, and how that is for whoever looks."""
+    names = [shift.operator for shift in tills.open_in(scope.tenant, shop)]
+    if tills.of_person(scope.tenant, shop, scope.person) is not None:
+        state = "own"
+    elif scope.role == OPERATOR and tills.is_required(scope.tenant, shop):
+        state = "needed"  # he takes no cash before he has opened one
+    else:
+        state = "others" if names else "none"
+    return {"text": ", ".join(names) or words(mark("No shift")), "state": state}
 
 
 # Fields and figures.
