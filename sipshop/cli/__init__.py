@@ -39,7 +39,6 @@ _PLACES: Final = {
     "booth": ("desk", "booths", EXIT_CODES),
     "session": ("checkout", "sessions", EXIT_CODES),
     "receipt": ("checkout", "receipts", EXIT_CODES),
-    "session": ("desk", "sessions", EXIT_CODES),
     "shift": ("shifts", "shifts", EXIT_CODES),
     "alarm": ("alarms", "alarms", EXIT_CODES),
     "calls": ("calls", "show_calls", EXIT_CODES),
