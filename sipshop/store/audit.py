@@ -39,7 +39,7 @@ LAWS: Final[Mapping[str, str]] = {
     "I13": "A bill that was paid is what stood on it, and what stood besides calls has its transfer.",
     "I14": "A shop's receipts are numbered one after the other, one for a payment, and say what was paid.",
     "I15": "What customers have handed over is in the book of the till, in the shift of whoever took it.",
-    "I16": "A shift has one Z report, as it was written, which comes to what moved in its drawer; all are numbered.",
+    "I16": "A shift has one Z report, numbered and as it was written, which comes to what moved in its drawer.",
 }
 
 
