@@ -9,7 +9,8 @@ from typing import Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
+from babel import Locale
+from babel.dates import format_date, format_time
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
@@ -229,11 +230,12 @@ class Clock:
     zone: str
 
     def at(self, at_ms: int | None) -> str:
-        """A date and a time of day; nothing for None."""
+        """A date that no other country reads as another one, and a time of day; nothing for None."""
         if at_ms is None:
             return ""
-        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
-        return format_datetime(at, "short", tzinfo=ZoneInfo(self.zone), locale=self.language)
+        at = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(self.zone))
+        day, time = format_date(at, "medium", locale=self.language), format_time(at, "short", locale=self.language)
+        return str(Locale.parse(self.language).datetime_formats["short"]).format(time, day)
 
 
 def add_till_pages(router: APIRouter, frame: Frame, desk: Any) -> None:
