@@ -270,7 +270,6 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 version="1",
                 carrier="far",
                 operator="ana",
-                shop="center",
                 shift=1,
                 z=1,
             ),
