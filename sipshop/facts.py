@@ -179,6 +179,14 @@ class BoothChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TillChanged:
+    """A shift began or ended at the till of a shop."""
+
+    tenant: str
+    shop: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartyChanged:
     """A command changed a party's account, or suspended it or let it call again."""
 
@@ -250,6 +258,7 @@ Fact = (
     | SourceBanned
     | LossSeen
     | BoothChanged
+    | TillChanged
     | PartyChanged
     | AlertRaised
     | AlertEnded

@@ -158,6 +158,22 @@ class WrongCurrency(DeskError):
         super().__init__(f"amounts here are in {total.currency}, not in {tendered.currency}")
 
 
+class BadCount(DeskError, ValueError):
+    """Somebody cannot have counted this in a drawer; the text says why."""
+
+
+class ShiftError(DeskError):
+    """The till forbids it: no shift is open, or another one is; the text says what to do."""
+
+
+class NoShift(ShiftError):
+    """Cash moves only in a shift here, and whoever moves it has none open."""
+
+
+class UnknownShift(ShiftError):
+    """There is no shift, or no report, of this number."""
+
+
 class LedgerError(BillingError):
     """Money cannot be moved or limited so; the text says what is there."""
 

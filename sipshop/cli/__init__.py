@@ -39,6 +39,7 @@ _PLACES: Final = {
     "booth": ("desk", "booths", EXIT_CODES),
     "session": ("checkout", "sessions", EXIT_CODES),
     "receipt": ("checkout", "receipts", EXIT_CODES),
+    "shift": ("shifts", "shifts", EXIT_CODES),
     "alarm": ("alarms", "alarms", EXIT_CODES),
     "calls": ("calls", "show_calls", EXIT_CODES),
     "cdr": ("records", "cdrs", EXIT_CODES),

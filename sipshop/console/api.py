@@ -40,6 +40,7 @@ from sipshop.console.paging import MAX_ROWS, Cursor, Limit, decode, encode, page
 from sipshop.console.records import add_records
 from sipshop.console.reference import add_reference
 from sipshop.console.scope import Key, Scope, Sender, problems
+from sipshop.console.till import TillDesk, add_till
 from sipshop.console.tracing import Traces, add_traces
 from sipshop.console.views import (
     AuditView,
@@ -65,7 +66,7 @@ from sipshop.switch import Health, PartyStatus, SwitchError, utc_ms
 from sipshop.world import WorldErrors
 
 
-class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, CheckoutDesk, LoginDesk, Protocol):
+class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, CheckoutDesk, TillDesk, LoginDesk, Protocol):
     """What the API asks of the switch; `sipshop.switch` keeps it.
 
     Commands are durable when they return. They raise BillingError, StoreError or SwitchError, whose texts are shown to
@@ -249,7 +250,7 @@ def _monitoring(desk: Desk, metrics: Exposition) -> APIRouter:
 _COMMAND: Final = problems(
     _400="malformed: the body is no JSON in UTF-8",
     _404="unknown_booth, or no_session: the booth has no unpaid session",
-    _409="the state of the booth forbids it: below_used, account_in_use, refused",
+    _409="the booth or the till forbids it: below_used, account_in_use, no_shift, refused",
     _413="the body is too large",
     _422="invalid_request, bad_amount, bad_terms",
     _503="unwritable, not_now, unavailable: nothing was changed",
@@ -278,6 +279,7 @@ def _commands(desk: Desk, reload: Callable[[], Reloaded], host: str | None) -> A
     _add_parties(router, desk)
     add_floor(router, desk)
     add_checkout(router, desk)
+    add_till(router, desk)
     add_logins(router, desk)
     add_worlds(router, desk.worlds)
     add_decks(router, desk.worlds, desk.decks)

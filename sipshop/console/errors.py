@@ -16,17 +16,20 @@ from starlette.responses import Response
 from sipshop.billing.errors import (
     AccountInUse,
     BadAmount,
+    BadCount,
     BadPeriod,
     BadTerms,
     BelowUsed,
     BeyondRights,
     BillingError,
     CallAlive,
+    NoShift,
     NoSuchItem,
     NotAvailable,
     NotToBeClosed,
     NoVersion,
     Overcommitted,
+    ShiftError,
     StaleBill,
     SuspendedAbove,
     TenderTooSmall,
@@ -34,6 +37,7 @@ from sipshop.billing.errors import (
     UnknownAccount,
     UnknownInvoice,
     UnknownParty,
+    UnknownShift,
 )
 from sipshop.billing.money import Money
 from sipshop.settings import SettingsErrors
@@ -213,6 +217,10 @@ _PLAIN: Final[Mapping[type[BillingError], tuple[int, str, str]]] = {
     BeyondRights: (403, "beyond_rights", "Operators of the shop may not do this"),
     NoSuchItem: (404, "unknown_item", "The bill has no such item"),
     BadTerms: (422, "bad_terms", "A booth cannot be unlocked so"),
+    BadCount: (422, "bad_count", "This cannot be in the drawer"),
+    NoShift: (409, "no_shift", "Cash is moved in a shift here"),
+    UnknownShift: (404, "unknown_shift", "There is no such shift"),
+    ShiftError: (409, "shift_refused", "The till forbids it"),
     BadAmount: (422, "bad_amount", "This is not an amount of money"),
 }
 

@@ -33,6 +33,7 @@ from sipshop.facts import (
     Fact,
     PartyChanged,
     RegistrationChanged,
+    TillChanged,
 )
 from sipshop.switch import BoothStatus, CommandRefused, PartyStatus, UnknownBooth, UnknownShop, utc_ms
 
@@ -88,16 +89,19 @@ class Listener:
         self.booths: dict[str, None] = {}
         self.shops: dict[str, None] = {}  # whose chain's balances may have moved
         self.parties: dict[str, None] = {}  # changed with all below them
+        self.tills: dict[str, None] = {}  # of shops
         self.woken = asyncio.Event()
         self.is_closed = False
 
-    def hear(self, fact: _Told | BoothChanged | PartyChanged) -> None:
+    def hear(self, fact: _Told | BoothChanged | PartyChanged | TillChanged) -> None:
         """Note what a fact of this tenant changes, and wake the stream."""
         match fact:
             case BoothChanged(booth=booth):
                 self.booths[booth] = None
             case PartyChanged(party=party):
                 self.parties[party] = None
+            case TillChanged(shop=shop):
+                self.tills[shop] = None
             case AlertRaised() | AlertEnded():
                 pass
             case _:
@@ -169,7 +173,7 @@ class Hub:
                 | AlertEnded()
             ):
                 self.lately(fact.tenant).add(fact, self._now_us())
-            case BoothChanged() | PartyChanged():
+            case BoothChanged() | PartyChanged() | TillChanged():
                 pass
             case _:
                 return
@@ -282,7 +286,7 @@ class Teller:
                 yield f"id: {place}\n{_event(*_worded(fact, scope))}"
         listener.place = self._hub.place(listener.tenant)
         parties, booths = self._dirty(listener, scope)
-        for listed in (listener.booths, listener.shops, listener.parties):
+        for listed in (listener.booths, listener.shops, listener.parties, listener.tills):
             listed.clear()
         yield from self._changed("booth", "booth", map(BoothView.of, booths))
         yield from self._changed("balance", "party", map(PartyView.of, map(scope.seen, parties)))

@@ -76,6 +76,11 @@ class Scope:
         return self.identity.author
 
     @property
+    def person(self) -> str | None:
+        """The person of the world whose the token is, None where it is nobody's."""
+        return self.identity.token.operator
+
+    @property
     def own_party(self) -> str:
         """The party that he is, or works for."""
         return self.identity.token.party

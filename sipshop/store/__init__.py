@@ -77,6 +77,7 @@ from sipshop.store.outbox import (
 )
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Moved, Token
 from sipshop.store.store import Disk, Store, stored_fx, stored_trunks
+from sipshop.store.till import CashMoved, DrawerCounted, ShiftClosed, ShiftOpened
 from sipshop.store.worlds import Applied, WorldApplied, opening_transfer
 from sipshop.store.writes import (
     AccountMoved,
@@ -119,12 +120,14 @@ __all__ = [
     "CallSettled",
     "CallStarted",
     "CallsCut",
+    "CashMoved",
     "CdrPlace",
     "Conflict",
     "CountryCalled",
     "DeckVersion",
     "Disk",
     "Done",
+    "DrawerCounted",
     "Exported",
     "FactorSet",
     "FarewellOwed",
@@ -167,6 +170,8 @@ __all__ = [
     "SessionPaid",
     "SessionToppedUp",
     "SheetMapping",
+    "ShiftClosed",
+    "ShiftOpened",
     "StaleVersion",
     "Standing",
     "State",

@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from sipshop.store import doubts, settled, whole
+from sipshop.store import doubts, settled, tills, whole
 from sipshop.store.asking import Check
 from sipshop.store.connect import Tell, connect_reader, secret_of, tell_nobody
 from sipshop.store.errors import Unusable
@@ -38,6 +38,8 @@ LAWS: Final[Mapping[str, str]] = {
     "I12": "A seller's invoices are numbered one after the other, and their periods do not meet.",
     "I13": "A bill that was paid is what stood on it, and what stood besides calls has its transfer.",
     "I14": "A shop's receipts are numbered one after the other, one for a payment, and say what was paid.",
+    "I15": "What customers have handed over is in the book of the till, in the shift of whoever took it.",
+    "I16": "A shift has one Z report, numbered and as it was written, which comes to what moved in its drawer.",
 }
 
 
@@ -56,7 +58,7 @@ LARGE_BYTES: Final = 100_000_000
 #: How many parts of the books each process has, one after the other.
 _PARTS_EACH: Final = 2
 _ORDER: Final = {law: number for number, law in enumerate(LAWS)}
-_WHOLE: Final = (*whole.CHECKS, *settled.CHECKS)
+_WHOLE: Final = (*whole.CHECKS, *settled.CHECKS, *tills.CHECKS)
 _SHORT: Final = tuple(check for check in _WHOLE if not check.is_long)
 LONG: Final = tuple(check for check in _WHOLE if check.is_long)
 

@@ -44,6 +44,7 @@ from sipshop.store.schema import (
     processes,
     rates,
     routes,
+    shifts,
     shops,
     taxes,
     tokens,
@@ -425,8 +426,12 @@ USED_PARTIES: Final = Statement(
         ),
     )
 )
+_turns = select(shifts.c.shop).where(shifts.c.tenant == bindparam("tenant"))
 USED_SHOPS: Final = Statement(
-    select(shops.c.name).where(shops.c.tenant == bindparam("tenant"), _moved_on(literal("till:") + shops.c.name))
+    select(shops.c.name).where(
+        shops.c.tenant == bindparam("tenant"),
+        or_(_moved_on(literal("till:") + shops.c.name), shops.c.name.in_(_turns)),
+    )
 )
 USED_BOOTHS: Final = Statement(
     select(booths.c.name).where(booths.c.tenant == bindparam("tenant"), booths.c.name.in_(_served))

@@ -534,6 +534,84 @@ receipts: Final = _table(
     _refers("tenant session_id", "payments", "tenant session_id"),
 )
 
+# The till. A shift is one person's turn at the drawer of a shop; a shop's are numbered from 1 on, without a gap. `key`
+# names the command that opened it. A person has one that is open in a shop, at most.
+shifts: Final = _table(
+    "shifts",
+    _text("tenant"),
+    _text("shop"),
+    _int("number"),
+    _text("operator"),
+    _text("currency"),
+    _int("float_micros"),
+    _int("opened_at_ms"),
+    _int("closed_at_ms", null=True),
+    _text("key"),
+    _key("tenant", "shop", "number"),
+    UniqueConstraint("tenant", "key"),
+    Index("one_open_shift", "tenant", "shop", "operator", unique=True, sqlite_where=text("closed_at_ms IS NULL")),
+)
+
+# All that moved at the till of a shop, in order from 1 on and without a gap; append-only. What a transfer moved there
+# has its key. `shift` is that of whoever moved it, null where he had none; an amount below zero went out.
+till_moves: Final = _table(
+    "till_moves",
+    _text("tenant"),
+    _text("shop"),
+    _int("number"),
+    _text("key"),
+    _text("method"),
+    _int("shift", null=True),
+    _text("kind"),
+    _text("currency"),
+    _int("amount_micros"),
+    _text("author"),
+    _text("reason"),
+    _int("at_ms"),
+    _key("tenant", "shop", "number"),
+    UniqueConstraint("tenant", "key", "method"),
+    Index("till_moves_by_shift", "tenant", "shop", "shift"),
+)
+
+# Counts of a drawer in the middle of a shift, with what was expected in it; append-only.
+till_counts: Final = _table(
+    "till_counts",
+    _text("tenant"),
+    _text("shop"),
+    _int("shift"),
+    _int("number"),
+    _text("key"),
+    _text("pieces"),
+    _int("counted_micros"),
+    _int("expected_micros"),
+    _text("author"),
+    _int("at_ms"),
+    _key("tenant", "shop", "shift", "number"),
+    UniqueConstraint("tenant", "key"),
+)
+
+# The Z report of each shift that is closed, numbered in the order of closing; append-only. `document` is all of it,
+# `last_move` the till's newest movement by then: what moved outside all shifts is in the next report.
+z_reports: Final = _table(
+    "z_reports",
+    _text("tenant"),
+    _text("shop"),
+    _int("number"),
+    _int("shift"),
+    _text("operator"),
+    _text("currency"),
+    _int("expected_micros"),
+    _int("counted_micros"),
+    _int("outside_micros"),
+    _int("last_move"),
+    _text("author"),
+    _int("at_ms"),
+    _text("document"),
+    _text("sha256"),
+    _key("tenant", "shop", "number"),
+    UniqueConstraint("tenant", "shop", "shift"),
+)
+
 # Who did what to which booth or party; append-only.
 desk_log: Final = _table(
     "desk_log",
@@ -740,8 +818,8 @@ export_parked: Final = _table(
 )
 
 
-#: What keeps a transfer, an invoice or a receipt as it was written, and a CDR's place in the outbox, by the trigger's
-#: name.
+#: What keeps a transfer, an invoice, a receipt and what a till tells as they were written, and a CDR's place in the
+#: outbox, by the name of the trigger.
 TRIGGERS: Final[Mapping[str, str]] = {
     "transfers_do_not_change": (
         "CREATE TRIGGER transfers_do_not_change BEFORE UPDATE ON transfers"
@@ -766,6 +844,30 @@ TRIGGERS: Final[Mapping[str, str]] = {
     "receipts_do_not_go": (
         "CREATE TRIGGER receipts_do_not_go BEFORE DELETE ON receipts"
         " BEGIN SELECT RAISE(ABORT, 'receipts are append-only'); END"
+    ),
+    "till_moves_do_not_change": (
+        "CREATE TRIGGER till_moves_do_not_change BEFORE UPDATE ON till_moves"
+        " BEGIN SELECT RAISE(ABORT, 'movements of a till are append-only'); END"
+    ),
+    "till_moves_do_not_go": (
+        "CREATE TRIGGER till_moves_do_not_go BEFORE DELETE ON till_moves"
+        " BEGIN SELECT RAISE(ABORT, 'movements of a till are append-only'); END"
+    ),
+    "till_counts_do_not_change": (
+        "CREATE TRIGGER till_counts_do_not_change BEFORE UPDATE ON till_counts"
+        " BEGIN SELECT RAISE(ABORT, 'counts of a till are append-only'); END"
+    ),
+    "till_counts_do_not_go": (
+        "CREATE TRIGGER till_counts_do_not_go BEFORE DELETE ON till_counts"
+        " BEGIN SELECT RAISE(ABORT, 'counts of a till are append-only'); END"
+    ),
+    "z_reports_do_not_change": (
+        "CREATE TRIGGER z_reports_do_not_change BEFORE UPDATE ON z_reports"
+        " BEGIN SELECT RAISE(ABORT, 'Z reports are append-only'); END"
+    ),
+    "z_reports_do_not_go": (
+        "CREATE TRIGGER z_reports_do_not_go BEFORE DELETE ON z_reports"
+        " BEGIN SELECT RAISE(ABORT, 'Z reports are append-only'); END"
     ),
     "cdrs_are_numbered": (
         "CREATE TRIGGER cdrs_are_numbered AFTER INSERT ON cdrs BEGIN"

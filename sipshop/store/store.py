@@ -29,6 +29,7 @@ from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.errors import UnknownAccount
 from sipshop.billing.fx import Pair
 from sipshop.billing.receipt import Receipt
+from sipshop.billing.shift import Shift
 from sipshop.proxy.routing import Trunk
 from sipshop.store import bindings, farewells, limits, queries, rows
 from sipshop.store.audit import LARGE_BYTES, Violation, audit_file
@@ -72,6 +73,7 @@ from sipshop.store.schema import (
     alembic_version,
     schema_statements,
 )
+from sipshop.store.till import OPEN_SHIFTS, shift_of
 from sipshop.store.verify import Verified, verify_file
 from sipshop.store.worlds import (
     RATES_AT_ONCE,
@@ -363,6 +365,10 @@ class Store:
     def open_alarms(self) -> list[Alarm]:
         """Return every tenant's emergency calls that nobody has acknowledged, the oldest first."""
         return [alarm_of(row) for row in self._read(OPEN_ALARMS)]
+
+    def open_shifts(self) -> list[Shift]:
+        """Return every tenant's shifts that are open."""
+        return [shift_of(row) for row in self._read(OPEN_SHIFTS)]
 
     # The desk, asynchronous. Each answer is of one instant: all of its statements see the same commit.
 

@@ -43,6 +43,7 @@ from sipshop.billing.ledger import (
 from sipshop.billing.money import Money, amount_text
 from sipshop.billing.parties import Party, PartyTree
 from sipshop.store import queries, rows
+from sipshop.store.drawer import note_transfers
 from sipshop.store.errors import NothingToPay, UnknownBooth, UnknownOperator, UnknownToken
 from sipshop.store.farewells import Owed
 from sipshop.store.rows import AccountState, LiveCall, Moved, Row, Token
@@ -92,8 +93,12 @@ _OVERDRAW: Final = Statement(
 def post(
     connection: sqlite3.Connection, tenant: str, made: Iterable[Transfer], *, author: str, reason: str, at_ms: int
 ) -> None:
-    """Write transfers that are not there, and change the balances of their accounts; a new account has no limit."""
+    """Write transfers that are not there, and change the balances of their accounts; a new account has no limit.
+
+    What they move at a till is noted there. Raises `NoShift` where that needs a shift which its author has not open.
+    """
     written = tuple(made)
+    note_transfers(connection, tenant, written, author=author, reason=reason, at_ms=at_ms)
     _TRANSFER.run_many(
         connection,
         (rows.transfer_values(tenant, transfer, author=author, reason=reason, at_ms=at_ms) for transfer in written),

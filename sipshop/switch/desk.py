@@ -54,6 +54,7 @@ from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import Settler
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyStatus, Reach, RegistrationStatus
+from sipshop.switch.till import Tills
 from sipshop.switch.trunks import Trunks
 from sipshop.switch.worlds import Worlds
 from sipshop.world import Operator, World
@@ -62,10 +63,10 @@ from sipshop.world import Operator, World
 class Desk:
     """The booth sessions, and every command that a person may give; those about whole worlds are in `worlds`.
 
-    Those about reratings and invoices are in `books`, bills and payments in `checkout`, the rest of a shop's day is in
-    `floor`, who comes in by the pages in `logins`; `board` makes what is seen. `turn` gives the time and does what
-    calls put out, `run` does what a call wants done; `tell` is told what a command changed, `health` says whether
-    commands can be taken.
+    Those about reratings and invoices are in `books`, bills and payments in `checkout`, shifts in `till`, the rest of a
+    shop's day is in `floor`, who comes in by the pages in `logins`; `board` makes what is seen. `turn` gives the time
+    and does what calls put out, `run` does what a call wants done; `tell` is told what a command changed, `health` says
+    whether commands can be taken.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class Desk:
             utc_ms=utc_ms,
             clock=clock,
         )
+        self.till = Tills(directory=directory, store=store, tell=tell, utc_ms=utc_ms)
         self._tokens: dict[str, Token] = {}  # those that were not revoked: nobody who guesses makes us read the disk
         self.worlds = Worlds(
             directory=directory,
@@ -180,6 +182,7 @@ class Desk:
         self.logins.begin()
         self.floor.begin()
         self.checkout.begin()
+        self.till.begin()
 
     def open_session(self, booth: BoothKey) -> BoothSession | None:
         """The session that a booth may call in, None where it is locked."""

@@ -14,6 +14,7 @@ from sipshop.store import Alarm, Login, NothingToPay, PasswordSet, Store, Unknow
 from sipshop.store.logins import LOGINS, WEB_SESSIONS, login_of, web_session_of
 from sipshop.store.schema import schema_statements
 from sipshop.switch import Card, Directory, Logins
+from sipshop.switch.till import Tills
 from sipshop.world import World
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class MemoryStore:
         if failure is not None:
             raise failure
         return write.apply(self.connection)
+
+    async def ask(self, tenant: str, question: Callable[[sqlite3.Connection, str], Any]) -> Any:
+        return question(self.connection, tenant)
 
     def logins(self) -> list[Login]:
         return [login_of(row) for row in LOGINS.run(self.connection, {})]
@@ -123,3 +127,16 @@ class MemoryFloor:
                 self.open.remove(alarm)
                 return replace(alarm, acknowledged_at_ms=alarm.at_ms + 1, acknowledged_by=author)
         raise UnknownAlarm(f"there is no emergency call named {call_id!r}")
+
+
+class MemoryTills(Tills):
+    """The real room over a database that is a variable."""
+
+    def __init__(self, world: World, failure: Callable[[], Exception | None], utc_ms: Callable[[], int]) -> None:
+        self.stored = MemoryStore(failure)
+        super().__init__(
+            directory=Directory([world], default_realm="sipshop"),
+            store=cast("Store", self.stored),
+            tell=lambda _fact: None,
+            utc_ms=utc_ms,
+        )

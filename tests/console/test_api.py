@@ -118,13 +118,24 @@ GUARDED = [
     ("GET", "/api/v1/tokens"),
     ("POST", "/api/v1/tokens"),
     ("POST", f"/api/v1/tokens/{TOKEN_ID}/revoke"),
+    ("GET", "/api/v1/shops/center/till"),
+    ("GET", "/api/v1/shops/center/shifts"),
+    ("POST", "/api/v1/shops/center/shifts"),
+    ("GET", "/api/v1/shops/center/shifts/1"),
+    ("POST", "/api/v1/shops/center/shifts/1/in"),
+    ("POST", "/api/v1/shops/center/shifts/1/out"),
+    ("POST", "/api/v1/shops/center/shifts/1/count"),
+    ("POST", "/api/v1/shops/center/shifts/1/close"),
+    ("GET", "/api/v1/shops/center/z/1"),
+    ("GET", "/api/v1/shops/center/variances"),
+    ("GET", "/api/v1/shops/center/outside"),
     ("GET", "/api/v1/nothing/here"),
 ]
-# A world is read and applied at one path: see test_worlds.py; of decks see test_decks.py
+# A world is read and applied at one path: see test_worlds.py; of decks see test_decks.py, of shifts test_till.py
 COMMANDS = [
     case
     for case in GUARDED
-    if case[0] == "POST" and case[1] != "/api/v1/world" and not re.search("/(?:decks|mapping-guesses)", case[1])
+    if case[0] == "POST" and case[1] != "/api/v1/world" and not re.search("/(?:decks|mapping-guesses|shifts)", case[1])
 ]
 MOVE: dict[str, object] = {"amount": "5.00", "reason": "cash"}
 BODIES: dict[str, dict[str, object]] = {  # of the commands that need one, by their last word
@@ -259,6 +270,8 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 version="1",
                 carrier="far",
                 operator="ana",
+                shift=1,
+                z=1,
             ),
         )
         for path, methods in paths.items()

@@ -95,7 +95,7 @@ def test_a_template_holds_no_text_of_its_own(template: Path) -> None:
 
 
 #: Values of buttons and radios: for the server, not for people.
-VALUES: Final = {"postpaid", "deposit", "limit", "minutes", "finish", "cut"}
+VALUES: Final = {"postpaid", "deposit", "limit", "minutes", "finish", "cut", "again", "check", "close"}
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipshop.billing.cash import Count
 from sipshop.billing.cdr import Cdr, Charge
 from sipshop.billing.desk import SessionTerms
 from sipshop.billing.errors import DeskError, LedgerError
 from sipshop.billing.ledger import Transfer, TransferKind, payable, revenue
 from sipshop.billing.rating import cost
+from sipshop.billing.shift import MoveKind
 from sipshop.billing.tender import Method, Tender
 from sipshop.store import (
     LAWS,
@@ -24,6 +26,8 @@ from sipshop.store import (
     CallAnswered,
     CallGranted,
     CallSettled,
+    CashMoved,
+    DrawerCounted,
     ItemTakenBack,
     LimitSet,
     NewerSchema,
@@ -33,6 +37,8 @@ from sipshop.store import (
     SessionLocked,
     SessionOpened,
     SessionToppedUp,
+    ShiftClosed,
+    ShiftOpened,
     Store,
     StoreError,
     TargetBegun,
@@ -92,18 +98,53 @@ LIMITED: Final = LimitSet(
     tenant=TENANT, party="rhea", credit_limit=1_000_000, author="root", reason="a good payer", at_ms=NOON_MS
 )
 
+TURN: Final = ShiftOpened(
+    tenant=TENANT, shop="corner", operator="ana", opening=euros(50_000_000), key="s1", at_ms=NOON_MS
+)
+PUT_IN: Final = CashMoved(
+    tenant=TENANT,
+    shop="corner",
+    shift=1,
+    kind=MoveKind.IN,
+    amount=euros(20_000_000),
+    reason="change",
+    author="ana",
+    key="m1",
+    at_ms=NOON_MS,
+)
+COUNTED: Final = DrawerCounted(
+    tenant=TENANT,
+    shop="corner",
+    shift=1,
+    count=Count.of("EUR", {"50": 1, "20": 1}, "4.71"),
+    author="ana",
+    key="n1",
+    at_ms=NOON_MS,
+)
+CLOSED: Final = ShiftClosed(
+    tenant=TENANT, shop="corner", shift=1, count=Count.of("EUR", {"50": 1}), author="ana", at_ms=NOON_MS
+)
+
 BUSY: Final[tuple[Write[object], ...]] = (
+    TURN,
     UNLOCKED,
     CallSettled(cdr("c1")),
     CallSettled(cdr("c2", talk_ms=1_000)),
     CallSettled(cdr("cancelled", talk_ms=0)),
     PAID,
+    PUT_IN,
+    COUNTED,
+    CLOSED,
     replace(UNLOCKED, terms=SessionTerms(limit=euros(3_000_000))),
     CallAnswered(TENANT, "live", live_call("live", state="answered", session_id=2, granted_ms=600_000)),
     CallGranted(TENANT, "live", 660_000),
     CallSettled(cdr("c3", talk_ms=61_500, session_id=2)),
     LOCKED,
-    TOPPED_UP,
+    TOPPED_UP,  # outside all shifts
+    replace(TURN, operator="ben", key="s2"),
+    replace(TURN, key="s3"),
+    replace(PUT_IN, shift=3, kind=MoveKind.OUT, key="m2"),
+    replace(CLOSED, shift=2),
     ADJUSTED,
     LIMITED,
     TargetBegun(tenant=TENANT, target="books", from_beginning=True),
@@ -210,6 +251,20 @@ def _receipt(statement: str) -> Break:
     return run
 
 
+def _at_the_till(*statements: str) -> Break:
+    """What somebody changes at a till who then puts its triggers back."""
+    kept = [name for name in TRIGGERS if name.endswith(("_do_not_change", "_do_not_go"))]
+
+    def run(connection: sqlite3.Connection) -> None:
+        for name in kept:
+            connection.execute(f"DROP TRIGGER {name}")
+        sql(*statements)(connection)
+        for name in kept:
+            connection.execute(TRIGGERS[name])
+
+    return run
+
+
 def _stray(kind: str, key: str) -> Break:
     return sql(f"INSERT INTO transfers VALUES ('acme', '{key}', '{kind}', 'world', 'world', 'EUR', 0, 'root', '', 1)")
 
@@ -227,6 +282,52 @@ BREAKS: Final = [
     pytest.param("I14", _stray("checkout", "checkout:3:voucher"), id="a voucher that nobody gave"),
     pytest.param("I14", _stray("checkout", "checkout:9"), id="a payment of no bill"),
     pytest.param("I14", _stray("rounding", "rounding:1"), id="a rounding of nothing"),
+    pytest.param(
+        "I15", _at_the_till("UPDATE till_moves SET author = 'ben' WHERE key = 'topup:t1'"), id="another's cash"
+    ),
+    pytest.param(
+        "I15",
+        _at_the_till(
+            "UPDATE till_moves SET amount_micros = 1 WHERE key = 'topup:t1'",
+            "UPDATE z_reports SET outside_micros = 1 WHERE number = 2",
+        ),
+        id="cash of another amount",
+    ),
+    pytest.param(
+        "I15",
+        _at_the_till(
+            "DELETE FROM till_moves WHERE key = 'topup:t1'",
+            "UPDATE till_moves SET number = number - 1 WHERE number > 5",
+            "UPDATE z_reports SET last_move = last_move - 1, outside_micros = 0 WHERE number = 2",
+        ),
+        id="cash that is in no book",
+    ),
+    pytest.param(
+        "I15",
+        sql(
+            "INSERT INTO till_moves SELECT 'acme', 'corner', max(number) + 1, 'deposit:9', 'cash', NULL, 'deposit',"
+            " 'EUR', 1, 'ana', '', 1 FROM till_moves"
+        ),
+        id="cash that nobody paid",
+    ),
+    pytest.param("I15", _at_the_till("UPDATE till_moves SET number = 99 WHERE number = 8"), id="a movement left out"),
+    pytest.param("I15", _at_the_till("UPDATE till_moves SET shift = 7 WHERE key = 'by_hand:m2'"), id="no such shift"),
+    pytest.param("I16", sql("UPDATE shifts SET float_micros = 1 WHERE number = 3"), id="another float"),
+    pytest.param("I16", sql("UPDATE shifts SET closed_at_ms = 1 WHERE number = 3"), id="closed without a report"),
+    pytest.param("I15", sql("DELETE FROM shifts WHERE number = 3"), id="cash of a shift that is gone"),
+    pytest.param("I16", _at_the_till("UPDATE z_reports SET number = 3 WHERE number = 2"), id="a Z that is left out"),
+    pytest.param("I16", _at_the_till("UPDATE z_reports SET outside_micros = 1"), id="a Z of other cash outside"),
+    pytest.param("I16", _at_the_till("UPDATE z_reports SET counted_micros = 1"), id="a count beside its document"),
+    pytest.param(
+        "I16",
+        _at_the_till("UPDATE z_reports SET document = replace(document, '50.00', '40.00')"),
+        id="a Z that was written anew",
+    ),
+    pytest.param(
+        "I16",
+        _at_the_till("UPDATE till_moves SET amount_micros = 1 WHERE key = 'by_hand:m1'"),
+        id="a movement of a closed shift",
+    ),
     pytest.param("I11", _invoiced("UPDATE invoices SET net_micros = net_micros - 1"), id="an invoice of too little"),
     pytest.param("I11", _invoiced("UPDATE invoices SET sha256 = 'x'"), id="an invoice that was written anew"),
     pytest.param("I12", _invoiced("UPDATE invoices SET number = 2"), id="a number that is left out"),
@@ -424,6 +525,15 @@ WRITES: Final[st.SearchStrategy[Write[object]]] = st.one_of(
         KEYS,
     ),
     st.builds(lambda limit: replace(LIMITED, credit_limit=limit), st.none() | st.integers(0, 10**7)),
+    st.builds(lambda who, key: replace(TURN, operator=who, key=key), st.sampled_from(["ana", "ben"]), KEYS),
+    st.builds(
+        lambda shift, kind, amount, key: replace(PUT_IN, shift=shift, kind=kind, amount=amount, key=key),
+        st.integers(1, 3),
+        st.sampled_from([MoveKind.IN, MoveKind.OUT]),
+        AMOUNTS,
+        KEYS,
+    ),
+    st.builds(lambda shift: replace(CLOSED, shift=shift), st.integers(1, 3)),
 )
 
 

@@ -70,6 +70,8 @@ LATER: Final[dict[tuple[str, str], Callable[[dict[str, object]], object] | objec
 }
 #: The first that notes itself what shops have called; the step to it takes that from what the records tell.
 SCHEMA_OF_CALLED: Final = 8
+#: The first that notes itself what moves at tills; the step to it takes that from the transfers.
+SCHEMA_OF_TILLS: Final = 9
 #: Columns that are no more.
 GONE: Final = {("parties", "suspended")}
 
@@ -81,7 +83,26 @@ def with_columns_of_now(content: dict[str, list[dict[str, object]]], old: int) -
         return {column: told for column, told in (row | added).items() if (table, column) not in GONE}
 
     told = {table: sorted((now(table, row) for row in rows), key=repr) for table, rows in content.items()}
-    return told if old >= SCHEMA_OF_CALLED else told | {"called": list(called(told["cdrs"]))}
+    if old < SCHEMA_OF_CALLED:
+        told |= {"called": list(called(told["cdrs"]))}
+    return told if old >= SCHEMA_OF_TILLS else told | {"till_moves": list(moved_at_tills(told["transfers"]))}
+
+
+def moved_at_tills(transfers: list[dict[str, Any]]) -> Iterator[dict[str, object]]:
+    """What customers have handed over, as the transfers tell: outside all shifts."""
+    paid = [row for row in transfers if "till:" in row["debit"] + row["credit"]]
+    for number, row in enumerate(sorted(paid, key=lambda row: row["at_ms"]), 1):
+        is_in = row["debit"].startswith("till:")
+        yield {
+            "tenant": row["tenant"],
+            "shop": (row["debit"] if is_in else row["credit"]).removeprefix("till:"),
+            "number": number,
+            "method": "cash",
+            "shift": None,
+            "kind": row["kind"] if is_in else "refund",
+            "amount_micros": row["amount_micros"] if is_in else -row["amount_micros"],
+            **{name: row[name] for name in ("key", "currency", "author", "reason", "at_ms")},
+        }
 
 
 def called(cdrs: list[dict[str, Any]]) -> Iterator[dict[str, object]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Table
 
 import sipshop.store
 from sipshop.billing.cdr import Cdr
-from sipshop.store import Store, decks, floor, logins, writes
+from sipshop.store import Store, decks, floor, logins, till, writes
 from sipshop.store.schema import METADATA
 
 # What belongs to the installation and so to no tenant, each with its reason.
@@ -52,11 +52,12 @@ METHODS_OF_NOBODY: Final = {
     "web_sessions": "the start, for all tenants",
     "notes": "the start, for all tenants",
     "open_alarms": "the start, for all tenants",
+    "open_shifts": "the start, for all tenants",
 }
 
 WRITES: Final = [
     value
-    for module in (writes, decks, floor, logins)
+    for module in (writes, decks, floor, logins, till)
     for value in vars(module).values()
     if inspect.isclass(value) and is_dataclass(value) and value.__module__ == module.__name__
 ]

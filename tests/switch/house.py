@@ -19,6 +19,7 @@ from sipshop.billing.deck import RateDeck
 from sipshop.billing.desk import Bill, BoothSession
 from sipshop.billing.money import Money
 from sipshop.billing.receipt import Receipt
+from sipshop.billing.shift import Shift
 from sipshop.billing.tender import Method, Tender
 from sipshop.facts import Fact, RequestRefused
 from sipshop.sip.course import State
@@ -61,6 +62,7 @@ from sipshop.store.checkout import ITEMS, RECEIPT, RECEIPTS, open_bills, read_bi
 from sipshop.store.connect import connect_writer
 from sipshop.store.floor import NOTES, OPEN_ALARMS, alarm_of
 from sipshop.store.journal import Done, Write
+from sipshop.store.till import OPEN_SHIFTS, shift_of
 from sipshop.store.worlds import Applied, WorldApplied, load_world, read_history, read_world
 from sipshop.store.writes import unpaid_session
 from sipshop.switch import Directory, Options, Switch
@@ -209,6 +211,9 @@ class MemoryStore:
 
     def open_alarms(self) -> list[Alarm]:
         return [alarm_of(row) for row in self._read(OPEN_ALARMS)]
+
+    def open_shifts(self) -> list[Shift]:
+        return [shift_of(row) for row in self._read(OPEN_SHIFTS)]
 
     async def tokens(self, tenant: str) -> list[Token]:
         return [rows.token(row) for row in self._read(queries.TOKENS, tenant=tenant)]

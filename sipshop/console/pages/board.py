@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, HTTPException, Request
@@ -17,6 +18,7 @@ from sipshop.console.pages.door import Form, Member, SignedIn, command_key
 from sipshop.console.pages.feed import Feed
 from sipshop.console.pages.frame import Frame
 from sipshop.console.pages.tiles import tile
+from sipshop.console.pages.till import on_shift
 from sipshop.console.pages.words import amount_text, mark
 from sipshop.console.views import MAX_MINUTES, one_line
 
@@ -78,13 +80,15 @@ def add_board(router: APIRouter, frame: Frame, desk: Any, hub: Hub) -> None:
             has_shops=len(member.scope.reach.shops) > 1,
             max_minutes=MAX_MINUTES,
             max_note=MAX_NOTE,
+            till=on_shift(desk.till, member.scope, shop, member.words),
         )
 
     @router.get("/board/{shop}/events")
     async def listen(request: Request, member: SignedIn, shop: str, after: str = "") -> StreamingResponse:
         """What happens in the shop, as it happens."""
         identity, words = member.scope.identity, member.words
-        feed = Feed(hub, desk.floor, identity, member.scope.shop(shop), words)
+        till = partial(on_shift, desk.till, member.scope, shop, words)
+        feed = Feed(hub, desk.floor, identity, member.scope.shop(shop), words, till=till)
         hub.check_room(identity)
 
         def is_valid() -> bool:

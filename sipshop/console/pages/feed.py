@@ -27,14 +27,27 @@ RENEW_S: Final = 30.0
 
 
 class Feed:
-    """One board's share of what happens: its shop, its language, and what it was told last of each booth."""
+    """One board's share of what happens: its shop, its language, and what it was told last of each booth.
 
-    def __init__(self, hub: Hub, floor: Floor, identity: Identity, shop: str, words: Words) -> None:
+    `till` says who is on shift; nothing where that is not told.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        floor: Floor,
+        identity: Identity,
+        shop: str,
+        words: Words,
+        *,
+        till: Callable[[], dict[str, str]] = dict,
+    ) -> None:
         self._hub = hub
         self._floor = floor
         self._identity = identity
         self._shop = shop
         self._words = words
+        self._till = till
         self._told: dict[str, dict[str, Any]] = {}
 
     async def stream(
@@ -74,13 +87,16 @@ class Feed:
         tiles = [tile(card, self._words) for card in cards]
         self._told = {each["booth"]: each for each in tiles}
         listener.booths.clear()
+        yield _event("till", self._till())
         yield _event("tiles", {"whole": True, "tiles": tiles}, listener.place)
 
     def _tell(self, listener: Listener, *, renew: bool) -> Iterator[str]:
         """What changed since the last time, and the figures of running calls where they have to be told anew."""
         yield from self._ended(listener)
         wanted = set(self._told) if listener.parties else set(listener.booths)
-        for listed in (listener.booths, listener.shops, listener.parties):
+        if self._shop in listener.tills:
+            yield _event("till", self._till())
+        for listed in (listener.booths, listener.shops, listener.parties, listener.tills):
             listed.clear()
         if renew:
             wanted |= {booth for booth, told in self._told.items() if told["talk"] is not None}

@@ -35,6 +35,7 @@ class Door:
 #: In the order in which they are shown.
 NAVIGATION: Final = (
     Door("/board", mark("Board"), "board"),
+    Door("/till", mark("Till"), "till"),
     Door("/account", mark("My account"), "person"),
 )
 

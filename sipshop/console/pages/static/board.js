@@ -39,6 +39,11 @@ const HEARD = {
   missed({ text: what }) {
     say(what, "bad");
   },
+  till({ text: what, state }) {
+    const shown = document.getElementById("till");
+    put(shown.querySelector("bdi"), what);
+    shown.dataset.till = state;
+  },
   ping() {},
 };
 

@@ -96,7 +96,105 @@ _CHECKOUT = (
     ),
 )
 
-_STATEMENTS: tuple[str, ...] = (*_FAREWELLS, *_COUNTERS, *_CHECKOUT)
+# The till: shifts, all that moves in a drawer, counts and Z reports. What customers have paid before moved outside all
+# shifts: nobody had one.
+_TILL = (
+    """
+    CREATE TABLE shifts (
+        tenant TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        operator TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        float_micros INTEGER NOT NULL,
+        opened_at_ms INTEGER NOT NULL,
+        closed_at_ms INTEGER,
+        key TEXT NOT NULL,
+        PRIMARY KEY (tenant, shop, number),
+        UNIQUE (tenant, key)
+    ) STRICT
+    """,
+    "CREATE UNIQUE INDEX one_open_shift ON shifts (tenant, shop, operator) WHERE closed_at_ms IS NULL",
+    """
+    CREATE TABLE till_moves (
+        tenant TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        method TEXT NOT NULL,
+        shift INTEGER,
+        kind TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        amount_micros INTEGER NOT NULL,
+        author TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, shop, number),
+        UNIQUE (tenant, key, method)
+    ) STRICT
+    """,
+    "CREATE INDEX till_moves_by_shift ON till_moves (tenant, shop, shift)",
+    """
+    CREATE TABLE till_counts (
+        tenant TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        shift INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        pieces TEXT NOT NULL,
+        counted_micros INTEGER NOT NULL,
+        expected_micros INTEGER NOT NULL,
+        author TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, shop, shift, number),
+        UNIQUE (tenant, key)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE z_reports (
+        tenant TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        shift INTEGER NOT NULL,
+        operator TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        expected_micros INTEGER NOT NULL,
+        counted_micros INTEGER NOT NULL,
+        outside_micros INTEGER NOT NULL,
+        last_move INTEGER NOT NULL,
+        author TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        document TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        PRIMARY KEY (tenant, shop, number),
+        UNIQUE (tenant, shop, shift)
+    ) STRICT
+    """,
+    r"""
+    INSERT INTO till_moves
+      (tenant, shop, number, key, method, shift, kind, currency, amount_micros, author, reason, at_ms)
+    SELECT tenant, substr(account, 6), row_number() OVER (PARTITION BY tenant, account ORDER BY place), key, 'cash',
+      NULL, CASE WHEN kind = 'checkout' AND micros < 0 THEN 'refund' ELSE kind END, currency, micros, author, reason,
+      at_ms
+    FROM (
+      SELECT *, rowid AS place, debit AS account, amount_micros AS micros FROM transfers WHERE debit LIKE 'till\:%'
+      UNION ALL
+      SELECT *, rowid AS place, credit AS account, -amount_micros AS micros FROM transfers WHERE credit LIKE 'till\:%'
+    )
+    """,
+    *(
+        f"CREATE TRIGGER {table}_do_not_{what} BEFORE {does} ON {table}"
+        f" BEGIN SELECT RAISE(ABORT, '{words} are append-only'); END"
+        for table, words in (
+            ("till_moves", "movements of a till"),
+            ("till_counts", "counts of a till"),
+            ("z_reports", "Z reports"),
+        )
+        for what, does in (("change", "UPDATE"), ("go", "DELETE"))
+    ),
+)
+
+_STATEMENTS: tuple[str, ...] = (*_FAREWELLS, *_COUNTERS, *_CHECKOUT, *_TILL)
 
 
 def upgrade() -> None:
