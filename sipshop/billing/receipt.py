@@ -201,7 +201,18 @@ class Receipt:
         )
 
 
-_PLAIN: Final = ("tenant", "shop", "number", "session_id", "booth", "at_ms", "author", "language", "zone", "country_code")
+_PLAIN: Final = (
+    "tenant",
+    "shop",
+    "number",
+    "session_id",
+    "booth",
+    "at_ms",
+    "author",
+    "language",
+    "zone",
+    "country_code",
+)
 _AMOUNTS: Final = ("total", "rounding", "deposit", "change")
 
 

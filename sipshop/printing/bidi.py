@@ -16,7 +16,9 @@ _TATWEEL: Final = "\N{ARABIC TATWEEL}"
 _LAM: Final = "\N{ARABIC LETTER LAM}"
 _BRACKETS: Final = dict(zip("([{", ")]}", strict=True))
 _MIRRORED: Final = {
-    one: other for pair in ("()", "[]", "{}", "<>", "\u00ab\u00bb", "\u2039\u203a") for one, other in (pair, pair[::-1])
+    one: other
+    for left, right in zip("([{<\u00ab\u2039", ")]}>\u00bb\u203a", strict=True)
+    for one, other in ((left, right), (right, left))
 }
 _NEUTRAL: Final = frozenset({"B", "S", "WS", "ON"})
 _STRONG: Final = {"L": "L", "R": "R", "EN": "R", "AN": "R"}  # as the rules for neutrals see them
@@ -135,11 +137,15 @@ def _reordered(text: str, base: int) -> str:
     ]
     lowest = min((level for level in levels if level % 2), default=max(levels, default=0) + 1)
     for level in range(max(levels, default=0), lowest - 1, -1):  # L2
-        turned: list[tuple[int, str]] = []
-        for is_high, run in groupby(drawn, key=lambda each, level=level: each[0] >= level):  # type: ignore[misc]
-            turned += reversed(list(run)) if is_high else run
-        drawn = turned
+        drawn = list(_turned(drawn, level))
     return "".join(each for _, each in drawn)
+
+
+def _turned(drawn: list[tuple[int, str]], level: int) -> Iterator[tuple[int, str]]:
+    """A line with each run of a level, or of a higher one, the other way round."""
+    for is_high, run in groupby(drawn, key=lambda each: each[0] >= level):
+        letters = list(run)
+        yield from letters[::-1] if is_high else letters
 
 
 def _levels(text: str, base: int) -> list[int]:
@@ -155,26 +161,16 @@ def _levels(text: str, base: int) -> list[int]:
 
 def _weak(types: list[str], edge: str) -> list[str]:
     """Rules W1 to W7: what figures and the signs beside them are."""
-    before = edge
-    strong = edge
-    for place, kind in enumerate(types):
-        if kind == "NSM":
-            types[place] = before  # W1
-        elif kind == "EN" and strong == "AL":
-            types[place] = "AN"  # W2
-        if types[place] in {"L", "R", "AL"}:
-            strong = types[place]
-        before = types[place]
-    types = ["R" if kind == "AL" else kind for kind in types]  # W3
+    types = ["R" if kind == "AL" else kind for kind in _figures(types, edge)]  # W3
     for place in range(1, len(types) - 1):
         around = {types[place - 1], types[place + 1]}
-        if len(around) == 1 and ((types[place] in {"ES", "CS"} and around == {"EN"}) or (types[place] == "CS" and around == {"AN"})):
+        if (types[place], around) in _JOINING:
             types[place] = around.pop()  # W4
     place = 0
     for kind, run in [(kind, len(list(run))) for kind, run in groupby(types)]:
         touches = types[max(0, place - 1) : place + run + 1]
-        if kind == "ET":
-            types[place : place + run] = ["EN" if "EN" in touches else "ON"] * run  # W5
+        if kind == "ET" and "EN" in touches:
+            types[place : place + run] = ["EN"] * run  # W5
         place += run
     strong = edge
     for place, kind in enumerate(types):
@@ -185,6 +181,24 @@ def _weak(types: list[str], edge: str) -> list[str]:
         elif kind == "EN" and strong == "L":
             types[place] = "L"  # W7
     return types
+
+
+#: A sign that joins the figures on both sides of it.
+_JOINING: Final = (("ES", {"EN"}), ("CS", {"EN"}), ("CS", {"AN"}))
+
+
+def _figures(types: list[str], edge: str) -> Iterator[str]:
+    """Rules W1 and W2: a mark is what it is on, and figures after an Arabic letter are Arabic."""
+    before = strong = edge
+    for kind in types:
+        if kind == "NSM":
+            kind = before  # noqa: PLW2901 - the rule says so
+        elif kind == "EN" and strong == "AL":
+            kind = "AN"  # noqa: PLW2901 - likewise
+        if kind in {"L", "R", "AL"}:
+            strong = kind
+        before = kind
+        yield kind
 
 
 def _pair_brackets(text: str, types: list[str], edge: str) -> None:

@@ -1,4 +1,4 @@
-"""A slip: what is to be read on a piece of narrow paper, in blocks, in one language; how wide the paper is, is for later.
+"""A slip: what is to be read on a piece of narrow paper, in blocks and in one language, however wide the paper is.
 
 It goes as JSON to whoever prints it, so that a printer's agent needs no word of any language.
 """

@@ -33,7 +33,14 @@ METHODS: Final = {
 
 _INDENT: Final = 2
 _NUMBER: Final = re.compile(r"[0-9]+\.[0-9]+")
-_SIGNS: Final = ((" at ", " × "), (" x ", " × "), (" / ", " ÷ "), ("->", "≈"), ("...", "…"))
+_TIMES: Final = " \N{MULTIPLICATION SIGN} "
+_SIGNS: Final = (
+    (" at ", _TIMES),
+    (" x ", _TIMES),
+    (" / ", " \N{DIVISION SIGN} "),
+    ("->", "\N{ALMOST EQUAL TO}"),
+    ("...", "\N{HORIZONTAL ELLIPSIS}"),
+)
 
 
 def language_of(receipt: Receipt) -> str:
@@ -99,7 +106,7 @@ def _entry(receipt: Receipt, entry: Entry, _: Words) -> Iterator[Block]:
         case EntryKind.GOOD:
             yield Row(label=entry.text, amount=_plain(entry.amount, _))
             if entry.unit is not None:
-                figures = f"{_.number(entry.quantity)} × {_plain(entry.unit, _)}"
+                figures = f"{_.number(entry.quantity)}{_TIMES}{_plain(entry.unit, _)}"
                 yield Text(text=figures, indent=_INDENT, figures=True)
         case EntryKind.DISCOUNT:
             yield Row(label=_("Discount: %(reason)s", reason=entry.text), amount=_plain(entry.amount, _))
@@ -163,8 +170,8 @@ def _taxes(receipt: Receipt, _: Words) -> Iterator[Block]:
 def arithmetic(explanation: str, language: str) -> str:
     """Return the arithmetic of a price, as `rating.explain` writes it, with the decimal sign of a language.
 
-    >>> arithmetic("62 s = 0.05 + (60 + 60) s at 0.12/min = 0.29", "fr")
-    '62 s = 0,05 + (60 + 60) s × 0,12/min = 0,29'
+    >>> arithmetic("1 s = 0.05 = 0.05", "fr")
+    '1 s = 0,05 = 0,05'
     """
     point = get_decimal_symbol(language)
     told = _NUMBER.sub(lambda found: found[0].replace(".", point), explanation)

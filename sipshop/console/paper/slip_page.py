@@ -39,9 +39,7 @@ POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 #: Likewise, with the one script of ours behind a button that prints it.
-POLICY_WITH_BUTTON: Final = (
-    f"{POLICY}; script-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
-)
+POLICY_WITH_BUTTON: Final = f"{POLICY}; script-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 _KINDS: Final = {Text: "text", Row: "row", Table: "table"}
 

@@ -60,7 +60,7 @@ def slip_pdf(slip: Slip, paper: Paper = Paper.A4) -> bytes:
             x, y = (A4[0] - _A4_TEXT) / 2, A4[1] - _A4_MARGIN
         for line in page:
             y -= _height(line, size)
-            _draw(canvas, line, x, y, width, size)
+            _draw(canvas, line, x, y, width=width, size=size)
         canvas.showPage()
     canvas.save()
     return made.getvalue()
@@ -83,7 +83,7 @@ def _pages(lines: Sequence[Line], size: float, paper: Paper) -> Iterator[tuple[l
     yield page, A4[1]
 
 
-def _draw(canvas: Canvas, line: Line, x: float, y: float, width: float, size: float) -> None:
+def _draw(canvas: Canvas, line: Line, x: float, y: float, *, width: float, size: float) -> None:
     """Draw a line with its lower edge at a height."""
     if line.is_rule:
         canvas.setLineWidth(0.5)
