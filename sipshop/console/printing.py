@@ -259,16 +259,16 @@ def add_printing(router: APIRouter, desk: PrintingDesk) -> None:
 
 
 def _add_jobs(router: APIRouter, desk: PrintingDesk) -> None:
-    @router.post("/shops/{shop}/receipts/{number}/print", tags=["printing"], responses=_ASKING)
+    @router.post("/shops/{shop}/receipts/{receipt}/print", tags=["printing"], responses=_ASKING)
     async def print_receipt(
-        sender: Sender, shop: str, number: int, key: Key, command: PrintCommand | None = None
+        sender: Sender, shop: str, receipt: int, key: Key, command: PrintCommand | None = None
     ) -> PrintJobView:
         """Have a receipt printed by the printer of the shop's desk, or take it for a browser to print."""
         wanted = command or PrintCommand()
         job = await desk.printing.ask(
             sender.tenant,
             sender.shop(shop),
-            _known(number),
+            _known(receipt),
             goes_to=GoesTo(wanted.goes_to),
             language=wanted.language,
             author=sender.author,
@@ -291,22 +291,22 @@ def _add_jobs(router: APIRouter, desk: PrintingDesk) -> None:
 
 def _add_paper(router: APIRouter, desk: PrintingDesk) -> None:
     @router.get(
-        "/shops/{shop}/receipts/{number}/html",
+        "/shops/{shop}/receipts/{receipt}/html",
         tags=["printing"],
         response_class=HTMLResponse,
         responses=_READING,
     )
     async def show_receipt(
-        sender: Sender, shop: str, number: int, language: InLanguage = None, job: OfJob = None
+        sender: Sender, shop: str, receipt: int, language: InLanguage = None, job: OfJob = None
     ) -> HTMLResponse:
         """Read a receipt as a page that prints on a roll and on A4; it runs nothing and loads nothing."""
-        found, copy = await printed(desk.printing, sender.tenant, sender.shop(shop), number, job)
+        found, copy = await printed(desk.printing, sender.tenant, sender.shop(shop), receipt, job)
         page, policy = await asyncio.to_thread(_page, found, copy, language)
         headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
         return HTMLResponse(page, headers=headers)
 
     @router.get(
-        "/shops/{shop}/receipts/{number}/pdf",
+        "/shops/{shop}/receipts/{receipt}/pdf",
         tags=["printing"],
         response_class=Response,
         responses={200: {"content": {PDF: {}}, "description": "The PDF"}, **_READING},
@@ -314,14 +314,14 @@ def _add_paper(router: APIRouter, desk: PrintingDesk) -> None:
     async def draw_receipt(
         sender: Sender,
         shop: str,
-        number: int,
+        receipt: int,
         *,
         language: InLanguage = None,
         job: OfJob = None,
         paper: Annotated[Literal["a4", "80mm"], Query(description="how wide the paper is")] = "a4",
     ) -> Response:
         """Read a receipt as a PDF."""
-        found, copy = await printed(desk.printing, sender.tenant, sender.shop(shop), number, job)
+        found, copy = await printed(desk.printing, sender.tenant, sender.shop(shop), receipt, job)
         return await pdf_response(found, copy, language, paper)
 
 

@@ -131,10 +131,12 @@ def call_class(receipt: Receipt, entry: Entry, _: Words) -> str:
     """Return what kind of call it was: inside the country or to another one, which is named where it is known."""
     country = country_of(entry.e164)
     name = "" if country is None else _.country(country)
-    if not entry.e164 or not receipt.country_code:
-        return name or _("Telephone call")
-    if entry.e164.startswith(receipt.country_code) and country == country_of(receipt.country_code):
+    home = receipt.country_code
+    is_near = entry.e164.startswith(home)  # some countries share a code
+    if entry.e164 and home and is_near and country == country_of(home):
         return _("National call")
+    if not entry.e164 or not home or is_near:
+        return name or _("Telephone call")
     return _("International call: %(country)s", country=name) if name else _("International call")
 
 
