@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from sipshop.printing.bidi import reads_from_the_right
-from sipshop.printing.slip import Align, Block, Row, Rule, Slip, Table, Text
+from sipshop.printing.slip import Align, Block, Row, Rule, Slip, Table, Text, without_controls
 
 #: How wide a text is; bold, and twice as large.
 Measure: TypeAlias = Callable[[str, bool, bool], int]
@@ -55,7 +55,8 @@ def columns_of(text: str, bold: bool = False, big: bool = False) -> int:
 
 def lines_of(slip: Slip, width: int, measure: Measure = columns_of) -> list[Line]:
     """Return a slip as lines that are at most `width` wide, unless one letter is wider."""
-    return [line for block in slip.blocks for line in _Room(slip.is_rtl, width, measure).lines(block)]
+    blocks = without_controls(slip).blocks
+    return [line for block in blocks for line in _Room(slip.is_rtl, width, measure).lines(block)]
 
 
 @dataclass(frozen=True, slots=True)

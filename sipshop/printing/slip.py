@@ -5,12 +5,15 @@ It goes as JSON to whoever prints it, so that a printer's agent needs no word of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 #: What `from_json` reads; a later one reads the earlier ones too.
 SLIP_VERSION: Final = 1
+
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Align(StrEnum):
@@ -89,6 +92,31 @@ class Slip:
             title=_text(data["title"]),
             blocks=tuple(_block(each) for each in data["blocks"]),
         )
+
+
+def without_controls(slip: Slip) -> Slip:
+    """Return a slip of which no text is a command: what a printer would obey is a space.
+
+    Names come from people and numbers from phones; ESC and what follows it opens a drawer.
+    """
+    return replace(slip, title=_clean(slip.title), blocks=tuple(map(_cleaned, slip.blocks)))
+
+
+def _cleaned(block: Block) -> Block:
+    match block:
+        case Text():
+            return replace(block, text=_clean(block.text))
+        case Row():
+            return replace(block, label=_clean(block.label), amount=_clean(block.amount))
+        case Table():
+            heads, rows = tuple(map(_clean, block.heads)), tuple(tuple(map(_clean, row)) for row in block.rows)
+            return Table(heads=heads, rows=rows)
+        case Rule():
+            return block
+
+
+def _clean(text: str) -> str:
+    return _CONTROLS.sub(" ", text)
 
 
 def _block_json(block: Block) -> dict[str, Any]:

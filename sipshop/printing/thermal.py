@@ -18,10 +18,12 @@ from escpos.printer import Dummy
 
 from sipshop.printing.layout import Line, columns_of, lines_of
 from sipshop.printing.raster import raster_of
-from sipshop.printing.slip import Block, Row, Rule, Slip, Table, Text
+from sipshop.printing.slip import Block, Row, Rule, Slip, Table, Text, without_controls
 
 _DOTS_PER_COLUMN: Final = 12
 _FRAGMENT: Final = 240  # dots: printers with little memory take no more at once
+#: The code pages that printers have where their profile says so, best first; of the others many have but some.
+_PAGES: Final = ("CP437", "CP850", "CP858", "CP1252", "CP852", "CP866")
 #: What code pages seldom have, as it was written before there were others.
 _PLAIN: Final = str.maketrans(
     {
@@ -57,6 +59,7 @@ def esc_pos(slip: Slip, *, columns: int, profile: str = "default", only_dots: bo
     """
     check_profile(profile)
     writer = _Writer(profile, columns)
+    slip = without_controls(slip)
     if only_dots or slip.is_rtl:
         writer.draw(slip)
     else:
@@ -77,8 +80,8 @@ class _Writer:
         self._printer: Any = Dummy(profile=profile)
         self._columns = columns
         self._dots = _dots(self._printer, columns)
-        encoder = self._printer.magic.encoder
-        self._pages: list[str] = sorted(encoder.codepages, key=lambda name: int(encoder.codepages[name]))
+        known = self._printer.magic.encoder.codepages
+        self._pages = [page for page in _PAGES if page in known]
         self._printer.hw("INIT")
         self._is_bold = self._is_big = False
 
