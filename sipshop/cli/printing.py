@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
 from pathlib import Path
@@ -58,6 +57,7 @@ def save_pdf(
     roll: Annotated[bool, typer.Option("--roll", help="80 mm wide and as long as it is; else A4.")] = False,
     original: Annotated[bool, typer.Option("--original", help="It counts as printed from now on.")] = False,
     language: Language = None,
+    as_json: Json = False,
 ) -> None:
     """Write a receipt to a PDF: a reprint, unless it is the original."""
     server, place = Server(context), f"/shops/{segment(shop)}/receipts/{number}"
@@ -69,7 +69,10 @@ def save_pdf(
         to.write_bytes(made)
     except OSError as error:
         fail(USAGE, f"{to} cannot be written: {error.strerror}")
-    typer.echo(clean(f"receipt {number} of {shop} is in {to}"))
+    if wants_json(context, as_json):
+        print_json({"receipt": number, "file": str(to)})
+    else:
+        typer.echo(clean(f"receipt {number} of {shop} is in {to}"))
 
 
 @prints.command("list", epilog=EXIT_CODES)
@@ -132,12 +135,12 @@ def run_agent(
         fail(USAGE, f"--profile: {error}")
     asked = Server(context)
     queue = _Queue(asked, shop or _only_shop(asked), name or printer)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     agent = Agent(
         queue,
         place,
-        lambda slip: esc_pos(slip, columns=columns, profile=profile, only_dots=only_dots),
-        time.sleep,
+        encoded=lambda slip: esc_pos(slip, columns=columns, profile=profile, only_dots=only_dots),
+        pause=time.sleep,
+        say=lambda line: typer.echo(clean(line)),
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     typer.echo(clean(f"Printing the receipts of {queue.shop} on {printer}"))

@@ -6,7 +6,6 @@ printed a second time here: it is told when the server answers again.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
@@ -18,8 +17,6 @@ from sipshop.printing.slip import Slip
 WAIT_S: Final = 20
 #: Between tries, where something is wrong: a little longer each time.
 PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)
-
-logger = logging.getLogger(__name__)
 
 
 class Queue(Protocol):
@@ -39,15 +36,24 @@ class Queue(Protocol):
 
 
 class Agent:
-    """Prints what a queue has; `encoded` makes a slip what the printer is sent, `pause` waits so many seconds."""
+    """Prints what a queue has; `encoded` makes a slip what the printer is sent.
+
+    `pause` waits so many seconds, `say` tells whoever stands beside it what happens."""
 
     def __init__(
-        self, queue: Queue, printer: Printer, encoded: Callable[[Slip], bytes], pause: Callable[[float], None]
+        self,
+        queue: Queue,
+        printer: Printer,
+        *,
+        encoded: Callable[[Slip], bytes],
+        pause: Callable[[float], None],
+        say: Callable[[str], None],
     ) -> None:
         self._queue = queue
         self._printer = printer
         self._encoded = encoded
         self._pause = pause
+        self._say = say
         self._printed: set[int] = set()  # and not told yet, or so that the server has not heard it
         self._failures = 0
 
@@ -57,7 +63,7 @@ class Agent:
         try:
             answer = self._queue.claim(fault, 0 if fault else WAIT_S)
         except ConnectionError as error:
-            logger.warning("%s", error)
+            self._say(str(error))
             self._rest()
             return False
         if fault:
@@ -71,7 +77,7 @@ class Agent:
             self._printer.check()
         except NotPrinted as error:
             if not self._failures:
-                logger.warning("%s", error)
+                self._say(str(error))
             return str(error)
         return ""
 
@@ -81,13 +87,13 @@ class Agent:
             try:
                 self._printer.send(self._encoded(Slip.from_json(slip)))
             except NotPrinted as error:
-                logger.warning("receipt %s is not printed: %s", job["receipt"], error)
+                self._say(f"receipt {job['receipt']} is not printed: {error}")
                 self._tell(partial(self._failed, job_id, claim, error))
                 self._rest()
                 return False
             self._printed.add(job_id)
             copy = f", copy {job['copy_number']}" if job["copy_number"] else ""
-            logger.info("receipt %s is printed%s", job["receipt"], copy)
+            self._say(f"receipt {job['receipt']} is printed{copy}")
         if self._tell(partial(self._queue.done, job_id, claim)):
             self._printed.discard(job_id)
         self._failures = 0
@@ -102,10 +108,10 @@ class Agent:
             try:
                 tell()
             except LookupError as error:  # it was given to another, who prints a copy
-                logger.warning("%s", error)
+                self._say(str(error))
                 return True
             except ConnectionError as error:
-                logger.warning("%s", error)
+                self._say(str(error))
                 self._pause(pause_s)
             else:
                 return True

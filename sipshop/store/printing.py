@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, case, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from sipshop.billing.errors import BadTerms
@@ -90,10 +90,14 @@ _OF_KEY: Final = Statement(
     select(print_jobs).where(print_jobs.c.tenant == bindparam("tenant"), print_jobs.c.key == bindparam("key"))
 )
 _LAST_ID: Final = Statement(select(func.coalesce(func.max(print_jobs.c.id), 0).label("last")).where(*_of_shop))
+#: And no less than the number of the next copy: one of two that were under way may have come to nothing.
 TIMES_PRINTED: Final = Statement(
-    select(func.coalesce(func.sum(print_jobs.c.attempts), 0).label("printed")).where(
-        *_of_shop, print_jobs.c.number == bindparam("number")
-    )
+    select(
+        func.max(
+            func.coalesce(func.sum(print_jobs.c.attempts), 0),
+            func.coalesce(func.max(case((print_jobs.c.attempts > 0, print_jobs.c.copy + 1))), 0),
+        ).label("printed")
+    ).where(*_of_shop, print_jobs.c.number == bindparam("number"))
 )
 _OPEN: Final = Statement(
     select(print_jobs).where(*_of_shop, print_jobs.c.ended_at_ms.is_(None)).order_by(print_jobs.c.id)

@@ -77,7 +77,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.queue, self.printer, self.pauses = FakeQueue(), FakePrinter(), list[float]()
-        self.agent = Agent(self.queue, self.printer, encoded, self.pauses.append)
+        self.said = list[str]()
+        self.agent = Agent(self.queue, self.printer, encoded=encoded, pause=self.pauses.append, say=self.said.append)
 
 
 def encoded(slip: Slip) -> bytes:
@@ -96,6 +97,7 @@ def test_a_job_is_printed_and_told(desk: Desk) -> None:
     assert desk.queue.told == [("done", 7, "c")]
     assert not desk.agent.step()
     assert (desk.queue.claims, desk.pauses) == ([("", WAIT_S)] * 2, [])
+    assert desk.said == ["receipt 12 is printed"]
 
 
 @pytest.mark.parametrize("may_be_on_paper", [True, False])

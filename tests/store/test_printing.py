@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sipshop.billing.errors import BadTerms
@@ -46,7 +46,9 @@ class Queue:
         assert job is not None
         return job
 
-    def end(self, job: PrintJob, why: str | None = None, *, on_paper: bool = True, claim: str | None = None) -> PrintJob:
+    def end(
+        self, job: PrintJob, why: str | None = None, *, on_paper: bool = True, claim: str | None = None
+    ) -> PrintJob:
         ended = PrintEnded(
             tenant=TENANT,
             shop=SHOP,
@@ -155,7 +157,9 @@ def test_who_wanted_something_printed_stands_in_the_log(queue: Queue) -> None:
     assert tuple(row) == ("ana", "print", SHOP, "receipt 7, by the printer")
 
 
-@given(st.lists(st.sampled_from(["ask", "browser", "claim", "done", "spoilt", "nothing", "later"]), max_size=40))
+@given(st.lists(st.sampled_from(["ask", "browser", "claim", "done", "spoilt", "nothing", "later"]), max_size=25))
+@settings(max_examples=60, deadline=None)
+@example(["ask", "ask", "claim", "claim", "nothing", "claim", "done", "done"])
 def test_every_paper_of_a_receipt_tells_another_number(steps: list[str]) -> None:
     """However agents die and printers fail: whatever may be on paper has a mark that no other paper of it has."""
     queue, held, papers = Queue(), list[PrintJob](), list[int]()
