@@ -283,6 +283,9 @@ BODIES: Final[Mapping[str, object]] = {
     "/traces": {"number": "0301234567", "seconds": 1},
     "/limits/{place}/{name}/{rule}/release": {"reason": "r"},
     "/outbox/{target}/skip": {"number": 1},
+    "/shops/{shop}/prints/claim": {"printer": "p"},
+    "/shops/{shop}/prints/{job_id}/done": {"claim": "c"},
+    "/shops/{shop}/prints/{job_id}/failed": {"claim": "c", "why": "w", "may_be_on_paper": True},
 }
 
 
@@ -337,6 +340,7 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
         "target": "abooks",
         "item": "1",
         "receipt": "1",
+        "job_id": "1",
     }
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Table
 
 import sipshop.store
 from sipshop.billing.cdr import Cdr
-from sipshop.store import Store, decks, floor, logins, writes
+from sipshop.store import Store, decks, floor, logins, printing, writes
 from sipshop.store.schema import METADATA
 
 # What belongs to the installation and so to no tenant, each with its reason.
@@ -56,7 +56,7 @@ METHODS_OF_NOBODY: Final = {
 
 WRITES: Final = [
     value
-    for module in (writes, decks, floor, logins)
+    for module in (writes, decks, floor, logins, printing)
     for value in vars(module).values()
     if inspect.isclass(value) and is_dataclass(value) and value.__module__ == module.__name__
 ]
