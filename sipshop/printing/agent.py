@@ -38,7 +38,8 @@ class Queue(Protocol):
 class Agent:
     """Prints what a queue has; `encoded` makes a slip what the printer is sent.
 
-    `pause` waits so many seconds, `say` tells whoever stands beside it what happens."""
+    `pause` waits so many seconds, `say` tells whoever stands beside it what happens.
+    """
 
     def __init__(
         self,

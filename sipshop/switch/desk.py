@@ -50,8 +50,8 @@ from sipshop.switch.limits import Limiter, LimitStatus
 from sipshop.switch.live import BoothKey, LiveCalls
 from sipshop.switch.logins import Logins
 from sipshop.switch.meter import Meter
-from sipshop.switch.records import Live
 from sipshop.switch.printing import Printing
+from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import Settler
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyStatus, Reach, RegistrationStatus

@@ -106,8 +106,8 @@ from sipshop.switch.trunks import Trunks
 from sipshop.switch.ways import Ways
 from sipshop.world import History, Operator, Plan, World, parse_world
 from tests.console.memory_checkout import MemoryCheckout
-from tests.console.memory_printing import memory_printing
 from tests.console.memory_floor import MemoryFloor, memory_logins
+from tests.console.memory_printing import memory_printing
 from tests.store.examples import connection_in_memory
 
 TENANT = "acme"

@@ -344,6 +344,9 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
     }
 
 
+#: A word of the path, and numbers that are in others.
+NO_NAMES: Final = frozenset({"place", "item", "receipt", "job_id"})
+
 Ids = Callable[[Installation], dict[str, str]]
 ANNS: Final[Ids] = lambda day: ids_of("Acorner", "abooth", "Aann", "aotto", day)  # noqa: E731 - a row of a table
 BOBS: Final[Ids] = lambda day: ids_of("Abar", "abar-booth", "Abob", "aberta", day)  # noqa: E731 - likewise

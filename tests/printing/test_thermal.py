@@ -108,7 +108,7 @@ def test_what_people_have_named_is_no_command() -> None:
 
 
 def test_a_profile_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(UnknownProfile, match="there is no printer profile 'x': there are .*TM-T88"):
+    with pytest.raises(UnknownProfile, match=r"there is no printer profile 'x': there are .*TM-T88"):
         esc_pos(a_slip("x"), columns=42, profile="x")
 
 
@@ -117,6 +117,6 @@ def test_any_text_comes_out_as_letters_or_dots(profile: str) -> None:
     source = random.Random(7)
     texts = ["".join(source.choices("aé€ŁЖΩ中\u0634\u05d0\u20b9", k=5)) for _ in range(20)]
     data = esc_pos(a_slip(*texts), columns=32, profile=profile)
-    pages = {each: "latin-1" for each in range(256)}  # which page is which, is the profile's to say
+    pages = dict.fromkeys(range(256), "latin-1")  # which page is which, is the profile's to say
     paper = Printer(pages).read(data)
     assert sum(picture.height for picture in paper.pictures) // 30 + len(paper.text.splitlines()) >= len(texts)
