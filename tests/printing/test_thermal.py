@@ -40,9 +40,9 @@ def test_a_receipt_is_all_letters_where_the_printer_has_them() -> None:
         "Espèces                               5,00",
         "Monnaie rendue                        3,05",
         "------------------------------------------",
-        "                           HT  Taxe    TTC",
-        "TVA 20 %                 0,80  0,16   0,96",
-        "TVA 5,5 %                2,84  0,16   3,00",
+        "                            HT  Taxe   TTC",
+        "TVA 20 %                  0,80  0,16  0,96",
+        "TVA 5,5 %                 2,84  0,16  3,00",
         "------------------------------------------",
         "                  Merci",
     ]
