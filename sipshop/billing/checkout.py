@@ -32,6 +32,7 @@ def draw_receipt(
         deposit=payment.deposit,
         tenders=payment.tenders,
         change=payment.change,
+        country_code=counter.country_code,
     )
 
 
@@ -43,6 +44,7 @@ def entries(bill: Bill) -> Iterator[Entry]:
             text=line.destination,
             amount=line.amount,
             dialled=line.dialled,
+            e164=line.e164,
             at_ms=line.answered_at_ms,
             talk_ms=line.talk_ms,
             billed_s=line.billed_s,

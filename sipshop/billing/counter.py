@@ -56,7 +56,8 @@ class Counter:
 
     `seller` is who stands on receipts, `zone` the IANA time zone of the shop: both are None where the world leaves them
     to its owner's letterhead (see `completed`). A receipt is in one of the `languages`, the first unless somebody
-    chooses. An operator may take off `discount_most_ppm` of a bill in all (None: what he likes).
+    chooses; `country_code` tells national calls on it. An operator may take off `discount_most_ppm` of a bill in all
+    (None: what he likes).
     """
 
     tenant: str
@@ -70,6 +71,7 @@ class Counter:
     discount_most_ppm: int | None = None
     operators_may_void: bool = True
     till: TillMode = TillMode.OPTIONAL
+    country_code: str = ""
 
     def good(self, name: str) -> Good | None:
         """What is sold under this name at a fixed price, None where there is no such thing."""
@@ -87,9 +89,9 @@ class Counter:
             raise BadTerms(f"{self.shop} gives receipts in {', '.join(self.languages)}, not in {wanted!r}")
         return wanted
 
-    def completed(self, owner: Seller, zone: str) -> Counter:
-        """Return it with what its owner is on paper, where it says nothing else."""
-        return replace(self, seller=self.seller or owner, zone=self.zone or zone)
+    def completed(self, owner: Seller, zone: str, country_code: str = "") -> Counter:
+        """Return it with what its owner is on paper, where it says nothing else, and where its calls are national."""
+        return replace(self, seller=self.seller or owner, zone=self.zone or zone, country_code=country_code)
 
     @property
     def on_paper(self) -> tuple[Seller, str]:

@@ -35,14 +35,15 @@ class Entry:
     """One line of a receipt; `amount` is what it adds to the total, tax and all.
 
     `text` is the destination, the good, or the reason of a discount or a void. Of a call there are the number as it was
-    dialled, when it was answered (UTC), the milliseconds of talk, the seconds that were billed, and `explanation`, its
-    arithmetic as `rating.explain` writes it; of a good its `quantity` and the price of one.
+    dialled and as E.164, when it was answered (UTC), the milliseconds of talk, the seconds that were billed, and
+    `explanation`, its arithmetic as `rating.explain` writes it; of a good its `quantity` and the price of one.
     """
 
     kind: EntryKind
     text: str
     amount: Money
     dialled: str = ""
+    e164: str = ""
     at_ms: int | None = None
     talk_ms: int = 0
     billed_s: int = 0
@@ -55,7 +56,7 @@ class Entry:
         """Return the entry in plain JSON types, amounts as decimal strings; what it has not is left out."""
         made: dict[str, Any] = {"kind": self.kind.value, "text": self.text, "amount": self.amount.text}
         if self.kind is EntryKind.CALL:
-            made |= {"dialled": self.dialled, "at_ms": self.at_ms, "talk_ms": self.talk_ms}
+            made |= {"dialled": self.dialled, "e164": self.e164, "at_ms": self.at_ms, "talk_ms": self.talk_ms}
             made |= {"billed_s": self.billed_s, "explanation": self.explanation}
         if self.unit is not None:
             made |= {"quantity": self.quantity, "unit": self.unit.text}
@@ -71,6 +72,7 @@ class Entry:
             text=data["text"],
             amount=Money.parse(data["amount"], currency),
             dialled=data.get("dialled", ""),
+            e164=data.get("e164", ""),
             at_ms=data.get("at_ms"),
             talk_ms=data.get("talk_ms", 0),
             billed_s=data.get("billed_s", 0),
@@ -108,7 +110,8 @@ class Receipt:
 
     `total` is the sum of the entries, tax and all, and `rounding` what the rounding of cash added to it or took off;
     `deposit` was paid before, the `tenders` at the desk, and `change` went back, in cash. `language` is that of the
-    customer, `zone` the IANA time zone of the shop; `at_ms` is UTC.
+    customer, `zone` the IANA time zone of the shop and `country_code` the digits that its country's numbers begin with,
+    empty where nobody said; `at_ms` is UTC.
 
     Raises:
         BadBill: it does not add up.
@@ -131,6 +134,7 @@ class Receipt:
     deposit: Money
     tenders: tuple[Tender, ...]
     change: Money
+    country_code: str = ""
 
     def __post_init__(self) -> None:
         zero = Money(0, self.currency)
@@ -167,6 +171,7 @@ class Receipt:
             "author": self.author,
             "language": self.language,
             "zone": self.zone,
+            "country_code": self.country_code,
             "seller": self.seller.to_json(),
             "currency": self.currency,
             "entries": [entry.to_json() for entry in self.entries],
@@ -196,7 +201,18 @@ class Receipt:
         )
 
 
-_PLAIN: Final = ("tenant", "shop", "number", "session_id", "booth", "at_ms", "author", "language", "zone")
+_PLAIN: Final = (
+    "tenant",
+    "shop",
+    "number",
+    "session_id",
+    "booth",
+    "at_ms",
+    "author",
+    "language",
+    "zone",
+    "country_code",
+)
 _AMOUNTS: Final = ("total", "rounding", "deposit", "change")
 
 

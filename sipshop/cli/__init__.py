@@ -41,6 +41,8 @@ _PLACES: Final = {
     "receipt": ("checkout", "receipts", EXIT_CODES),
     "shift": ("shifts", "shifts", EXIT_CODES),
     "alarm": ("alarms", "alarms", EXIT_CODES),
+    "print": ("printing", "prints", EXIT_CODES),
+    "print-agent": ("printing", "run_agent", EXIT_CODES),
     "calls": ("calls", "show_calls", EXIT_CODES),
     "cdr": ("records", "cdrs", EXIT_CODES),
     "outbox": ("outbox", "outbox", EXIT_CODES),

@@ -37,6 +37,7 @@ from sipshop.console.logins import LoginDesk, add_logins
 from sipshop.console.mappings import MappingDesk, add_mappings
 from sipshop.console.pages.app import add_pages
 from sipshop.console.paging import MAX_ROWS, Cursor, Limit, decode, encode, page_of
+from sipshop.console.printing import PrintingDesk, add_printing
 from sipshop.console.records import add_records
 from sipshop.console.reference import add_reference
 from sipshop.console.scope import Key, Scope, Sender, problems
@@ -66,7 +67,7 @@ from sipshop.switch import Health, PartyStatus, SwitchError, utc_ms
 from sipshop.world import WorldErrors
 
 
-class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, CheckoutDesk, TillDesk, LoginDesk, Protocol):
+class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, CheckoutDesk, TillDesk, LoginDesk, PrintingDesk, Protocol):
     """What the API asks of the switch; `sipshop.switch` keeps it.
 
     Commands are durable when they return. They raise BillingError, StoreError or SwitchError, whose texts are shown to
@@ -281,6 +282,7 @@ def _commands(desk: Desk, reload: Callable[[], Reloaded], host: str | None) -> A
     add_checkout(router, desk)
     add_till(router, desk)
     add_logins(router, desk)
+    add_printing(router, desk)
     add_worlds(router, desk.worlds)
     add_decks(router, desk.worlds, desk.decks)
     add_mappings(router, desk.decks)

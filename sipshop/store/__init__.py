@@ -33,6 +33,7 @@ from sipshop.store.errors import (
     UnknownMapping,
     UnknownOperator,
     UnknownPlace,
+    UnknownPrintJob,
     UnknownTarget,
     UnknownToken,
     UnknownVersion,
@@ -75,6 +76,7 @@ from sipshop.store.outbox import (
     Standing,
     TargetBegun,
 )
+from sipshop.store.printing import GoesTo, PrintAsked, PrintClaimed, PrintEnded, PrintJob, PrintState
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Moved, Token
 from sipshop.store.store import Disk, Store, stored_fx, stored_trunks
 from sipshop.store.till import CashMoved, DrawerCounted, ShiftClosed, ShiftOpened
@@ -133,6 +135,7 @@ __all__ = [
     "FarewellOwed",
     "FarewellsFound",
     "FarewellsOver",
+    "GoesTo",
     "Heartbeat",
     "InTheWay",
     "ItemAdded",
@@ -161,6 +164,11 @@ __all__ = [
     "PartySuspended",
     "PasswordSet",
     "PastCall",
+    "PrintAsked",
+    "PrintClaimed",
+    "PrintEnded",
+    "PrintJob",
+    "PrintState",
     "RecordParked",
     "RecordSkipped",
     "SessionLocked",
@@ -188,6 +196,7 @@ __all__ = [
     "UnknownMapping",
     "UnknownOperator",
     "UnknownPlace",
+    "UnknownPrintJob",
     "UnknownTarget",
     "UnknownToken",
     "UnknownVersion",

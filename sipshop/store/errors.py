@@ -107,6 +107,10 @@ class UnknownPlace(StoreError):
     """A list was to go on after a row that is not in it."""
 
 
+class UnknownPrintJob(StoreError):
+    """The shop has no such print job, or it is another agent's by now."""
+
+
 class UnknownTarget(StoreError):
     """The tenant has no target of the export of this name."""
 

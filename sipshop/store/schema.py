@@ -817,6 +817,35 @@ export_parked: Final = _table(
     _key("tenant", "target", "number"),
 )
 
+# One row a time that a receipt is to be printed: by the printer of its shop's desk, which an agent feeds (`printer`),
+# or by a browser, which is done when it is written (`browser`). `copy` counts how often the receipt may have been
+# printed before; None until it is known, when an agent claims the job. `claim` is what an agent that has it may end it
+# by. `attempts` counts the times that something of it may have come out on paper.
+print_jobs: Final = _table(
+    "print_jobs",
+    _text("tenant"),
+    _text("shop"),
+    _int("id"),
+    _int("number"),
+    _text("language"),
+    _text("goes_to"),
+    _text("state"),
+    _int("copy", null=True),
+    _int("attempts"),
+    _text("claim", null=True),
+    _int("claimed_at_ms", null=True),
+    _text("printer", null=True),
+    _text("why", null=True),
+    _int("at_ms"),
+    _text("author"),
+    _text("key"),
+    _int("ended_at_ms", null=True),
+    _key("tenant", "shop", "id"),
+    UniqueConstraint("tenant", "key"),
+    Index("waiting_print_jobs", "tenant", "shop", "id", sqlite_where=text("ended_at_ms IS NULL")),
+    Index("printed_receipts", "tenant", "shop", "number"),
+)
+
 
 #: What keeps a transfer, an invoice, a receipt and what a till tells as they were written, and a CDR's place in the
 #: outbox, by the name of the trigger.

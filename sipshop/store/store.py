@@ -57,6 +57,7 @@ from sipshop.store.errors import (
     UnknownAlert,
     UnknownBooth,
     UnknownPlace,
+    UnknownPrintJob,
     Unusable,
     Unwritable,
 )
@@ -66,6 +67,7 @@ from sipshop.store.journal import Done, Journal, Write
 from sipshop.store.limits import Alert, KeptLimits, PastCall
 from sipshop.store.logins import LOGINS, WEB_SESSIONS, Login, WebSession, login_of, web_session_of
 from sipshop.store.migrations import upgrade
+from sipshop.store.printing import JOB, JOBS, TIMES_PRINTED, PrintJob, print_job_of
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Row, Token
 from sipshop.store.schema import (
     SCHEMA_VERSION,
@@ -454,6 +456,30 @@ class Store:
         async with self._reading() as connection:
             found = _cdrs(await _fetch(connection, queries.CDR, {"tenant": tenant, "call_id": call_id}))
         return found[0] if found else None
+
+    async def print_jobs(self, tenant: str, shop: str, *, limit: int, before_id: int | None = None) -> list[PrintJob]:
+        """Return the newest print jobs of a shop first."""
+        values = {
+            "tenant": tenant,
+            "shop": shop,
+            "limit": limit,
+            "before_id": _LATEST if before_id is None else before_id,
+        }
+        async with self._reading() as connection:
+            return [print_job_of(row) for row in await _fetch(connection, JOBS, values)]
+
+    async def print_job(self, tenant: str, shop: str, job_id: int) -> PrintJob:
+        """Return one print job; raises UnknownPrintJob."""
+        async with self._reading() as connection:
+            for row in await _fetch(connection, JOB, {"tenant": tenant, "shop": shop, "id": job_id}):
+                return print_job_of(row)
+        raise UnknownPrintJob(f"the shop {shop} has no print job {job_id}")
+
+    async def times_printed(self, tenant: str, shop: str, number: int) -> int:
+        """Return how often a receipt may be on paper."""
+        async with self._reading() as connection:
+            of = {"tenant": tenant, "shop": shop, "number": number}
+            return int((await _fetch(connection, TIMES_PRINTED, of))[0]["printed"])
 
     async def has_moved(self, tenant: str, key: str) -> bool:
         """Say whether money was moved under this key, so that a repeated command needs none set aside."""

@@ -27,6 +27,7 @@ from sipshop.switch.imports import Import
 from sipshop.switch.limits import LimitStatus
 from sipshop.switch.logins import Logins
 from sipshop.switch.options import Options
+from sipshop.switch.printing import MOST_WAIT_S, PrinterStatus, Printing
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
 from sipshop.switch.sheets import SheetFile
 from sipshop.switch.status import (
@@ -47,6 +48,7 @@ from sipshop.switch.worlds import Chain, ChainStep, DeckStatus, TrunkStatus, Wor
 
 __all__ = [
     "DROP_REASONS",
+    "MOST_WAIT_S",
     "REFUSALS",
     "BadInstant",
     "BadQuote",
@@ -72,6 +74,8 @@ __all__ = [
     "Options",
     "PartyMoney",
     "PartyStatus",
+    "PrinterStatus",
+    "Printing",
     "Reach",
     "RegistrationStatus",
     "Running",

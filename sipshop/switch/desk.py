@@ -50,6 +50,7 @@ from sipshop.switch.limits import Limiter, LimitStatus
 from sipshop.switch.live import BoothKey, LiveCalls
 from sipshop.switch.logins import Logins
 from sipshop.switch.meter import Meter
+from sipshop.switch.printing import Printing
 from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.settler import Settler
@@ -63,10 +64,10 @@ from sipshop.world import Operator, World
 class Desk:
     """The booth sessions, and every command that a person may give; those about whole worlds are in `worlds`.
 
-    Those about reratings and invoices are in `books`, bills and payments in `checkout`, shifts in `till`, the rest of a
-    shop's day is in `floor`, who comes in by the pages in `logins`; `board` makes what is seen. `turn` gives the time
-    and does what calls put out, `run` does what a call wants done; `tell` is told what a command changed, `health` says
-    whether commands can be taken.
+    Those about reratings and invoices are in `books`, bills and payments in `checkout`, receipts on their way to paper
+    in `printing`, shifts in `till`, the rest of a shop's day is in `floor`, who comes in by the pages in `logins`;
+    `board` makes what is seen. `turn` gives the time and does what calls put out, `run` does what a call wants done;
+    `tell` is told what a command changed, `health` says whether commands can be taken.
     """
 
     def __init__(
@@ -145,6 +146,9 @@ class Desk:
             clock=clock,
         )
         self.till = Tills(directory=directory, store=store, tell=tell, utc_ms=utc_ms)
+        self.printing = Printing(
+            directory=directory, store=store, receipt=self.checkout.receipt, utc_ms=utc_ms, random=random
+        )
         self._tokens: dict[str, Token] = {}  # those that were not revoked: nobody who guesses makes us read the disk
         self.worlds = Worlds(
             directory=directory,

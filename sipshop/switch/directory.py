@@ -97,7 +97,7 @@ class Directory:
             paper = letterheads.get(shop.owner, Letterhead(tenant=tenant, party=shop.owner, name=shop.owner))
             counter = known.get(shop.name, Counter(tenant=tenant, shop=shop.name, currency=shop.currency))
             owner = Seller(name=paper.name, address=paper.address, tax_id=paper.tax_id)
-            self.counters[tenant, shop.name] = counter.completed(owner, paper.zone)
+            self.counters[tenant, shop.name] = counter.completed(owner, paper.zone, shop.numbers.country_code)
             self.algorithms[shop.realm] = shop.digest
             of_shop = tuple(booth for booth in world.booths if booth.shop == shop.name)
             self._rung.update({(tenant, number): of_shop for number in shop.inbound_numbers})

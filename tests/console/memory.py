@@ -107,6 +107,7 @@ from sipshop.switch.ways import Ways
 from sipshop.world import History, Operator, Plan, World, parse_world
 from tests.console.memory_checkout import MemoryCheckout
 from tests.console.memory_floor import MemoryFloor, MemoryTills, memory_logins
+from tests.console.memory_printing import memory_printing
 from tests.console.shared import Shared
 from tests.store.examples import connection_in_memory
 
@@ -388,6 +389,9 @@ class MemoryDesk:
         self.floor = MemoryFloor(self, TENANT)
         self.checkout = MemoryCheckout(self, TENANT)
         self.till = MemoryTills(self.worlds.stored, lambda: self.failure, lambda: OPENED_AT_MS)
+        self.printing = memory_printing(
+            self.worlds.stored, self.checkout.receipt, lambda: self.failure, lambda: OPENED_AT_MS
+        )
         self.logins = memory_logins(self.worlds.stored, lambda: self.failure, lambda: OPENED_AT_MS)
         self._sessions = 0
         self._parties = PartyTree(

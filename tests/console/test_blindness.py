@@ -292,6 +292,9 @@ BODIES: Final[Mapping[str, object]] = {
     "/shops/{shop}/shifts/{shift}/out": {"amount": "1.00", "reason": "r"},
     "/shops/{shop}/shifts/{shift}/count": {"pieces": {"50": 1}},
     "/shops/{shop}/shifts/{shift}/close": {"pieces": {"50": 1}},
+    "/shops/{shop}/prints/claim": {"printer": "p"},
+    "/shops/{shop}/prints/{job_id}/done": {"claim": "c"},
+    "/shops/{shop}/prints/{job_id}/failed": {"claim": "c", "why": "w", "may_be_on_paper": True},
 }
 
 
@@ -346,8 +349,12 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
         "target": "abooks",
         "item": "1",
         "receipt": "1",
+        "job_id": "1",
     }
 
+
+#: A word of the path, and numbers that are in others.
+NO_NAMES: Final = frozenset({"place", "item", "receipt", "job_id"})
 
 Ids = Callable[[Installation], dict[str, str]]
 ANNS: Final[Ids] = lambda day: ids_of("Acorner", "abooth", "Aann", "aotto", day)  # noqa: E731 - a row of a table

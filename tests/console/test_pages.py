@@ -66,7 +66,15 @@ def browser(desk: MemoryDesk) -> Iterator[Browser]:
 
 def routes(browser: Browser, desk: MemoryDesk) -> list[tuple[str, str]]:
     """Every route of the pages, with names in it that there are."""
-    names = {"shop": "center", "shift": 1, "z": 1, "booth": "b1", "call_id": "call-1", "name": "none.css"}
+    names = {
+        "shop": "center",
+        "shift": 1,
+        "z": 1,
+        "booth": "b1",
+        "number": "1",
+        "call_id": "call-1",
+        "name": "none.css",
+    }
     return [
         (method, route.path.format(**names)) for route in own_api(desk).state.pages.routes for method in route.methods
     ]

@@ -11,7 +11,7 @@ from sqlalchemy import Table
 
 import sipshop.store
 from sipshop.billing.cdr import Cdr
-from sipshop.store import Store, decks, floor, logins, till, writes
+from sipshop.store import Store, decks, floor, logins, printing, till, writes
 from sipshop.store.schema import METADATA
 
 # What belongs to the installation and so to no tenant, each with its reason.
@@ -57,7 +57,7 @@ METHODS_OF_NOBODY: Final = {
 
 WRITES: Final = [
     value
-    for module in (writes, decks, floor, logins, till)
+    for module in (writes, decks, floor, logins, printing, till)
     for value in vars(module).values()
     if inspect.isclass(value) and is_dataclass(value) and value.__module__ == module.__name__
 ]

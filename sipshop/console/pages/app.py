@@ -14,6 +14,7 @@ from sipshop.console.pages.board import add_board
 from sipshop.console.pages.door import Hardened
 from sipshop.console.pages.frame import Frame
 from sipshop.console.pages.login import Gatekeeper, add_login
+from sipshop.console.pages.paper import add_paper
 from sipshop.console.pages.till import add_till_pages
 
 
@@ -27,6 +28,7 @@ def add_pages(api: FastAPI, desk: Any, hub: Hub, utc_ms: Callable[[], int], rand
     add_account(router, frame, desk.logins, gatekeeper, random)
     add_board(router, frame, desk, hub)
     add_till_pages(router, frame, desk)
+    add_paper(router, assets, desk)
     api.router.routes.extend(router.routes)
     api.add_route(f"{PREFIX}{{name}}", assets.serve, include_in_schema=False)
     api.add_middleware(Hardened)

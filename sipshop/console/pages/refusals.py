@@ -14,6 +14,8 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "not_found": mark("There is nothing at this address."),
     "unknown_booth": mark("There is no such booth."),
     "unknown_shop": mark("There is no such shop."),
+    "unknown_receipt": mark("There is no such receipt."),
+    "unknown_print_job": mark("There is no such receipt."),
     "no_session": mark("The booth has no customer now."),
     "call_alive": mark("A call is still going on: wait for its end or cut it first."),
     "bad_terms": mark("The booth cannot be used so: it is open, taken or out of use."),

@@ -31,16 +31,16 @@ from reportlab.platypus import (
 
 from sipshop.console.paper.sheet import Section, Sheet
 
-_FONT: Final = "DejaVuSans"
-_BOLD: Final = "DejaVuSans-Bold"
+FONT: Final = "DejaVuSans"
+BOLD: Final = "DejaVuSans-Bold"
 _MARGIN: Final = 18 * mm
 _WIDTH: Final = A4[0] - 2 * _MARGIN
 _NUMBER_WIDTH: Final = 27 * mm
 _GREY: Final = HexColor("#555555")
 _BLACK: Final = HexColor("#111111")
 
-_TEXT: Final = ParagraphStyle("text", fontName=_FONT, fontSize=9, leading=12, textColor=_BLACK, splitLongWords=1)
-_STRONG: Final = ParagraphStyle("strong", _TEXT, fontName=_BOLD)
+_TEXT: Final = ParagraphStyle("text", fontName=FONT, fontSize=9, leading=12, textColor=_BLACK, splitLongWords=1)
+_STRONG: Final = ParagraphStyle("strong", _TEXT, fontName=BOLD)
 _LABEL: Final = ParagraphStyle("label", _TEXT, fontSize=7, leading=10, textColor=_GREY)
 _NUMBER: Final = ParagraphStyle("number", _TEXT, alignment=TA_RIGHT)
 _STRONG_NUMBER: Final = ParagraphStyle("strong number", _STRONG, alignment=TA_RIGHT)
@@ -56,8 +56,8 @@ _BARE: Final = TableStyle(
 
 
 def pdf_of(sheet: Sheet) -> bytes:
-    """Return a sheet as a PDF; letters that the fonts do not have (they have Latin, Greek and Cyrillic) are a mark."""
-    _fonts()
+    """Return a sheet as a PDF; letters that the fonts do not have are a mark."""
+    register_fonts()
     made = BytesIO()
     template = BaseDocTemplate(
         made,
@@ -75,9 +75,9 @@ def pdf_of(sheet: Sheet) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _fonts() -> None:
+def register_fonts() -> None:
     """Read the fonts, once."""
-    for name in (_FONT, _BOLD):
+    for name in (FONT, BOLD):
         pdfmetrics.registerFont(TTFont(name, str(Path(__file__).with_name(f"{name}.ttf"))))
 
 
@@ -88,7 +88,7 @@ class _Numbered:
         self._title = title
 
     def __call__(self, canvas: Canvas, document: BaseDocTemplate) -> None:
-        canvas.setFont(_FONT, 7)
+        canvas.setFont(FONT, 7)
         canvas.setFillColor(_GREY)
         canvas.drawString(_MARGIN, _MARGIN / 2, self._title)
         canvas.drawRightString(A4[0] - _MARGIN, _MARGIN / 2, f"Page {document.page}")

@@ -194,7 +194,36 @@ _TILL = (
     ),
 )
 
-_STATEMENTS: tuple[str, ...] = (*_FAREWELLS, *_COUNTERS, *_CHECKOUT, *_TILL)
+# Receipts on their way to paper.
+_PRINTING = (
+    """
+    CREATE TABLE print_jobs (
+        tenant TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        id INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        language TEXT NOT NULL,
+        goes_to TEXT NOT NULL,
+        state TEXT NOT NULL,
+        copy INTEGER,
+        attempts INTEGER NOT NULL,
+        claim TEXT,
+        claimed_at_ms INTEGER,
+        printer TEXT,
+        why TEXT,
+        at_ms INTEGER NOT NULL,
+        author TEXT NOT NULL,
+        "key" TEXT NOT NULL,
+        ended_at_ms INTEGER,
+        PRIMARY KEY (tenant, shop, id),
+        UNIQUE (tenant, "key")
+    ) STRICT
+    """,
+    "CREATE INDEX waiting_print_jobs ON print_jobs (tenant, shop, id) WHERE ended_at_ms IS NULL",
+    "CREATE INDEX printed_receipts ON print_jobs (tenant, shop, number)",
+)
+
+_STATEMENTS: tuple[str, ...] = (*_FAREWELLS, *_COUNTERS, *_CHECKOUT, *_TILL, *_PRINTING)
 
 
 def upgrade() -> None:
