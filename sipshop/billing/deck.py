@@ -410,6 +410,10 @@ class RateDeck:
         rate = self._rate(e164, at_ms, at_ms)
         if rate is None:
             return None
+        return self.tariff(rate, tuple(self._later(e164, at_ms, rate)) if self._splits else ())
+
+    def tariff(self, rate: Rate, later: tuple[tuple[int, Rate], ...] = ()) -> Tariff:
+        """Return what a call keeps of this deck that begins with one of its rates."""
         return Tariff(
             deck=self.name,
             version=self.version,
@@ -418,7 +422,7 @@ class RateDeck:
             duration_round=self.duration_round,
             rate=rate,
             increment_rule=self.increment_rule,
-            later=tuple(self._later(e164, at_ms, rate)) if self._splits else (),
+            later=later,
         )
 
     def _rate(self, e164: str, valid_at_ms: int, window_at_ms: int) -> Rate | None:

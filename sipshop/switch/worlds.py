@@ -28,6 +28,7 @@ from sipshop.switch.errors import BadQuote, UnknownBooth, UnknownDeck, UnknownTr
 from sipshop.switch.limits import Limiter
 from sipshop.switch.live import BoothKey, LiveCalls
 from sipshop.switch.meter import Meter
+from sipshop.switch.rates import Rates
 from sipshop.switch.sales import sales_with
 from sipshop.switch.trunks import Condition, Trunks
 from sipshop.world import History, Operator, Plan, World, export_world, plan_world
@@ -86,7 +87,7 @@ class Worlds:
 
     `close` takes booths out of the open ones and gives back what undoes that, `opened` takes a session that was opened
     with a new booth, `ended` a token that opens nothing any more; `on_swap` is told of each world that takes the place
-    of another. `carriers` are the trunks as they are at this moment.
+    of another. `carriers` are the trunks as they are at this moment; `rates` tells what shops ask.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Worlds:
         self._limits = limits
         self._balances = balances
         self._changing = asyncio.Lock()
+        self.rates = Rates(directory, utc_ms, most_s)
 
     async def apply(
         self, tenant: str, text: str, filename: str, *, author: str, dry_run: bool = False, prune: bool = False

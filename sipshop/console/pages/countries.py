@@ -27,6 +27,8 @@ _CODES: Final = """
 """
 _OF_PREFIX: Final = dict(zip(_CODES.split()[::2], _CODES.split()[1::2], strict=True))
 _LONGEST: Final = max(map(len, _OF_PREFIX))
+#: Every country that has a code, once.
+COUNTRIES: Final = tuple(dict.fromkeys(_OF_PREFIX.values()))
 
 
 def country_of(e164: str | None) -> str | None:
@@ -40,3 +42,12 @@ def country_of(e164: str | None) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def codes_of(country: str) -> tuple[str, ...]:
+    """Return what the numbers of a country begin with, by its ISO 3166 code.
+
+    >>> codes_of("ML"), codes_of("DO")
+    (('223',), ('1809', '1829', '1849'))
+    """
+    return tuple(prefix for prefix, code in _OF_PREFIX.items() if code == country)
