@@ -68,6 +68,9 @@ SHOTS: Final[list[tuple[str, str, str, str, dict[str, Any]]]] = [
     ("desk-account-dark", "Polski", "Ana", "/account", {"viewport": LAPTOP, "color_scheme": "dark"}),
     ("desk-shops", "English", "Paul", "/board", {"viewport": LAPTOP}),
     ("desk-shops-phone", "Português", "Paul", "/board", {"viewport": PHONE, "color_scheme": "dark"}),
+    ("desk-rates", "English", "Ana", "/rates/Corner?q=germany", {"viewport": LAPTOP}),
+    ("desk-rates-phone", "العربية", "Ana", "/rates/Corner?q=مالي", {"viewport": PHONE}),
+    ("desk-poster", "Français", "Ana", "/rates/Corner/poster", {"viewport": LAPTOP}),
     ("desk-refusal", "Italiano", "Ana", "/nothing", {"viewport": PHONE}),
 ]
 

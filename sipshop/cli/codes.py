@@ -13,8 +13,8 @@ UNREACHABLE: Final = 4  # no server, or it does not let us in
 INTERRUPTED: Final = 130  # by Ctrl-C, as shells count it; typer's own
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 done; 1 refused by the server; 2 wrong usage, configuration, world or file; 3 no price (quote); "
-    "4 no server there, or not authorised; 130 Ctrl-C."
+    "Exit codes: 0 done; 1 refused by the server; 2 wrong usage, configuration, world or file; 3 no price (quote, "
+    "rates); 4 no server there, or not authorised; 130 Ctrl-C."
 )
 AUDIT_EXIT_CODES: Final = (
     "Exit codes: 0 every law holds; 1 one does not, or refused by the server; 2 wrong usage, or a file that cannot be "

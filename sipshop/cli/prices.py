@@ -21,6 +21,7 @@ from sipshop.cli.screen import (
     complain,
     fail,
     make_table,
+    minutes_of,
     print_facts,
     print_json,
     print_table,
@@ -269,13 +270,3 @@ def price_of(quote_: Mapping[str, Any]) -> str:
     if taxed is None or quote_["tax"] is None:
         return told
     return f"{told}; net {quote_['net']}, {taxed['name']} {taxed['percent']}% {quote_['tax']}"
-
-
-def minutes_of(seconds: int) -> str:
-    """A talk in minutes and seconds.
-
-    >>> minutes_of(754)
-    '12:34'
-    """
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes}:{rest:02d}"

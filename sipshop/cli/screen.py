@@ -152,3 +152,13 @@ def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task("", total=None)
         yield lambda done, whole: shown.update(task, completed=done, total=whole)
+
+
+def minutes_of(seconds: int) -> str:
+    """A talk in minutes and seconds.
+
+    >>> minutes_of(754)
+    '12:34'
+    """
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}:{rest:02d}"

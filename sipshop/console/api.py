@@ -29,6 +29,7 @@ from sipshop.console.decks import DeckDesk, add_decks
 from sipshop.console.errors import Problem, bad_request, of_status, problem_of
 from sipshop.console.events import Hub
 from sipshop.console.exports import Books, NoTargets, Outbox, add_exports
+from sipshop.console.finding import Finder
 from sipshop.console.floor import FloorDesk, add_floor
 from sipshop.console.guard import Guard
 from sipshop.console.limits import LimitDesk, add_limits
@@ -38,9 +39,11 @@ from sipshop.console.mappings import MappingDesk, add_mappings
 from sipshop.console.pages.app import add_pages
 from sipshop.console.paging import MAX_ROWS, Cursor, Limit, decode, encode, page_of
 from sipshop.console.printing import PrintingDesk, add_printing
+from sipshop.console.rates import RatesDesk, add_rates
 from sipshop.console.records import add_records
 from sipshop.console.reference import add_reference
 from sipshop.console.scope import Key, Scope, Sender, problems
+from sipshop.console.screens import ScreensDesk, add_screens
 from sipshop.console.till import TillDesk, add_till
 from sipshop.console.tracing import Traces, add_traces
 from sipshop.console.views import (
@@ -67,7 +70,9 @@ from sipshop.switch import Health, PartyStatus, SwitchError, utc_ms
 from sipshop.world import WorldErrors
 
 
-class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, CheckoutDesk, TillDesk, LoginDesk, PrintingDesk, Protocol):
+class Desk(
+    Books, Live, Tokens, LimitDesk, FloorDesk, CheckoutDesk, TillDesk, LoginDesk, PrintingDesk, ScreensDesk, Protocol
+):
     """What the API asks of the switch; `sipshop.switch` keeps it.
 
     Commands are durable when they return. They raise BillingError, StoreError or SwitchError, whose texts are shown to
@@ -119,8 +124,8 @@ class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, CheckoutDesk, TillDesk, Lo
         ...
 
     @property
-    def worlds(self) -> WorldDesk:
-        """What is asked about whole worlds."""
+    def worlds(self) -> PricedWorlds:
+        """What is asked about whole worlds, and what shops ask."""
         ...
 
     @property
@@ -132,6 +137,10 @@ class Desk(Books, Live, Tokens, LimitDesk, FloorDesk, CheckoutDesk, TillDesk, Lo
     def decks(self) -> SheetDesk:
         """What is asked about versions of decks, and mappings."""
         ...
+
+
+class PricedWorlds(WorldDesk, RatesDesk, Protocol):
+    """Worlds, and the prices of their shops; `sipshop.switch.worlds` keeps both."""
 
 
 class SheetDesk(DeckDesk, MappingDesk, Protocol):
@@ -193,7 +202,8 @@ def make_api(
     api.add_middleware(Guard, tokens=desk.token, utc_ms=utc_ms)
     if has_monitoring:
         api.router.routes.extend(_monitoring(desk, metrics).routes)
-    commands = _commands(desk, reload, host)
+    commands, finder = _commands(desk, reload, host), Finder()
+    add_rates(commands, desk.worlds, finder)
     add_exports(commands, desk, outbox or NoTargets(), hidden_digits)
     add_records(commands, desk, hidden_digits)
     add_live(commands, desk, hub, desk.token, utc_ms)
@@ -202,10 +212,11 @@ def make_api(
     add_bans(commands, bans, host)
     add_books(commands, desk.books)
     add_tokens(commands, desk, utc_ms, random)
+    add_screens(commands, desk, utc_ms, random)
     # `include_router` would build each route a second time: half of what the application takes to be built.
     api.router.routes.extend(commands.routes)
     add_reference(api)
-    frame = add_pages(api, desk, hub, utc_ms, random)
+    frame = add_pages(api, desk, hub, utc_ms, random, finder=finder)
     _answerproblems(api, frame.refusal)
     return api
 

@@ -34,6 +34,7 @@ from sipshop.store.errors import (
     UnknownOperator,
     UnknownPlace,
     UnknownPrintJob,
+    UnknownScreen,
     UnknownTarget,
     UnknownToken,
     UnknownVersion,
@@ -78,6 +79,7 @@ from sipshop.store.outbox import (
 )
 from sipshop.store.printing import GoesTo, PrintAsked, PrintClaimed, PrintEnded, PrintJob, PrintState
 from sipshop.store.rows import AccountState, CdrPlace, LiveCall, Moved, Token
+from sipshop.store.screens import Screen, ScreenAdded, ScreenRemoved
 from sipshop.store.store import Disk, Store, stored_fx, stored_trunks
 from sipshop.store.till import CashMoved, DrawerCounted, ShiftClosed, ShiftOpened
 from sipshop.store.worlds import Applied, WorldApplied, opening_transfer
@@ -171,6 +173,9 @@ __all__ = [
     "PrintState",
     "RecordParked",
     "RecordSkipped",
+    "Screen",
+    "ScreenAdded",
+    "ScreenRemoved",
     "SessionLocked",
     "SessionMoved",
     "SessionNoted",
@@ -197,6 +202,7 @@ __all__ = [
     "UnknownOperator",
     "UnknownPlace",
     "UnknownPrintJob",
+    "UnknownScreen",
     "UnknownTarget",
     "UnknownToken",
     "UnknownVersion",

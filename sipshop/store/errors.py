@@ -99,6 +99,10 @@ class UnknownToken(StoreError):
     """The tenant has no API token of this id."""
 
 
+class UnknownScreen(StoreError):
+    """The tenant has no screen for customers of this id."""
+
+
 class UnknownAlarm(StoreError):
     """The tenant has no emergency call of this name."""
 

@@ -408,6 +408,22 @@ web_sessions: Final = _table(
     UniqueConstraint("sha256"),
 )
 
+# A screen for customers: found by the hash of its link's key alone, and the row tells what it shows: a booth of a shop,
+# or all of them. One that was taken away has no row. It refers to no shop: one that comes back has its screens still.
+screens: Final = _table(
+    "screens",
+    _text("tenant"),
+    _text("sha256"),
+    _text("shop"),
+    _text("booth", null=True),
+    _text("language"),
+    _text("label"),
+    _text("author"),
+    _int("created_at_ms"),
+    _key("tenant", "sha256"),
+    UniqueConstraint("sha256"),
+)
+
 booth_sessions: Final = _table(
     "booth_sessions",
     _text("tenant"),

@@ -75,6 +75,7 @@ from sipshop.store.schema import (
     alembic_version,
     schema_statements,
 )
+from sipshop.store.screens import SCREENS, Screen, screen_of
 from sipshop.store.till import OPEN_SHIFTS, shift_of
 from sipshop.store.verify import Verified, verify_file
 from sipshop.store.worlds import (
@@ -355,6 +356,10 @@ class Store:
     def web_sessions(self) -> list[WebSession]:
         """Return the sessions of every tenant's browsers; some may be past their end."""
         return [web_session_of(row) for row in self._read(WEB_SESSIONS)]
+
+    def screens(self) -> list[Screen]:
+        """Return the screens for customers of every tenant, the oldest first."""
+        return [screen_of(row) for row in self._read(SCREENS)]
 
     def notes(self) -> list[tuple[str, int, str]]:
         """Return what was written down about unpaid sessions: tenant, number of the session, note."""

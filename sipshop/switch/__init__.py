@@ -28,7 +28,9 @@ from sipshop.switch.limits import LimitStatus
 from sipshop.switch.logins import Logins
 from sipshop.switch.options import Options
 from sipshop.switch.printing import MOST_WAIT_S, PrinterStatus, Printing
+from sipshop.switch.rates import PriceList, Rates
 from sipshop.switch.refusals import DROP_REASONS, REFUSALS, refusal_series
+from sipshop.switch.screens import Screens
 from sipshop.switch.sheets import SheetFile
 from sipshop.switch.status import (
     BoothStatus,
@@ -74,11 +76,14 @@ __all__ = [
     "Options",
     "PartyMoney",
     "PartyStatus",
+    "PriceList",
     "PrinterStatus",
     "Printing",
+    "Rates",
     "Reach",
     "RegistrationStatus",
     "Running",
+    "Screens",
     "SheetFile",
     "Switch",
     "SwitchError",

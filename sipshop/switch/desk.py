@@ -53,6 +53,7 @@ from sipshop.switch.meter import Meter
 from sipshop.switch.printing import Printing
 from sipshop.switch.records import Live
 from sipshop.switch.registrations import Registrations
+from sipshop.switch.screens import Screens
 from sipshop.switch.settler import Settler
 from sipshop.switch.status import BoothStatus, CallStatus, Health, PartyStatus, Reach, RegistrationStatus
 from sipshop.switch.till import Tills
@@ -65,9 +66,10 @@ class Desk:
     """The booth sessions, and every command that a person may give; those about whole worlds are in `worlds`.
 
     Those about reratings and invoices are in `books`, bills and payments in `checkout`, receipts on their way to paper
-    in `printing`, shifts in `till`, the rest of a shop's day is in `floor`, who comes in by the pages in `logins`;
-    `board` makes what is seen. `turn` gives the time and does what calls put out, `run` does what a call wants done;
-    `tell` is told what a command changed, `health` says whether commands can be taken.
+    in `printing`, shifts in `till`, the rest of a shop's day is in `floor`, who comes in by the pages in `logins`,
+    screens for customers in `screens`; `board` makes what is seen. `turn` gives the time and does what calls put out,
+    `run` does what a call wants done; `tell` is told what a command changed, `health` says whether commands can be
+    taken.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Desk:
             balances=balances,
         )
         self.logins = Logins(directory, store, utc_ms)
+        self.screens = Screens(directory, store, utc_ms)
         self.checkout = Checkout(
             directory=directory,
             store=store,
@@ -184,6 +187,7 @@ class Desk:
         self._tokens = {token.sha256: token for token in self._store.valid_tokens()}
         self.decks.begin()
         self.logins.begin()
+        self.screens.begin()
         self.floor.begin()
         self.checkout.begin()
         self.till.begin()

@@ -106,7 +106,7 @@ from sipshop.switch.trunks import Trunks
 from sipshop.switch.ways import Ways
 from sipshop.world import History, Operator, Plan, World, parse_world
 from tests.console.memory_checkout import MemoryCheckout
-from tests.console.memory_floor import MemoryFloor, MemoryTills, memory_logins
+from tests.console.memory_floor import MemoryFloor, MemoryTills, memory_logins, memory_screens
 from tests.console.memory_printing import memory_printing
 from tests.console.shared import Shared
 from tests.store.examples import connection_in_memory
@@ -393,6 +393,7 @@ class MemoryDesk:
             self.worlds.stored, self.checkout.receipt, lambda: self.failure, lambda: OPENED_AT_MS
         )
         self.logins = memory_logins(self.worlds.stored, lambda: self.failure, lambda: OPENED_AT_MS)
+        self.screens = memory_screens(self.worlds.stored, lambda: self.failure, lambda: OPENED_AT_MS)
         self._sessions = 0
         self._parties = PartyTree(
             [

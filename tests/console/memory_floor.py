@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from argon2 import PasswordHasher
 
 from sipshop.billing.errors import BadTerms, CallAlive
-from sipshop.store import Alarm, Login, NothingToPay, PasswordSet, Store, UnknownAlarm, WebSession
+from sipshop.store import Alarm, Login, NothingToPay, PasswordSet, Screen, Store, UnknownAlarm, WebSession
 from sipshop.store.logins import LOGINS, WEB_SESSIONS, login_of, web_session_of
 from sipshop.store.schema import schema_statements
-from sipshop.switch import Card, Directory, Logins
+from sipshop.store.screens import SCREENS, screen_of
+from sipshop.switch import Card, Directory, Logins, Screens
 from sipshop.switch.till import Tills
 from sipshop.world import World
 
@@ -49,6 +50,9 @@ class MemoryStore:
     def web_sessions(self) -> list[WebSession]:
         return [web_session_of(row) for row in WEB_SESSIONS.run(self.connection, {})]
 
+    def screens(self) -> list[Screen]:
+        return [screen_of(row) for row in SCREENS.run(self.connection, {})]
+
     def submit(self, write: Any) -> None:
         write.apply(self.connection)
 
@@ -64,6 +68,12 @@ def memory_logins(world: World, failure: Callable[[], Exception | None], utc_ms:
     logins = Logins(Directory([world], default_realm="sipshop"), cast("Store", store), utc_ms)
     logins.begin()
     return logins
+
+
+def memory_screens(world: World, failure: Callable[[], Exception | None], utc_ms: Callable[[], int]) -> Screens:
+    """The real room over such a database, without a screen."""
+    store = cast("Store", MemoryStore(failure))
+    return Screens(Directory([world], default_realm="sipshop"), store, utc_ms)
 
 
 class MemoryFloor:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -158,6 +158,7 @@ class Installation:
     hub: Hub
     trace_id: str = ""
     import_id: str = ""
+    screen_ids: dict[str, str] = field(default_factory=dict)
 
     async def ask(self, who: str, method: str, path: str, body: object = None) -> tuple[int, str]:
         transport = httpx.ASGITransport(self.api)
@@ -239,6 +240,10 @@ async def a_day(day: Installation, store: Store) -> Installation:
                 at_ms=NOVEMBER.until_ms,
             )
         )
+    for shop in ("Acorner", "Abar"):
+        status, text = await day.ask("alpha", "POST", f"/shops/{shop}/screens", {"label": f"screen of {shop}"})
+        assert status == 201, text
+        day.screen_ids[shop] = json.loads(text)["id"]
     status, text = await day.ask("alpha", "POST", "/traces", {"number": "0301234567"})
     day.trace_id = json.loads(text)["id"]
     status, text = await day.ask("alpha", "POST", "/decks/asell/diff", {"old": 1, "new": 1})
@@ -340,6 +345,7 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
         ),
         "trace_id": day.trace_id,
         "import_id": day.import_id,
+        "screen": day.screen_ids[shop],
         "source": "192.0.2.66",
         "place": "booth",
         "name": booth,

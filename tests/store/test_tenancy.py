@@ -11,7 +11,7 @@ from sqlalchemy import Table
 
 import sipshop.store
 from sipshop.billing.cdr import Cdr
-from sipshop.store import Store, decks, floor, logins, printing, till, writes
+from sipshop.store import Store, decks, floor, logins, printing, screens, till, writes
 from sipshop.store.schema import METADATA
 
 # What belongs to the installation and so to no tenant, each with its reason.
@@ -50,6 +50,7 @@ METHODS_OF_NOBODY: Final = {
     "valid_tokens": "the start, for all tenants",
     "logins": "the start, for all tenants",
     "web_sessions": "the start, for all tenants",
+    "screens": "the start, for all tenants",
     "notes": "the start, for all tenants",
     "open_alarms": "the start, for all tenants",
     "open_shifts": "the start, for all tenants",
@@ -57,7 +58,7 @@ METHODS_OF_NOBODY: Final = {
 
 WRITES: Final = [
     value
-    for module in (writes, decks, floor, logins, printing, till)
+    for module in (writes, decks, floor, logins, printing, screens, till)
     for value in vars(module).values()
     if inspect.isclass(value) and is_dataclass(value) and value.__module__ == module.__name__
 ]

@@ -35,6 +35,7 @@ class Door:
 #: In the order in which they are shown.
 NAVIGATION: Final = (
     Door("/board", mark("Board"), "board"),
+    Door("/rates", mark("Rates"), "rates"),
     Door("/till", mark("Till"), "till"),
     Door("/account", mark("My account"), "person"),
 )
@@ -73,6 +74,11 @@ class Frame:
         response = HTMLResponse(text, status)
         visitor.keep(response)
         return response
+
+    def bare(self, template: str, words: Words, **more: Any) -> HTMLResponse:
+        """Fill a template in for whoever looks at it, in a language; who that is, nobody asks."""
+        text = self._environment.get_template(template).render(_=words, words=words, **more)
+        return HTMLResponse(text)
 
     def refusal(self, request: Request, problem: Problem) -> Response | None:
         """Word a problem for a person who met it on a page; None where a program did."""

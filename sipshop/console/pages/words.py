@@ -21,7 +21,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal
 
 from sipshop.billing.errors import BadAmount
-from sipshop.billing.money import MICRO_PLACES
+from sipshop.billing.money import MICRO_PLACES, NANO_PLACES
 
 FOLDER: Final = Path(__file__).parent / "locales"
 #: The languages, each in its own name, in the order in which they are offered; the first is that of the messages.
@@ -75,9 +75,17 @@ class Words:
         """Return an amount with its currency, with as many places as the currency has, or more where there are more."""
         return _money(micros, currency, self.language)
 
+    def price(self, nanos: int, currency: str) -> str:
+        """Return a price in nano-units with its currency, with as many places as it needs."""
+        return _price(nanos, currency, self.language)
+
     def number(self, number: int) -> str:
         """Return a whole number."""
         return format_decimal(number, locale=self.language)
+
+    def decimal(self, text: str) -> str:
+        """Return a decimal string as it is written here."""
+        return format_decimal(Decimal(text), locale=self.language, decimal_quantization=False)
 
     def country(self, code: str) -> str:
         """Return the name of a country by its ISO 3166 code, or the code where it has none here."""
@@ -149,3 +157,9 @@ def _is_float(text: str) -> bool:
 def _money(micros: int, currency: str, language: str) -> str:
     amount = Decimal(micros).scaleb(-MICRO_PLACES)
     return format_currency(amount, currency, locale=language, decimal_quantization=False)
+
+
+@lru_cache(maxsize=20_000)
+def _price(nanos: int, currency: str, language: str) -> str:
+    price = Decimal(nanos).scaleb(-NANO_PLACES)
+    return format_currency(price, currency, locale=language, decimal_quantization=False)

@@ -316,6 +316,7 @@ document.addEventListener("keydown", (event) => {
   else if (!keysOn) return;
   else if (/^[0-9]$/.test(event.key)) goTo(event.key);
   else if (event.key === "?") help();
+  else if (event.key.toUpperCase() === "R") document.getElementById("rates").click();
   else if (event.key.toUpperCase() === "A" && alarms.firstElementChild) acknowledge(alarms.firstElementChild.dataset.call);
   else if (KEYS[event.key.toUpperCase()]) {
     event.preventDefault(); // the letter is not typed into what opens

@@ -4,8 +4,8 @@ const SILENT_MS = 12000; // the server says something every 5 s
 const SOON_MS = 300;
 const LATEST_MS = 5000;
 
-/** Listen to a path: `heard(kind, data)` for each event, `state("live" | "lost")` as it is. */
-export function listen(path, heard, state) {
+/** Listen to a path: `heard(kind, data)` for each event, `state("live" | "lost")` as it is, `gone()` where it is over. */
+export function listen(path, heard, state, gone = () => location.assign("/")) {
   let place = "";
   let wait = SOON_MS;
   let asked;
@@ -17,7 +17,7 @@ export function listen(path, heard, state) {
       signal: asked.signal,
       cache: "no-store",
     });
-    if (answer.status === 401 || answer.status === 404) location.assign("/");
+    if (answer.status === 401 || answer.status === 404) gone();
     if (!answer.ok) throw new Error(`${answer.status}`);
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";

@@ -1,4 +1,4 @@
-"""Schema 9: what stands on a bill besides calls, receipts by number, and the cash of a shift.
+"""Schema 9: what stands on a bill besides calls, receipts by number, the cash of a shift, and customers' screens.
 
 Of a BYE that is owed it is known how many starts have sent it.
 """
@@ -223,7 +223,25 @@ _PRINTING = (
     "CREATE INDEX printed_receipts ON print_jobs (tenant, shop, number)",
 )
 
-_STATEMENTS: tuple[str, ...] = (*_FAREWELLS, *_COUNTERS, *_CHECKOUT, *_TILL, *_PRINTING)
+# Screens for customers.
+_SCREENS = (
+    """
+    CREATE TABLE screens (
+        tenant TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        shop TEXT NOT NULL,
+        booth TEXT,
+        language TEXT NOT NULL,
+        label TEXT NOT NULL,
+        author TEXT NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, sha256),
+        UNIQUE (sha256)
+    ) STRICT
+    """,
+)
+
+_STATEMENTS: tuple[str, ...] = (*_FAREWELLS, *_COUNTERS, *_CHECKOUT, *_TILL, *_PRINTING, *_SCREENS)
 
 
 def upgrade() -> None:
