@@ -40,6 +40,7 @@ def main() -> None:
             for name, language, who, path, more in SHOTS:
                 with page_of(browser, server, language, who, path, **more) as page:
                     keep(page, name)
+            check_out(browser, server)
         with (
             full_shop(Path(folder) / "full") as server,
             page_of(
@@ -73,6 +74,32 @@ SHOTS: Final[list[tuple[str, str, str, str, dict[str, Any]]]] = [
     ("desk-poster", "Français", "Ana", "/rates/Corner/poster", {"viewport": LAPTOP}),
     ("desk-refusal", "Italiano", "Ana", "/nothing", {"viewport": PHONE}),
 ]
+
+
+BILL: Final = "/board/Corner/booths/booth2/bill"
+
+
+def check_out(browser: Browser, server: Server) -> None:
+    """The bill of a customer who had a coffee, as it is paid, and what comes then."""
+    with page_of(browser, server, "العربية", "Ana", BILL, viewport=PHONE, color_scheme="dark") as page:
+        keep(page, "desk-bill-arabic-phone")
+    with page_of(browser, server, "English", "Ana", BILL, viewport=LAPTOP) as page:
+        page.locator('#link[data-link="live"]').wait_for()
+        page.locator("[data-good]").first.click()
+        page.locator("#lines > li").nth(1).wait_for()
+        page.keyboard.press("d")
+        page.keyboard.type("10")
+        page.keyboard.press("Enter")
+        page.locator("#lines > li").nth(2).wait_for()
+        page.keyboard.type("5")
+        page.locator('#outcome[data-kind="change"]').wait_for()
+        keep(page, "desk-bill")
+        page.wait_for_timeout(600)  # longer than a key is held back after a change
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/receipts/**")
+        keep(page, "desk-paid")
+        page.goto("/receipts")
+        keep(page, "desk-receipts")
 
 
 @contextmanager

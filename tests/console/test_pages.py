@@ -266,7 +266,7 @@ def test_every_command_of_the_board_is_done_in_his_name(browser: Browser, desk: 
     assert browser.send("/board/center/alarms/call-1/acknowledge", SCRIPT).status_code == 200
     assert {author for _, _, author in desk.log} == {"ana"}
     assert {command for command, _, _ in desk.log} == {*COMMANDS}
-    assert set(COMMANDS) | {"acknowledge"} == set(ACTIONS)
+    assert set(COMMANDS) | {"acknowledge", "pay"} == set(ACTIONS)
     assert desk.floor.notes == {"b1": "he waits"}
     assert desk.floor.open == []
 

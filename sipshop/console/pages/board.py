@@ -25,6 +25,7 @@ from sipshop.console.views import MAX_MINUTES, one_line
 #: What can be done with a booth, by the key that does it.
 ACTIONS: Final = {
     "unlock": ("U", mark("Unlock")),
+    "pay": ("P", mark("Pay")),
     "lock": ("L", mark("Lock")),
     "cut": ("C", mark("Cut the call")),
     "topup": ("T", mark("Top up")),

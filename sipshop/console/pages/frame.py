@@ -37,6 +37,7 @@ NAVIGATION: Final = (
     Door("/board", mark("Board"), "board"),
     Door("/rates", mark("Rates"), "rates"),
     Door("/till", mark("Till"), "till"),
+    Door("/receipts", mark("Receipts"), "receipts"),
     Door("/account", mark("My account"), "person"),
 )
 

@@ -133,7 +133,7 @@ def _can(card: Card) -> Iterator[str]:
     if call is not None and call.kind != "emergency":
         yield "cut"
     if card.unpaid_id is not None:
-        yield from ("topup", "note")
+        yield from ("pay", "topup", "note")
         if call is None:
             yield "move"
     if card.alarm_id is not None:

@@ -1,7 +1,7 @@
 // The board: puts in what the server says, counts the seconds between, and sends what the operator does.
 
 import { listen } from "./feed.js";
-import { say, send, text } from "./frame.js";
+import { draw, enter, letter, liveness, put, say, send, span, text } from "./frame.js";
 import { alarm, hungUp, isSounding, switchSound } from "./sound.js";
 
 const TICK_MS = 200;
@@ -11,12 +11,12 @@ const DIGITS_MS = 700; // between the two digits of a place
 const board = document.getElementById("board");
 const list = board.querySelector(".booths");
 const panel = document.getElementById("panel");
-const link = document.getElementById("link");
 const path = `/board/${board.dataset.shop}`;
 
 /** Each booth by name: its tile as the server told it, when that was, its card and the slots in it. */
 const booths = new Map();
 let picked = "";
+let named = decodeURIComponent(location.hash.slice(1)); // the booth that he comes back from
 let keysOn = localStorage.getItem("keys") !== "off";
 
 // What the server says.
@@ -24,11 +24,13 @@ let keysOn = localStorage.getItem("keys") !== "off";
 const HEARD = {
   tiles({ whole, tiles }) {
     if (whole) {
-      const named = new Set(tiles.map((tile) => tile.booth));
-      for (const name of booths.keys()) if (!named.has(name)) remove(name);
+      const there = new Set(tiles.map((tile) => tile.booth));
+      for (const name of booths.keys()) if (!there.has(name)) remove(name);
     }
     for (const tile of tiles) take(tile);
     if (whole) tiles.forEach((tile) => list.append(booths.get(tile.booth).card)); // in the order of the world
+    if (whole && booths.has(named)) pick(named);
+    named = "";
     arrange();
     showAlarms();
   },
@@ -81,15 +83,6 @@ function remove(name) {
 
 // What is seen.
 
-function put(element, what) {
-  if (element.textContent !== what) element.textContent = what;
-}
-
-/** Have an icon show another symbol of its file. */
-function draw(icon, name) {
-  icon.setAttribute("href", icon.getAttribute("href").replace(/#.*/, `#${name}`));
-}
-
 function show(known) {
   const { card, slots, tile, phone, icon } = known;
   card.dataset.state = tile.state;
@@ -121,14 +114,6 @@ function minutes(tile, passed) {
   if (tile.minutes === null) return "";
   const left = Math.max(0, tile.minutes - (tile.talk === null ? 0 : passed));
   return tile.minutesText.replace("{}", span(left));
-}
-
-function span(ms) {
-  const seconds = Math.floor(ms / 1000);
-  const two = (number) => String(number).padStart(2, "0");
-  const hours = Math.floor(seconds / 3600);
-  const rest = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
-  return hours ? `${hours}:${rest}` : rest.replace(/^0(?=\d:)/, "");
 }
 
 function run(known) {
@@ -200,6 +185,10 @@ function act(does) {
     acknowledge(tile.alarm);
     return;
   }
+  if (does === "pay") {
+    location.assign(`${path}/booths/${encodeURIComponent(tile.booth)}/bill`);
+    return;
+  }
   const dialog = dialogs[does];
   const form = dialog.querySelector("form");
   form.reset();
@@ -246,11 +235,7 @@ for (const dialog of Object.values(dialogs)) {
   const submit = form.querySelector("[type=submit]");
   dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
   form.addEventListener("change", () => chooseTerms(form));
-  form.querySelector("select")?.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter") return; // which would open the list instead
-    event.preventDefault();
-    form.requestSubmit();
-  });
+  enter(form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     submit.disabled = true;
@@ -312,15 +297,16 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   if (event.target.matches?.("input, select, textarea")) return;
   if (event.key === "Escape") pick("");
+  else if (event.key === "Enter") toBill(event);
   else if (event.key.startsWith("Arrow")) go(event);
   else if (!keysOn) return;
   else if (/^[0-9]$/.test(event.key)) goTo(event.key);
   else if (event.key === "?") help();
-  else if (event.key.toUpperCase() === "R") document.getElementById("rates").click();
-  else if (event.key.toUpperCase() === "A" && alarms.firstElementChild) acknowledge(alarms.firstElementChild.dataset.call);
-  else if (KEYS[event.key.toUpperCase()]) {
+  else if (letter(event) === "R") document.getElementById("rates").click();
+  else if (letter(event) === "A" && alarms.firstElementChild) acknowledge(alarms.firstElementChild.dataset.call);
+  else if (KEYS[letter(event)]) {
     event.preventDefault(); // the letter is not typed into what opens
-    act(KEYS[event.key.toUpperCase()]);
+    act(KEYS[letter(event)]);
   }
 });
 
@@ -334,6 +320,14 @@ function go(event) {
   const at = cards.findIndex((card) => card.dataset.booth === picked);
   const next = at < 0 ? 0 : Math.min(Math.max(at + step, 0), cards.length - 1);
   pick(cards[next].dataset.booth);
+}
+
+/** Enter goes on to the bill where that is what comes next. */
+function toBill(event) {
+  const known = booths.get(picked);
+  if (known?.pick !== event.target || known.tile.state !== "unpaid") return;
+  event.preventDefault();
+  act("pay");
 }
 
 function goTo(digit) {
@@ -365,12 +359,6 @@ toggle("keys", keysOn, (on) => {
   localStorage.setItem("keys", on ? "on" : "off");
 });
 
-function connected(state) {
-  if (link.dataset.link === state) return;
-  link.dataset.link = board.dataset.link = state;
-  document.getElementById("lost").hidden = state === "live";
-}
-
 for (const card of list.children) add(card.dataset.booth).tile = { talk: null, minutes: null, figures: [[0, "", "", "", false]], can: [], alarm: "" };
 arrange();
-listen(`${path}/events`, (kind, data) => HEARD[kind]?.(data), connected);
+listen(`${path}/events`, (kind, data) => HEARD[kind]?.(data), liveness(board));
