@@ -11,7 +11,7 @@ INSTALL := $(PIP) install --only-binary :all: --constraint constraints.txt
 NAME_A_PYTHON := name a Python 3.11, 3.12 or 3.13, such as: make PYTHON=python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format sipp chaos soak bench flood fuzz pins clean
+.PHONY: help setup run test check format sipp chaos soak bench boards flood fuzz pins clean
 
 help:  ## List the targets
 	@echo "make TARGET [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -62,6 +62,10 @@ bench: $(VENV)/.dev  ## Measure decks of a million rates, imports of 300,000 row
 	@$(BIN)/python -m tools.bench_decks
 	@$(BIN)/python -m tools.bench_sheets
 	@$(BIN)/python -m tools.bench_books $(ARGS)
+
+boards: $(VENV)/.dev  ## Measure sixty booths in calls and twenty boards that look on (ARGS="--rounds 1 ...")
+	@tools/foreign_programs.sh sipp
+	@$(BIN)/python -m tools.bench_boards $(ARGS)
 
 pins: $(VENV)/.dev  ## Write the newest versions of everything we install into constraints.txt
 	$(PIP) install --only-binary :all: --upgrade --upgrade-strategy eager --editable . --group dev

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
@@ -79,13 +79,14 @@ class States(World, Protocol):
 class Listener:
     """One stream's share of what happens, in one tenant; all that waits for it is bounded by the tenant's world.
 
-    `place` is how far it has been told of calls and registrations.
+    `place` is how far it has been told of calls and registrations; with a `shop` it hears of that one's booths alone.
     """
 
-    def __init__(self, tenant: str, token: str, place: int) -> None:
+    def __init__(self, tenant: str, token: str, place: int, shop: str | None = None) -> None:
         self.tenant = tenant
         self.token = token
         self.place = place
+        self.shop = shop
         self.booths: dict[str, None] = {}
         self.shops: dict[str, None] = {}  # whose chain's balances may have moved
         self.parties: dict[str, None] = {}  # changed with all below them
@@ -108,6 +109,10 @@ class Listener:
                 self.booths[fact.booth] = None
                 self.shops[fact.shop] = None
         self.woken.set()
+
+    def is_for(self, fact: Fact) -> bool:
+        """Whether a fact may be of the shop that is listened to; one that names none may be of all."""
+        return self.shop is None or getattr(fact, "shop", None) in {None, self.shop}
 
     def close(self) -> None:
         """End the stream."""
@@ -158,6 +163,7 @@ class Hub:
         self._began_us = self._now_us()
         self._lately: dict[str, Lately] = {}
         self._listeners: dict[str, set[Listener]] = {}
+        self._changes: Counter[tuple[str, str]] = Counter()  # of each booth; of what is no booth's: ""
         self._is_closed = False
 
     def publish(self, fact: Fact) -> None:
@@ -177,8 +183,14 @@ class Hub:
                 pass
             case _:
                 return
+        self._changes[fact.tenant, getattr(fact, "booth", "")] += 1
         for listener in self._listeners.get(fact.tenant, ()):
-            listener.hear(fact)
+            if listener.is_for(fact):
+                listener.hear(fact)
+
+    def changes(self, tenant: str, booth: str) -> int:
+        """A number that grows with all that may have changed a booth: what was read at the same one holds still."""
+        return self._changes[tenant, ""] + self._changes[tenant, booth]
 
     def lately(self, tenant: str) -> Lately:
         """What happened lately in a tenant."""
@@ -196,17 +208,22 @@ class Hub:
         return self.lately(listener.tenant).misses(listener.place, self._now_us())
 
     @contextmanager
-    def listening(self, identity: Identity, after: int | None = None) -> Iterator[Listener]:
+    def listening(self, identity: Identity, after: int | None = None, shop: str | None = None) -> Iterator[Listener]:
         """A listener for as long as the block runs, from a place on or from now; raises `CommandRefused`: too many."""
         self.check_room(identity)
         tenant, token = identity.tenant, identity.token.sha256
-        listener = Listener(tenant, token, self.place(tenant) if after is None else after)
+        listener = Listener(tenant, token, self.place(tenant) if after is None else after, shop)
         listeners = self._listeners.setdefault(tenant, set())
         listeners.add(listener)
         try:
             yield listener
         finally:
             listeners.discard(listener)
+
+    @property
+    def listeners(self) -> int:
+        """How many listen, of all tenants."""
+        return sum(map(len, self._listeners.values()))
 
     def check_room(self, identity: Identity) -> None:
         """Raise `CommandRefused` where there can be no more listeners."""

@@ -34,6 +34,10 @@ class Floor(Protocol):
         """Every booth of a shop, or these of it, with all that a board shows of them."""
         ...
 
+    def booths(self, tenant: str, shop: str) -> list[str]:
+        """The names of a shop's booths, in the order of its world."""
+        ...
+
     def alarms(self, tenant: str, shops: Collection[str]) -> list[Alarm]:
         """The emergency calls of these shops that nobody has acknowledged, the oldest first."""
         ...

@@ -140,6 +140,7 @@ class Desk:
             settler=settler,
             sessions=self._open,
             statuses=self.booths,
+            status=self.booth,
             status_of=self.board.call,
             beside=self.checkout.beside,
             turn=turn,

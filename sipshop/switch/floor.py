@@ -49,8 +49,8 @@ class _Foreseen:
 class Floor:
     """The booths of every shop, as their operators work them.
 
-    `sessions` are those that are open, `statuses` what the desk shows of booths, `status_of` what it shows of a call;
-    `beside` is what a session's bill has besides calls that come to so much.
+    `sessions` are those that are open, `statuses` what the desk shows of booths, `status` what it shows of one,
+    `status_of` what it shows of a call; `beside` is what a session's bill has besides calls that come to so much.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Floor:
         settler: Settler,
         sessions: dict[BoothKey, BoothSession],
         statuses: Callable[[str, Collection[str] | None], list[BoothStatus]],
+        status: Callable[[str, str], BoothStatus],
         status_of: Callable[[Live, float], CallStatus],
         beside: Callable[[BoothSession, int], int],
         turn: Callable[[], AbstractContextManager[float]],
@@ -78,6 +79,7 @@ class Floor:
         self._settler = settler
         self._sessions = sessions
         self._statuses = statuses
+        self._status = status
         self._status_of = status_of
         self._beside = beside
         self._turn = turn
@@ -121,10 +123,19 @@ class Floor:
         return [alarm for alarm in self._alarms.values() if alarm.tenant == tenant and alarm.shop in shops]
 
     def cards(self, tenant: str, shop: str, booths: Collection[str] | None = None) -> list[Card]:
-        """Every booth of a shop, or these of it, with all that a board shows of them, in the order of their world."""
+        """Every booth of a shop in the order of its world, or these of it, with all that a board shows of them."""
         now = self._clock()
-        statuses = self._statuses(tenant, {shop})
-        return [self._card(tenant, each, now) for each in statuses if booths is None or each.booth in booths]
+        if booths is None:
+            statuses = self._statuses(tenant, {shop})
+        else:
+            found = (self._directory.booths.get((tenant, name)) for name in booths)
+            statuses = [self._status(tenant, booth.name) for booth in found if booth is not None and booth.shop == shop]
+        return [self._card(tenant, each, now) for each in statuses]
+
+    def booths(self, tenant: str, shop: str) -> list[str]:
+        """The names of a shop's booths, in the order of its world."""
+        of_tenant = (booth for booth in self._directory.booths.values() if booth.tenant == tenant)
+        return [booth.name for booth in of_tenant if booth.shop == shop]
 
     def _card(self, tenant: str, status: BoothStatus, now: float) -> Card:
         key = tenant, status.booth

@@ -14,7 +14,7 @@ from sipshop.store import Alarm, Login, NothingToPay, PasswordSet, Screen, Store
 from sipshop.store.logins import LOGINS, WEB_SESSIONS, login_of, web_session_of
 from sipshop.store.schema import schema_statements
 from sipshop.store.screens import SCREENS, screen_of
-from sipshop.switch import Card, Directory, Logins, Screens
+from sipshop.switch import CallStatus, Card, Directory, Logins, Screens
 from sipshop.switch.till import Tills
 from sipshop.world import World
 
@@ -83,15 +83,18 @@ class MemoryFloor:
         self._desk = desk
         self._tenant = tenant
         self.notes: dict[str, str] = {}
+        self.calls: dict[str, CallStatus] = {}
+        self.asked: list[str] = []  # each booth whose card was asked for
         self.open = [
             Alarm(tenant=tenant, call_id="call-1", shop="center", booth="b1", dialled="112", at_ms=1_767_225_599_007)
         ]
 
     def cards(self, tenant: str, shop: str, booths: Collection[str] | None = None) -> list[Card]:
+        self.asked += booths or ()
         return [
             Card(
                 status=status,
-                call=None,
+                call=self.calls.get(status.booth),
                 unpaid_id=status.session_id,
                 spent_micros=0,
                 beside_micros=0,
@@ -104,6 +107,9 @@ class MemoryFloor:
             for status in self._desk.booths(tenant, {shop})
             if booths is None or status.booth in booths
         ]
+
+    def booths(self, tenant: str, shop: str) -> list[str]:
+        return [status.booth for status in self._desk.booths(tenant, {shop})]
 
     def alarms(self, tenant: str, shops: Collection[str]) -> list[Alarm]:
         return [alarm for alarm in self.open if alarm.tenant == tenant and alarm.shop in shops]

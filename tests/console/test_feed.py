@@ -6,13 +6,16 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from sipshop.console.events import MAX_KEPT, Hub
 from sipshop.console.pages.feed import RENEW_S, Feed
+from sipshop.console.pages.wall import KEPT_S, Wall
 from sipshop.console.pages.words import words
 from sipshop.console.tokens import Identity, hash_token
-from sipshop.facts import BoothChanged, CallEnded
+from sipshop.facts import BoothChanged, CallEnded, PartyChanged
+from sipshop.switch import CallStatus
 from tests.console.memory import OPENED_AT_MS, OPERATOR, TENANT, MemoryDesk
 
 SHOP = "center"
@@ -40,15 +43,21 @@ def changed(booth: str = "b1") -> BoothChanged:
 class Told:
     """A board of one shop, and the events that it was told."""
 
-    def __init__(self, desk: MemoryDesk, hub: Hub, *, after: int | None = None, language: str = "en") -> None:
+    def __init__(
+        self,
+        desk: MemoryDesk,
+        hub: Hub,
+        *,
+        after: int | None = None,
+        language: str = "en",
+        wall: Wall | None = None,
+    ) -> None:
         identity = Identity(desk.issued[hash_token(OPERATOR)], "ana")
-        self.feed = Feed(hub, desk.floor, identity, SHOP, words(language))
         self.now_s = 0.0
         self.is_valid = True
         self.place = ""
-        self._events = self.feed.stream(
-            lambda: self.is_valid, lambda: self.now_s, after=after, gather_s=0, ping_s=0.001
-        )
+        feed = Feed(hub, wall or Wall(desk.floor, hub, lambda: self.now_s), identity, SHOP, words(language))
+        self._events = feed.stream(lambda: self.is_valid, after=after, gather_s=0, ping_s=0.001)
 
     async def next(self, kind: str) -> dict[str, Any]:
         """The next event of a kind; others that come before it are passed over."""
@@ -148,13 +157,92 @@ def test_it_ends_with_the_session() -> None:
     play(story)
 
 
+def talking() -> CallStatus:
+    return CallStatus(
+        call_id="c",
+        shop=SHOP,
+        booth="b1",
+        kind="normal",
+        direction="outbound",
+        state="answered",
+        dialled="0049301234",
+        e164="49301234",
+        destination="Germany",
+        setup_at_ms=OPENED_AT_MS,
+        answered_at_ms=OPENED_AT_MS,
+        talk_ms=1000,
+        amount_micros=0,
+        currency="EUR",
+        trunk="demo",
+    )
+
+
 def test_figures_of_running_calls_are_told_again_before_they_end() -> None:
     async def story(desk: MemoryDesk, hub: Hub) -> None:
+        desk.floor.calls["b1"] = talking()
         told = Told(desk, hub)
         async with aclosing(told.events):
             await told.next("tiles")
-            told.feed._told["b1"]["talk"] = 1  # as if it talked: the desk in memory has no calls
+            told.now_s = RENEW_S - 1
+            await told.next("ping")
+            desk.floor.calls["b1"] = replace(talking(), talk_ms=31_000)
             told.now_s = RENEW_S
-            assert [tile["booth"] for tile in (await told.next("tiles"))["tiles"]] == ["b1"]
+            later = (await told.next("tiles"))["tiles"]
+            assert [(tile["booth"], tile["talk"]) for tile in later] == [("b1", 31_000)]
+
+    play(story)
+
+
+def test_a_tile_is_worded_once_in_each_language_however_many_boards_look_on() -> None:
+    async def story(desk: MemoryDesk, hub: Hub) -> None:
+        now_s = [0.0]
+        wall = Wall(desk.floor, hub, lambda: now_s[0])
+        boards = [Told(desk, hub, wall=wall, language=language) for language in ("en", "fr", "en", "fr", "en")]
+        for board in boards:
+            await board.next("tiles")
+        assert sorted(desk.floor.asked) == ["b1", "b1", "b2", "b2"]
+        desk.floor.asked.clear()
+        await desk.unlock(TENANT, "b2", "ana")
+        hub.publish(changed("b2"))
+        for board in boards:
+            now_s[0] += 0.01
+            later = await board.next("tiles")
+            assert [(tile["booth"], tile["state"]) for tile in later["tiles"]] == [("b2", "open")]
+        assert desk.floor.asked == ["b2", "b2"]
+        for board in boards:
+            await board.events.aclose()
+
+    play(story)
+
+
+def test_a_tile_that_was_kept_is_told_with_its_age_and_is_not_kept_for_long() -> None:
+    async def story(desk: MemoryDesk, hub: Hub) -> None:
+        now_s = [0.0]
+        wall = Wall(desk.floor, hub, lambda: now_s[0])
+
+        async def ages() -> list[int]:
+            return [tile["age"] for tile in (await Told(desk, hub, wall=wall).next("tiles"))["tiles"]]
+
+        assert await ages() == [0, 0]
+        now_s[0] = 0.15
+        assert await ages() == [150, 150]
+        hub.publish(changed("b2"))  # nobody knows what has
+        assert await ages() == [150, 0]
+        hub.publish(PartyChanged(tenant=TENANT, party=TENANT))
+        assert await ages() == [0, 0]
+        now_s[0] += 2 * KEPT_S
+        assert await ages() == [0, 0]
+
+    play(story)
+
+
+def test_what_happens_in_another_shop_wakes_no_board() -> None:
+    async def story(desk: MemoryDesk, hub: Hub) -> None:
+        identity = Identity(desk.issued[hash_token(OPERATOR)], "ana")
+        with hub.listening(identity, shop=SHOP) as listener:
+            hub.publish(BoothChanged(tenant=TENANT, shop="another", booth="b1"))
+            assert not listener.woken.is_set()
+            hub.publish(changed())
+            assert listener.woken.is_set()
 
     play(story)

@@ -1,6 +1,7 @@
 """The pages speak seven languages: nothing that they say is left out in one, or stands in a template by itself."""
 
 import re
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,9 @@ import pytest
 from babel import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
+from babel.numbers import format_currency
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sipshop.billing.errors import BadAmount
 from sipshop.console.pages.frame import TEMPLATES
@@ -117,6 +121,17 @@ def test_a_text_of_its_own_is_seen(template: str) -> None:
 )
 def test_an_amount_has_the_places_of_its_currency(language: str, micros: int, currency: str, text: str) -> None:
     assert words(language).money(micros, currency) == text
+
+
+@given(
+    st.sampled_from([*LANGUAGES]),
+    st.sampled_from(["EUR", "XOF", "JPY", "TND", "PLN", "MAD"]),
+    st.integers(-(10**7), 10**12) | st.integers(-100, 10**6).map(lambda cents: cents * 10_000),
+)
+def test_an_amount_is_written_as_babel_writes_it(language: str, currency: str, micros: int) -> None:
+    amount = Decimal(micros).scaleb(-6)
+    babel = format_currency(amount, currency, locale=language, decimal_quantization=False)
+    assert words(language).money(micros, currency) == babel
 
 
 @pytest.mark.parametrize(

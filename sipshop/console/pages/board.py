@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from sipshop.console.pages.feed import Feed
 from sipshop.console.pages.frame import Frame
 from sipshop.console.pages.tiles import tile
 from sipshop.console.pages.till import on_shift
+from sipshop.console.pages.wall import Wall
 from sipshop.console.pages.words import amount_text, mark
 from sipshop.console.views import MAX_MINUTES, one_line
 
@@ -43,6 +45,7 @@ _MAX_PLACE: Final = 18  # digits
 
 def add_board(router: APIRouter, frame: Frame, desk: Any, hub: Hub) -> None:
     """Add the board and its commands."""
+    wall = Wall(desk.floor, hub, time.perf_counter)
 
     @router.get("/board")
     async def choose_shop(request: Request, member: SignedIn) -> Response:
@@ -69,7 +72,9 @@ def add_board(router: APIRouter, frame: Frame, desk: Any, hub: Hub) -> None:
         return board_page(request, member, member.scope.shop(shop))
 
     def board_page(request: Request, member: Member, shop: str) -> Response:
-        tiles = [tile(card, member.words) for card in desk.floor.cards(member.scope.tenant, shop)]
+        # what comes after this instant is told by the stream
+        cards = (replace(card, running=card.running[:1]) for card in desk.floor.cards(member.scope.tenant, shop))
+        tiles = [tile(card, member.words) for card in cards]
         return frame.page(
             request,
             member.visitor,
@@ -89,7 +94,7 @@ def add_board(router: APIRouter, frame: Frame, desk: Any, hub: Hub) -> None:
         """What happens in the shop, as it happens."""
         identity, words = member.scope.identity, member.words
         till = partial(on_shift, desk.till, member.scope, shop, words)
-        feed = Feed(hub, desk.floor, identity, member.scope.shop(shop), words, till=till)
+        feed = Feed(hub, wall, identity, member.scope.shop(shop), words, till=till)
         hub.check_room(identity)
 
         def is_valid() -> bool:
@@ -99,7 +104,7 @@ def add_board(router: APIRouter, frame: Frame, desk: Any, hub: Hub) -> None:
 
         place = int(after) if after.isascii() and after.isdecimal() and len(after) <= _MAX_PLACE else None
         headers = {"X-Accel-Buffering": "no"}  # a proxy must not gather it
-        events = feed.stream(is_valid, time.perf_counter, after=place)
+        events = feed.stream(is_valid, after=place)
         return StreamingResponse(events, media_type=MEDIA_TYPE, headers=headers)
 
     _add_commands(router, desk)

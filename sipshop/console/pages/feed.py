@@ -9,21 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from sipshop.console.events import Hub, Listener
-from sipshop.console.floor import Floor
-from sipshop.console.pages.tiles import tile
+from sipshop.console.pages.wall import Tile, Wall
 from sipshop.console.pages.words import Words, mark, span
 from sipshop.console.tokens import Identity
 from sipshop.facts import CallEnded
 
-#: What happens within this time is told together.
+#: What happens within about this time is told together, by each board at another moment of it.
 GATHER_S: Final = 0.04
 #: A stream in which nothing happens shows this often that it is there; a page that hears nothing for long is cut off.
 PING_S: Final = 5.0
 #: The figures of a running call are told anew before they end.
 RENEW_S: Final = 30.0
+
+#: What spreads any number of boards evenly: the golden section.
+_SPREAD: Final = 0.618034
 
 
 class Feed:
@@ -35,7 +37,7 @@ class Feed:
     def __init__(
         self,
         hub: Hub,
-        floor: Floor,
+        wall: Wall,
         identity: Identity,
         shop: str,
         words: Words,
@@ -43,70 +45,74 @@ class Feed:
         till: Callable[[], dict[str, str]] = dict,
     ) -> None:
         self._hub = hub
-        self._floor = floor
+        self._wall = wall
         self._identity = identity
         self._shop = shop
         self._words = words
         self._till = till
-        self._told: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, Tile] = {}
 
     async def stream(
         self,
         is_valid: Callable[[], bool],
-        clock: Callable[[], float],
         *,
         after: int | None,
         gather_s: float = GATHER_S,
         ping_s: float = PING_S,
     ) -> AsyncGenerator[str]:
         """The events as text/event-stream, until the session is not valid or the hub is closed."""
-        with self._hub.listening(self._identity, after) as listener:
-            renewed_s = clock()
-            yield "".join(self._begin(listener))
+        with self._hub.listening(self._identity, after, self._shop) as listener:
+            gather_s *= 0.5 + self._hub.listeners * _SPREAD % 1
+            yield "".join([each async for each in self._begin(listener)])
             while not listener.is_closed and is_valid():
-                listener.woken.clear()
-                is_late = clock() - renewed_s >= RENEW_S
-                if is_late:
-                    renewed_s = clock()
-                told = "".join(self._tell(listener, renew=is_late))
+                told = "".join(self._tell(listener))
                 if told:
                     yield told
-                await asyncio.sleep(gather_s)
                 try:
                     async with asyncio.timeout(ping_s):
                         await listener.woken.wait()
                 except TimeoutError:
-                    yield _event("ping", {}, self._hub.place(listener.tenant))
+                    yield _event("ping", "{}", self._hub.place(listener.tenant))
+                    continue
+                await asyncio.sleep(gather_s)
 
-    def _begin(self, listener: Listener) -> Iterator[str]:
+    async def _begin(self, listener: Listener) -> AsyncGenerator[str]:
         """All booths as they are, and what was missed."""
         if self._hub.misses(listener):
-            yield _event("missed", {"text": self._words(mark("The board was away for long. It is up to date now."))})
-        yield from self._ended(listener)
-        cards = self._floor.cards(listener.tenant, self._shop)
-        tiles = [tile(card, self._words) for card in cards]
-        self._told = {each["booth"]: each for each in tiles}
-        listener.booths.clear()
-        yield _event("till", self._till())
-        yield _event("tiles", {"whole": True, "tiles": tiles}, listener.place)
+            text = self._words(mark("The board was away for long. It is up to date now."))
+            yield _event("missed", _json({"text": text}))
+        for each in self._ended(listener):
+            yield each
+        listener.booths.clear()  # what happens from here on is told again, as it may have been read already
+        tiles = [each async for each in self._wall.all_tiles(listener.tenant, self._shop, self._words)]
+        self._told = {each.booth: each for each in tiles}
+        yield _event("till", _json(self._till()))
+        yield self._tiles(tiles, listener.place, is_whole=True)
 
-    def _tell(self, listener: Listener, *, renew: bool) -> Iterator[str]:
+    def _tell(self, listener: Listener) -> Iterator[str]:
         """What changed since the last time, and the figures of running calls where they have to be told anew."""
+        listener.woken.clear()
         yield from self._ended(listener)
+        now_s = self._wall.clock()
         wanted = set(self._told) if listener.parties else set(listener.booths)
         if self._shop in listener.tills:
-            yield _event("till", self._till())
+            yield _event("till", _json(self._till()))
+        wanted |= {booth for booth, told in self._told.items() if told.runs and now_s - told.worded_s >= RENEW_S}
         for listed in (listener.booths, listener.shops, listener.parties, listener.tills):
             listed.clear()
-        if renew:
-            wanted |= {booth for booth, told in self._told.items() if told["talk"] is not None}
-        if not wanted:
-            return
-        tiles = [tile(card, self._words) for card in self._floor.cards(listener.tenant, self._shop, wanted)]
-        changed = [each for each in tiles if self._told.get(each["booth"]) != each]
-        self._told |= {each["booth"]: each for each in changed}
+        changed = [
+            each
+            for each in self._wall.tiles(listener.tenant, self._shop, wanted, self._words)
+            if each.booth not in self._told or self._told[each.booth].text != each.text
+        ]
+        self._told |= {each.booth: each for each in changed}
         if changed:
-            yield _event("tiles", {"whole": False, "tiles": changed}, listener.place)
+            yield self._tiles(changed, listener.place, is_whole=False)
+
+    def _tiles(self, tiles: list[Tile], place: int, *, is_whole: bool) -> str:
+        now_s = self._wall.clock()
+        listed = ",".join(each.told(now_s) for each in tiles)
+        return _event("tiles", f'{{"whole":{_json(is_whole)},"tiles":[{listed}]}}', place)
 
     def _ended(self, listener: Listener) -> Iterator[str]:
         """The calls of the shop that ended since the place that was told last."""
@@ -118,11 +124,16 @@ class Feed:
                     if fact.talk_ms
                     else self._words(mark("%(booth)s: no answer"), booth=fact.booth)
                 )
-                yield _event("ended", {"booth": fact.booth, "talked": bool(fact.talk_ms), "text": text}, place)
+                told = {"booth": fact.booth, "talked": bool(fact.talk_ms), "text": text}
+                yield _event("ended", _json(told), place)
         listener.place = self._hub.place(listener.tenant)
 
 
-def _event(kind: str, data: dict[str, Any], place: int | None = None) -> str:
+def _json(data: object) -> str:
+    return json.dumps(data, separators=(",", ":"))
+
+
+def _event(kind: str, data: str, place: int | None = None) -> str:
     """One event; JSON has no line feeds of its own, so it is one line whatever a caller has dialled."""
     written = "" if place is None else f"id: {place}\n"
-    return f"{written}event: {kind}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+    return f"{written}event: {kind}\ndata: {data}\n\n"

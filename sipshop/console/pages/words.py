@@ -18,7 +18,7 @@ from typing import Final
 
 from babel import Locale, negotiate_locale
 from babel.messages.pofile import read_po
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_currency, format_decimal, get_currency_precision
 
 from sipshop.billing.errors import BadAmount
 from sipshop.billing.money import MICRO_PLACES, NANO_PLACES
@@ -36,6 +36,7 @@ LANGUAGES: Final = {
 }
 SOURCE: Final = "en"
 
+_UNIT: Final = 10**MICRO_PLACES
 _ARABIC_POINT: Final = "\N{ARABIC DECIMAL SEPARATOR}"
 
 _Plural = Callable[[int], int]
@@ -155,6 +156,28 @@ def _is_float(text: str) -> bool:
 
 @lru_cache(maxsize=20_000)
 def _money(micros: int, currency: str, language: str) -> str:
+    """Babel's text of an amount. It takes it 40 µs, and a board shows thousands: only whole units are asked of it."""
+    units, fraction = divmod(micros, _UNIT)
+    places = get_currency_precision(currency)
+    text = f"{fraction:0{MICRO_PLACES}d}"
+    digits = text[:places] + text[places:].rstrip("0")
+    if units < 0 or not digits:
+        return _by_babel(micros, currency, language)
+    before, after = _around(units, max(places, 1), currency, language)
+    return f"{before}{digits}{after}"
+
+
+@lru_cache(maxsize=5000)
+def _around(units: int, places: int, currency: str, language: str) -> tuple[str, str]:
+    """What stands before and after a fraction with at least so many places, of an amount with so many units."""
+    fraction = "7" * places
+    whole = _by_babel(units * _UNIT + int(fraction.ljust(MICRO_PLACES, "0")), currency, language)
+    before, _, after = whole.rpartition(fraction)
+    return before, after
+
+
+@lru_cache(maxsize=5000)
+def _by_babel(micros: int, currency: str, language: str) -> str:
     amount = Decimal(micros).scaleb(-MICRO_PLACES)
     return format_currency(amount, currency, locale=language, decimal_quantization=False)
 

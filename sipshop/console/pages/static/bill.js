@@ -365,7 +365,7 @@ const HEARD = {
     const found = tiles.find((each) => each.booth === bill.dataset.name);
     if (!found) return;
     tile = found;
-    tileAt = performance.now();
+    tileAt = performance.now() - tile.age; // its figures and seconds are as of then
     live.hidden = found.number === "";
     put(document.getElementById("live-state"), [found.stateText, found.others].filter(Boolean).join(", "));
     for (const name of ["flag", "number", "destination"]) put(document.getElementById(`live-${name}`), found[name]);

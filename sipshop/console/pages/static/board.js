@@ -52,7 +52,7 @@ const HEARD = {
 function take(tile) {
   const known = booths.get(tile.booth) ?? add(tile.booth);
   known.tile = tile;
-  known.at = performance.now();
+  known.at = performance.now() - tile.age; // its figures and seconds are as of then
   show(known);
 }
 
