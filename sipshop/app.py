@@ -214,6 +214,7 @@ class _House:
                 for chore in chores:
                     chore.cancel()
                 events.close()
+                switch.desk.printing.close()
                 for listener in listeners:
                     await listener.stop()
                 await couriers.stop()

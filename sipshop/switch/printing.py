@@ -66,6 +66,7 @@ class Printing:
         self._random = random
         self._printers: dict[tuple[str, str], dict[str, _Seen]] = {}
         self._news: dict[tuple[str, str], asyncio.Event] = {}
+        self._is_closed = False
 
     # For whoever wants something printed.
 
@@ -169,7 +170,7 @@ class Printing:
         until_s = loop.time() + min(wait_s, MOST_WAIT_S)
         seen.waiting += 1
         try:
-            while not await is_gone():
+            while not self._is_closed and not await is_gone():
                 event.clear()
                 job = await self._claimed(tenant, shop, printer)
                 if job is not None:
@@ -182,6 +183,12 @@ class Printing:
         finally:
             seen.waiting -= 1
             seen.at_ms = self._utc_ms()
+
+    def close(self) -> None:
+        """Let no agent wait any more: a server that stops waits for its answers."""
+        self._is_closed = True
+        for event in self._news.values():
+            event.set()
 
     async def _claimed(self, tenant: str, shop: str, printer: str) -> PrintJob | None:
         claim = self._random(_CLAIM_BYTES).hex()
