@@ -4,6 +4,7 @@ Hypothesis counts examples, not milliseconds, for a busy machine is no fault of 
 """
 
 import gc
+from itertools import count
 from typing import Final
 
 import pytest
@@ -19,6 +20,9 @@ settings.load_profile("sipshop")
 # A third of the time that an application takes to be built was the collector's, which found nothing: hundreds of tests
 # build one.
 gc.set_threshold(50_000, 20, 50)
+#: After so many tests it looks for all that they left: databases in memory that hang together with their desks.
+COLLECT_EVERY: Final = 100
+_tests: Final = count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[EVIDENCE] = evidence = Evidence()
     config.pluginmanager.register(evidence)
+
+
+def pytest_runtest_teardown() -> None:
+    if next(_tests) % COLLECT_EVERY == 0:
+        gc.collect()
 
 
 #: A minute or more each: whoever began them last would be waited for by all others.

@@ -230,7 +230,7 @@ class _Courier:
         self._utc_ms = utc_ms
         self._delivery = Delivery(settings.batch, chance)
         self._wake = threading.Event()
-        self._stopped = False
+        self._stopped = threading.Event()
         self._hurried = False
         self._has_begun = False
         self._gone = 0  # of the batch that is out: records that had been removed before it
@@ -249,7 +249,7 @@ class _Courier:
 
     def stop(self) -> None:
         """Come home, from wherever it is."""
-        self._stopped = True
+        self._stopped.set()
         self._wake.set()
         self._target.stop()
 
@@ -281,19 +281,19 @@ class _Courier:
     # Its thread.
 
     def _run(self) -> None:
-        while not self._stopped:
+        while not self._stopped.is_set():
             actions = self._delivery.tick(self._clock())
             if self._hurried:
                 self._hurried = False
                 actions += self._delivery.hear(Hurried(), self._clock())
-            while actions and not (self._stopped and not isinstance(actions[0], Keep)):
+            while actions and not (self._stopped.is_set() and not isinstance(actions[0], Keep)):
                 self._note()
                 heard = self._done(actions.pop(0))
-                if self._stopped and not isinstance(heard, Taken):
+                if self._stopped.is_set() and not isinstance(heard, Taken):
                     return
                 actions += self._delivery.hear(heard, self._clock())  # what was taken is kept, or it comes twice
             self._note()
-            if not self._stopped:
+            if not self._stopped.is_set():
                 self._wait()
 
     def _wait(self) -> None:
@@ -323,7 +323,7 @@ class _Courier:
         except (StoreError, CancelledError, WaitedTooLong) as error:
             return Failed(f"the database: {str(error) or type(error).__name__}")
         except Exception:  # one bug is one try: the thread goes on, and the backlog tells
-            if not self._stopped:
+            if not self._stopped.is_set():
                 logger.exception("a bug in the export to %s", self.settings.name)
             return Failed("a bug: the log has it")
 

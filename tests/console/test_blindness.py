@@ -269,7 +269,7 @@ def an_alert(number: int, booth: str | None, shop: str | None, party: str) -> Al
 
 
 #: What is a word of a path, or a number that everybody has.
-NO_NAMES: Final = {"place", "item", "receipt"}
+NO_NAMES: Final = {"place", "item", "receipt", "job_id"}
 #: What everybody has of his own, or is the same everywhere.
 OWN: Final = {"carrier": "mine", "version": "1", "shift": "1", "z": "1"}
 BODIES: Final[Mapping[str, object]] = {
@@ -358,9 +358,6 @@ def ids_of(shop: str, booth: str, party: str, operator: str, day: Installation, 
         "job_id": "1",
     }
 
-
-#: A word of the path, and numbers that are in others.
-NO_NAMES: Final = frozenset({"place", "item", "receipt", "job_id"})
 
 Ids = Callable[[Installation], dict[str, str]]
 ANNS: Final[Ids] = lambda day: ids_of("Acorner", "abooth", "Aann", "aotto", day)  # noqa: E731 - a row of a table
