@@ -118,6 +118,10 @@ GUARDED = [
     ("GET", "/api/v1/tokens"),
     ("POST", "/api/v1/tokens"),
     ("POST", f"/api/v1/tokens/{TOKEN_ID}/revoke"),
+    *(("GET", f"/api/v1/shops/center/{word}") for word in ("rates", "poster.pdf", "screens", "prints")),
+    *(("GET", f"/api/v1/shops/center/receipts/1/{word}") for word in ("html", "pdf")),
+    *(("POST", f"/api/v1/shops/center/{word}") for word in ("screens", "screens/none/remove", "receipts/1/print")),
+    *(("POST", f"/api/v1/shops/center/prints/{word}") for word in ("claim", "1/done", "1/failed")),
     ("GET", "/api/v1/shops/center/till"),
     ("GET", "/api/v1/shops/center/shifts"),
     ("POST", "/api/v1/shops/center/shifts"),
@@ -272,6 +276,8 @@ def test_the_table_above_has_every_endpoint(client: Caller) -> None:
                 operator="ana",
                 shift=1,
                 z=1,
+                job_id=1,
+                screen="none",
             ),
         )
         for path, methods in paths.items()

@@ -52,6 +52,7 @@ METHODS_OF_NOBODY: Final = {
     "web_sessions": "the start, for all tenants",
     "screens": "the start, for all tenants",
     "notes": "the start, for all tenants",
+    "open_bills": "the start, for all tenants",
     "open_alarms": "the start, for all tenants",
     "open_shifts": "the start, for all tenants",
 }
