@@ -146,7 +146,9 @@ def add_screens(
 ) -> None:
     """Add the endpoints of screens."""
 
-    @router.get("/shops/{shop}/screens", tags=["booths"], responses=problems(_404="unknown_shop", _422="invalid_request"))
+    @router.get(
+        "/shops/{shop}/screens", tags=["booths"], responses=problems(_404="unknown_shop", _422="invalid_request")
+    )
     async def list_screens(sender: Sender, shop: str) -> ScreenList:
         """List the screens for customers of a shop, the oldest first."""
         found = desk.screens.of_shops(sender.tenant, {sender.shop(shop)})
