@@ -24,7 +24,7 @@ from tests.console.memory import TOKEN, WORLD_TEXT, MemoryDesk, Stage, memory_ap
 from tests.store.examples import filled
 
 PAGE: Final = (Path(__file__).parent.parent / "docs/cli.md").read_text(encoding="utf-8")
-PRINTS_NOTHING: Final = {"demo", "serve", "carrier", "print-agent"}
+PRINTS_NOTHING: Final = {"demo", "serve", "carrier", "print-agent", "poster"}
 FOREIGN: Final = "[red]\x1b[2J\u202e[link=x]"
 
 

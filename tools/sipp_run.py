@@ -100,7 +100,7 @@ class Demo:
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return None
             bill = answer.raise_for_status().json()
-            tender = {"version": bill["version"], "tendered": bill["total"]}
+            tender = {"version": bill["version"], "tendered": bill["due_in_cash"]}
             answer = self._client.post(f"/booths/{booth}/pay", json=tender)
             if answer.status_code != httpx.codes.CONFLICT or time.monotonic() > give_up:
                 answer.raise_for_status()

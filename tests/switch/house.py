@@ -62,6 +62,7 @@ from sipshop.store.checkout import ITEMS, RECEIPT, RECEIPTS, open_bills, read_bi
 from sipshop.store.connect import connect_writer
 from sipshop.store.floor import NOTES, OPEN_ALARMS, alarm_of
 from sipshop.store.journal import Done, Write
+from sipshop.store.screens import SCREENS, Screen, screen_of
 from sipshop.store.till import OPEN_SHIFTS, shift_of
 from sipshop.store.worlds import Applied, WorldApplied, load_world, read_history, read_world
 from sipshop.store.writes import unpaid_session
@@ -211,6 +212,9 @@ class MemoryStore:
 
     def open_alarms(self) -> list[Alarm]:
         return [alarm_of(row) for row in self._read(OPEN_ALARMS)]
+
+    def screens(self) -> list[Screen]:
+        return [screen_of(row) for row in self._read(SCREENS)]
 
     def open_shifts(self) -> list[Shift]:
         return [shift_of(row) for row in self._read(OPEN_SHIFTS)]
