@@ -28,7 +28,7 @@ def test_a_question_is_answered_as_it_is_typed(pages: Pages) -> None:
         expect(row.locator('[data-slot="lasts"]')).to_have_text("1:00")
         page.get_by_label("How long for this amount?").fill("much")
         expect(page.locator("#note")).to_have_text("This is not an amount of money, such as 5.00.")
-        pages.errors[:] = [error for error in pages.errors if "422" not in error]
+        pages.refused(page, 422)
         assert grave(page) == []
         page.keyboard.press("Escape")
         page.wait_for_url("**/board/Corner")
@@ -56,4 +56,4 @@ def test_a_customer_sees_what_runs_until_the_desk_switches_it_off(pages: Pages) 
             expect(customer.locator("#off")).to_be_visible(timeout=15_000)
             expect(booth).to_have_count(0)
             pages.server.command("/booths/six/cut")
-        pages.errors[:] = [error for error in pages.errors if "404" not in error]
+        pages.refused(customer, 404)
