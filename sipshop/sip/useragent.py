@@ -341,10 +341,10 @@ class UserAgent:
 
         `over` is called after 64*T1: until then an ACK shows that the peer was not in the dialog yet, and gets another.
         """
-        dialog.local_cseq += 10_000
         key = dialog.call_id, dialog.local_tag, dialog.remote_tag
 
         def send(then: float) -> None:
+            dialog.local_cseq += 10_000
             self.send_inside(dialog, "BYE", ending, then, headers=[("reason", reason)])
 
         def ended(then: float) -> None:

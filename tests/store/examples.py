@@ -318,14 +318,17 @@ def cdr(call_id: str = "c1", *, talk_ms: int = 62_000, session_id: int | None = 
     )
 
 
-def connection_in_memory() -> sqlite3.Connection:
-    """An empty database of ours that no disk knows of."""
+def connection_in_memory(like: sqlite3.Connection | None = None) -> sqlite3.Connection:
+    """A database of ours that no disk knows of: empty, or like another one."""
     # whichever thread the collector runs in may close it
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA foreign_keys=ON")
-    for statement in _SCHEMA:
-        connection.execute(statement)
+    if like is None:
+        for statement in _SCHEMA:
+            connection.execute(statement)
+    else:
+        like.backup(connection)
     return connection
 
 

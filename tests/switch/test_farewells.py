@@ -9,6 +9,7 @@ import pytest
 from sipshop.billing.cdr import Result
 from sipshop.sip.course import State
 from sipshop.sip.events import HungUp
+from sipshop.sip.farewell import AGAIN_S
 from sipshop.store import MOST_STARTS, FarewellOwed, Owed
 from sipshop.switch.farewells import AT_ONCE, BREATH_S
 from tests.sip.peers import LATENCY_S, Datagram, fair
@@ -179,6 +180,47 @@ def test_a_bye_that_overtakes_the_answer_is_sent_again_when_the_caller_is_in_the
     assert house.carrier.last(incoming) == RESTARTED
     house.advance(33.0)
     assert (house.switch.tables()["legs"], house.switch.tables()["owed_byes"]) == (0, 0)
+
+
+def late_answer(datagram: Datagram) -> tuple[float, ...]:
+    return (2.0,) if str(datagram) == "200 INVITE" and datagram.destination == GATE else (LATENCY_S,)
+
+
+def test_a_bye_that_overtakes_the_answer_is_sent_again_though_the_ack_is_lost(house: House) -> None:
+    leg, incoming = house.calling()
+    house.carrier.ring(incoming)
+    house.advance()
+    house.network.weather = late_answer
+    house.carrier.answer(incoming)
+    house.advance(0.125)
+    house.network.weather = ack_is_lost
+    house.restart()
+    house.advance(3.0)
+    assert leg.state is State.CONFIRMED
+    house.advance(AGAIN_S)
+    assert house.phone.last(leg) == RESTARTED
+    house.advance(33.0)
+    assert house.switch.tables()["owed_byes"] == 0
+
+
+def test_a_bye_that_is_refused_for_its_number_is_sent_again_with_a_higher_one(house: House) -> None:
+    leg, incoming = house.calling()
+    house.carrier.ring(incoming)
+    house.advance()
+    house.network.weather = late_answer
+    house.carrier.answer(incoming)
+    house.advance(0.125)
+    house.network.weather = fair
+    house.restart(process="run-2")  # its BYE has the number that the next one's would have, and ends an early dialog
+    house.network.weather = bye_is_lost
+    house.restart(process="run-3")
+    house.advance(3.0)
+    assert leg.state is State.CONFIRMED
+    house.network.weather = fair
+    house.advance(4.0)  # it hears that one now, which was not answered yet when its ACK came
+    assert house.phone.story(leg).endswith("Answered HungUp")
+    numbers = [datagram.message.cseq[0] for datagram in house.network.log if str(datagram) == "BYE"]
+    assert max(numbers) > min(numbers) + 10_000
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.3])
