@@ -152,8 +152,9 @@ class Phone(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
     def onRegState(self, prm: object) -> None:  # noqa: N802  # pjsua2's name
         """Tell how the registration went."""
         info = self.getInfo()
-        reason = prm.reason  # type: ignore[attr-defined]  # pjsua2 has no types
-        tell("registration", active=info.regIsActive, status=info.regStatus, reason=reason)
+        outbound = "\nRequire: outbound\r" in prm.rdata.wholeMsg  # type: ignore[attr-defined]  # pjsua2 has no types
+        reason = prm.reason  # type: ignore[attr-defined]  # no types
+        tell("registration", active=info.regIsActive, status=info.regStatus, reason=reason, outbound=outbound)
         self.registered = info.regIsActive
         self.registrations += 1
 
