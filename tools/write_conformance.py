@@ -1,8 +1,8 @@
 """Write docs/conformance.md from the tests' own markers: `.venv/bin/python tools/write_conformance.py`.
 
 What has to hold is listed in `tests/conformance/*.yaml`; which test shows it says the test, by `scenario(number)`,
-`rfc(document, section)` or `torture(name)`, and for the musts of RFC 3261 their list. `tests/conformance` fails when
-the page that is committed is not the one that this script would write.
+`rfc(document, section)` or `torture(name)`, and for the musts of RFC 3261 and our peers their list. `tests/conformance`
+fails when the page that is committed is not the one that this script would write.
 """
 
 from __future__ import annotations
@@ -121,7 +121,13 @@ def tables(evidence: Evidence) -> Iterator[Table]:
         "RFC 3261: what a registrar and a back-to-back user agent must do",
         "As amended by RFC 4320, 5393, 5626, 6026, 6141 and 7616.",
         ("No.", "Section", "Must"),
-        tuple(_must(number, row) for number, row in enumerate(read("musts"), 1)),
+        tuple(_listed(row, str(number), row["section"], row["must"]) for number, row in enumerate(read("musts"), 1)),
+    )
+    yield Table(
+        "Peers on the wire",
+        "Other people's programs, over real sockets.",
+        ("Peer", "Transport", "What it is to us"),
+        tuple(_listed(row, row["peer"], row["transport"], row["is"]) for row in read("peers")),
     )
     yield Table(
         "Other sections that tests name",
@@ -153,8 +159,8 @@ def page(evidence: Evidence) -> str:
 
 
 def missing(evidence: Evidence) -> list[str]:
-    """The tests that the list of musts names and that are not there."""
-    named = {name for row in read("musts") for name in _tests_of(row)}
+    """The tests that the lists of musts and peers name and that are not there."""
+    named = {name for row in (*read("musts"), *read("peers")) for name in _tests_of(row)}
     return sorted(named - evidence.tests)
 
 
@@ -173,12 +179,12 @@ def unlisted(evidence: Evidence) -> list[Claim]:
     ]
 
 
-def _must(number: int, row: Mapping[str, Any]) -> Row:
-    return Row((str(number), row["section"], row["must"]), tuple(_tests_of(row)), row.get("not_ours", ""))
+def _listed(row: Mapping[str, Any], *cells: str) -> Row:
+    return Row(cells, tuple(_tests_of(row)), row.get("not_ours", ""))
 
 
 def _tests_of(row: Mapping[str, Any]) -> Iterable[str]:
-    """The tests of a must: `sip/test_leg a, b` stands for two functions of one module of ours."""
+    """The tests that a list names: `sip/test_leg a, b` stands for two functions of one module of ours."""
     for text in row.get("tests", ()):
         module, _, names = text.partition(" ")
         yield from (f"tests/{module}.py::test_{name.strip()}" for name in names.split(","))

@@ -178,6 +178,9 @@ class Location:
         Refused with 400: a Contact or Path that cannot be read, `*` that is not alone or not with `Expires: 0`.
         423: an expiry below the least, with Min-Expires. 500: a CSeq that is not above that of the binding which the
         same Call-ID made. 403: more bindings than there may be.
+
+        A phone that understands `outbound` and has numbered its connection to us is told that it is reached on that
+        alone (RFC 5626 section 6): it then sends keep-alives, and is back at once when the connection breaks.
         """
         before = {key: held for key, held in self._bindings.get(aor, {}).items() if held.expires_at_s > now}
         try:
@@ -219,7 +222,8 @@ class Location:
         if len(held) > self._max_bindings:
             cause = f"too many bindings: {len(held)} of at most {self._max_bindings}"
             return Refusal(403, "Too many phones registered", cause)
-        return self._keep(aor, held, now, path)
+        is_numbered = any(wish.reg_id is not None and wish.seconds for wish in wishes)
+        return self._keep(aor, held, now, path, is_outbound=is_numbered and _takes_outbound(request, flow))
 
     def restore(self, aor: str, bindings: Iterable[Binding], now: float) -> int:
         """Take up what an earlier process held; how many of them live on."""
@@ -333,11 +337,15 @@ class Location:
             return self._default_expires_s
         return int(text) if _NUMBER.match(text) else _MALFORMED_MEANS_S
 
-    def _keep(self, aor: str, held: dict[Key, Binding], now: float, path: tuple[str, ...]) -> Registered:
+    def _keep(
+        self, aor: str, held: dict[Key, Binding], now: float, path: tuple[str, ...], *, is_outbound: bool = False
+    ) -> Registered:
         self._replace(aor, held)
         bindings = _in_order(held, now)
         headers = [("contact", _contact_value(binding, now)) for binding in bindings]
         headers += [("path", hop) for hop in path]
+        if is_outbound:
+            headers.append(("require", "outbound"))
         return Registered(bindings, tuple(headers))
 
     def _replace(self, aor: str, held: dict[Key, Binding]) -> None:
@@ -359,6 +367,15 @@ class Location:
 def _is_late(request: Request, held: Binding | None) -> bool:
     """Whether the request was overtaken by the one that made this binding (RFC 3261 section 10.3, step 7)."""
     return held is not None and held.call_id == request.call_id and request.cseq[0] <= held.cseq
+
+
+def _takes_outbound(request: Request, flow: Flow) -> bool:
+    """Whether a phone is to keep its flow alive by RFC 5626: it says that it can, and nobody is between us.
+
+    Over UDP it would do so by STUN, which we do not speak.
+    """
+    supported = (tag.strip().lower() for tag in request.all("supported"))
+    return flow.reliable and len(request.all("via")) <= 1 and "outbound" in supported
 
 
 def _key_of(uri: Uri, flow: Flow) -> Key:

@@ -23,7 +23,8 @@ class Dialog:
 
     `local` and `remote` are the From and To of our requests, without tags. `symmetric` says that the peer is reached
     where its requests came from (a phone behind NAT) and not where its Contact or route points; `secure` that it was
-    begun with a SIPS URI over TLS, so that each of its requests has to go by TLS (section 12.1.1).
+    begun with a SIPS URI over TLS, so that each of its requests has to go by TLS (section 12.1.1). `domain` is whom the
+    certificate of a peer who called us has to be for where our requests go to another address than his came from.
     """
 
     call_id: str
@@ -38,6 +39,7 @@ class Dialog:
     flow: Flow
     symmetric: bool
     secure: bool = False
+    domain: str = ""
 
     @classmethod
     def of_server(cls, request: Request, local_tag: str, flow: Flow) -> Dialog:
@@ -114,7 +116,7 @@ class Dialog:
         if self.symmetric:
             return self.flow
         uri = parse_address(self.routes[0]).uri if self.routes else parse_uri(self.target)
-        return flow_to(uri, self.flow) or self.flow
+        return flow_to(uri, self.flow, self.domain) or self.flow
 
     def in_order(self, request: Request) -> bool:
         """Whether a request of the peer is newer than its last one, which it then becomes (section 12.2.2)."""
@@ -160,6 +162,7 @@ class Dialog:
             "flow": [self.flow.transport, *self.flow.local, *self.flow.remote, self.flow.name],
             "symmetric": self.symmetric,
             "secure": self.secure,
+            "domain": self.domain,
         }
 
     @classmethod
@@ -176,8 +179,11 @@ class Dialog:
         return str(parse_address(self.routes[0]).uri), (*self.routes[1:], f"<{self.target}>")
 
 
-def flow_to(uri: Uri, near: Flow) -> Flow | None:
-    """The way to a URI that names an IP literal, from the address that `near` begins at; None for a name."""
+def flow_to(uri: Uri, near: Flow, domain: str = "") -> Flow | None:
+    """The way to a URI that names an IP literal, from the address that `near` begins at; None for a name.
+
+    Who is found elsewhere has the certificate of who is near, or of `domain` where nothing is known of that one's.
+    """
     address = _address(uri)
     if address is None:
         return None
@@ -186,7 +192,7 @@ def flow_to(uri: Uri, near: Flow) -> Flow | None:
         transport = near.transport
     if address == near.remote and transport == near.transport:
         return near
-    return Flow(transport, near.local, address, name=near.name)
+    return Flow(transport, near.local, address, name=(near.name or domain) if transport == "TLS" else "")
 
 
 def _untagged(text: str) -> str:

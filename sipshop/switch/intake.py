@@ -28,6 +28,7 @@ from sipshop.switch.referrals import Referrals, is_booths
 from sipshop.switch.refusals import REFUSALS
 from sipshop.switch.registrations import Registrations
 from sipshop.switch.trunks import Trunks
+from sipshop.switch.ways import Place
 
 log: Final = logging.getLogger("sipshop.switch")
 
@@ -167,7 +168,9 @@ class Intake:
         live = self._opener.open(offer, phones, now)
         assert isinstance(live.leg_a, Leg), "an INVITE makes one"
         assert live.leg_a.dialog is not None, "an INVITE with a Contact makes one"
-        live.leg_a.dialog.symmetric = False  # a carrier is reached where he says that he is
+        dialog, carrier = live.leg_a.dialog, offer.carrier
+        dialog.symmetric = False  # a carrier is reached where he says that he is, and proves by TLS to be whom we know
+        dialog.domain = Place.of(carrier, carrier.host, carrier.port).certified
         has_line = self._meter.take_line(live, offer.carrier, now)
         full = news.Denied(Cause.OVERLOADED, "the carrier has no free line")
         self._run(live, live.call.begin(now) if has_line else live.call.hear(full, now), now)

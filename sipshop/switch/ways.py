@@ -41,6 +41,11 @@ class Place:
         is_named = is_ip(host) and trunk.domain and not is_ip(trunk.domain.strip("[]"))
         return cls(wanted, trunk.domain.lower() if is_named else "")
 
+    @property
+    def certified(self) -> str:
+        """Whom a certificate has to be for, "" where that is the address itself."""
+        return self.domain or ("" if is_ip(self.wanted.host) else self.wanted.host)
+
 
 class Ways:
     """Finds ways. `endpoint()` is asked when the first of them is wanted, not before."""

@@ -34,7 +34,7 @@ def test_what_tests_claim_to_show_is_on_a_list(evidence: Evidence) -> None:
     assert write_conformance.unlisted(evidence) == []
 
 
-def test_every_test_that_the_list_of_musts_names_is_there(evidence: Evidence, pytestconfig: pytest.Config) -> None:
+def test_every_test_that_a_list_names_is_there(evidence: Evidence, pytestconfig: pytest.Config) -> None:
     modules = {name.partition("::")[0] for name in evidence.tests}
     gone = write_conformance.missing(evidence)
     assert [name for name in gone if is_whole(pytestconfig) or name.partition("::")[0] in modules] == []

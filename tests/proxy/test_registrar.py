@@ -90,6 +90,29 @@ def test_the_answer_lists_what_is_bound(request_: Request, contacts: list[str]) 
     assert contacts_of(Location().register(AOR, request_, udp(), 100.0)) == contacts
 
 
+NUMBERED = f"{PHONE};reg-id=1;{INSTANCE}"
+ABLE = (("via", "SIP/2.0/TCP 10.0.0.5:5060;branch=z9hG4bK1"), ("supported", "path, Outbound"))
+
+
+@pytest.mark.rfc("5626", "6")
+@pytest.mark.parametrize(
+    ("request_", "flow", "is_told"),
+    [
+        pytest.param(register(NUMBERED, extra=ABLE), tcp(7, 40_000), True, id="a flow with a number"),
+        pytest.param(register(NUMBERED, extra=ABLE[:1]), tcp(7, 40_000), False, id="a phone that does not say it can"),
+        pytest.param(register(f"{PHONE};{INSTANCE}", extra=ABLE), tcp(7, 40_000), False, id="a flow without a number"),
+        pytest.param(register(f"{PHONE};reg-id=1", extra=ABLE), tcp(7, 40_000), False, id="nobody's number"),
+        pytest.param(register(f"{NUMBERED};expires=0", extra=ABLE), tcp(7, 40_000), False, id="one that leaves"),
+        pytest.param(register(NUMBERED, extra=(*ABLE, ABLE[0])), tcp(7, 40_000), False, id="a proxy between us"),
+        pytest.param(register(NUMBERED, extra=ABLE), udp(), False, id="UDP, where it would ask by STUN"),
+    ],
+)
+def test_a_phone_is_told_to_keep_its_connection_alive(request_: Request, flow: Flow, is_told: bool) -> None:
+    answer = Location().register(AOR, request_, flow, 0.0)
+    assert isinstance(answer, Registered)
+    assert (("require", "outbound") in answer.headers) is is_told
+
+
 def test_a_binding_keeps_the_flow_it_came_on_and_not_the_address_in_the_contact() -> None:
     location = Location()
     extra = (("user-agent", "Phone\x1b 1"), ("path", "<sip:edge;lr>"))

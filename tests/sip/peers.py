@@ -37,7 +37,7 @@ def summary(message: Request | Response) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """What somebody sent; `message` is how its receiver will read it."""
+    """What somebody sent; `message` is how its receiver will read it, `name` whom he has to be by his certificate."""
 
     at_s: float
     data: bytes
@@ -45,6 +45,7 @@ class Datagram:
     source: Address
     destination: Address
     message: Request | Response
+    name: str = ""
 
     def __str__(self) -> str:
         return summary(self.message)
@@ -121,8 +122,8 @@ class Network:
         self._count += 1
         heapq.heappush(self._due, (at_s, self._count, do))
 
-    def carry(self, data: bytes, transport: str, source: Address, destination: Address) -> None:
-        datagram = Datagram(self.now, data, transport, source, destination, parse(data))
+    def carry(self, data: bytes, transport: str, source: Address, destination: Address, name: str = "") -> None:
+        datagram = Datagram(self.now, data, transport, source, destination, parse(data), name)
         self.log.append(datagram)
         if source in self.taps:
             self.taps[source](data, Flow(transport, source, destination), True)
@@ -260,7 +261,8 @@ class Peer(ABC):
             while self.agent.out:
                 output = self.agent.out.popleft()
                 if isinstance(output, Send):
-                    self.network.carry(output.data, output.flow.transport, self.address, output.flow.remote)
+                    flow = output.flow
+                    self.network.carry(output.data, flow.transport, self.address, flow.remote, flow.name)
                 else:
                     self.handle(output, now)
         finally:

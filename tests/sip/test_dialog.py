@@ -146,7 +146,7 @@ def test_where_a_request_to_a_carrier_goes(
         pytest.param("sips:p@192.0.2.2", None, id="sips has TLS's own port"),
         pytest.param("sip:p@192.0.2.9;transport=tls", ("TLS", ("192.0.2.9", 5061)), id="another of the same name"),
         pytest.param("sips:p@192.0.2.9:5071;transport=tcp", ("TLS", ("192.0.2.9", 5071)), id="sips by whatever"),
-        pytest.param("sip:p@192.0.2.2:5061;transport=udp", ("UDP", ("192.0.2.2", 5061)), id="another transport"),
+        pytest.param("sip:p@192.0.2.2:5061;transport=tcp", ("TCP", ("192.0.2.2", 5061)), id="another transport"),
     ],
 )
 def test_a_dialog_over_tls_stays_with_whoever_has_the_certificate(
@@ -157,7 +157,29 @@ def test_a_dialog_over_tls_stays_with_whoever_has_the_certificate(
     if expected is None:
         assert found is flow
     else:
-        assert found == Flow(expected[0], HERE, expected[1], name="carrier.example")
+        assert found == Flow(expected[0], HERE, expected[1], name="carrier.example" if expected[0] == "TLS" else "")
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param("sip:p@192.0.2.2:5070;transport=tls", None, id="where he called from: on his connection"),
+        pytest.param("sip:p@carrier.example;transport=tls", None, id="a name is not looked up inside a call"),
+        pytest.param("sip:p@192.0.2.2:5061;transport=tls", ("TLS", ("192.0.2.2", 5061)), id="where he listens"),
+        pytest.param("sip:p@192.0.2.9:5061;transport=tls", ("TLS", ("192.0.2.9", 5061)), id="another host of his"),
+        pytest.param("sip:p@192.0.2.2:5060;transport=tcp", ("TCP", ("192.0.2.2", 5060)), id="another transport"),
+    ],
+)
+def test_who_called_over_tls_has_to_have_the_certificate_wherever_he_is_reached_then(
+    target: str, expected: tuple[str, Address] | None
+) -> None:
+    dialog = replace(DIALOG, flow=Flow("TLS", HERE, PEER, 12), target=target, domain="carrier.example")
+    if expected is None:
+        assert dialog.next_hop() is dialog.flow
+    else:
+        way = Flow(expected[0], HERE, expected[1], name="carrier.example" if expected[0] == "TLS" else "")
+        assert dialog.next_hop() == way
+        assert Dialog.from_json(json.loads(json.dumps(dialog.to_json()))).next_hop() == way
 
 
 @pytest.mark.rfc("3261", "12.1.1")
@@ -174,7 +196,7 @@ def test_a_dialog_is_secure_that_sips_began_over_tls(scheme: str, transport: str
 
 def test_what_an_older_version_has_written_down_is_read() -> None:
     stored = Dialog.of_server(invite(), "callee", FLOW).to_json()
-    del stored["secure"]
+    del stored["secure"], stored["domain"]
     stored["flow"] = stored["flow"][:5]
     assert Dialog.from_json(stored) == Dialog.of_server(invite(), "callee", FLOW)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -224,6 +224,29 @@ def test_a_carrier_is_reached_where_his_contact_says() -> None:
     house.phone.hang_up(house.phone.incoming)
     house.advance()
     assert CARRIER_TWO in sent_to(house, "BYE")
+
+
+@pytest.mark.parametrize(
+    ("trunk", "name"),
+    [
+        pytest.param({"domain": "Carrier.example"}, "carrier.example", id="an address with a domain"),
+        pytest.param({"host": "sip.carrier.example"}, "sip.carrier.example", id="a name"),
+        pytest.param({"domain": CARRIER_ONE[0]}, "", id="an address: he has to prove that his Contact is his"),
+    ],
+)
+def test_a_carrier_who_called_by_tls_proves_his_name_where_his_contact_points(trunk: dict[str, Any], name: str) -> None:
+    world = rung_world()
+    one, two = world.trunks
+    one = replace(one, transport="tls", sources=(CARRIER_ONE[0],), **trunk)
+    house = Outside(world=replace(world, trunks=(one, two)))
+    listens = (CARRIER_ONE[0], 5061)
+    house.rung(by=Phone(house.network, (CARRIER_ONE[0], 41_234), user="one", transport="TLS", advertise=listens))
+    house.phone.answer(house.phone.incoming)
+    house.advance()
+    house.phone.hang_up(house.phone.incoming)
+    house.advance()
+    [bye] = [each for each in house.network.log if str(each) == "BYE" and each.source == SWITCH]
+    assert (bye.transport, bye.destination, bye.name) == ("TLS", listens, name)
 
 
 def test_the_shops_number_rings_a_booth_that_is_free() -> None:

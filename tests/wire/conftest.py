@@ -20,7 +20,6 @@ class Shop:
     folder: Path
     no_circuit: int  # tried first for France
     silent: int  # tried first for Spain
-    phone: int  # takes Italy
 
 
 #: A booth for each test, named after it, so that the tests can run side by side on one server.
@@ -30,7 +29,7 @@ BOOTHS = {
             *("register", "wrong_password", "locked", "call", "mobile", "busy", "no_circuit_anywhere", "not_found"),
             *("no_rate", "bad_number", "no_answer", "cancel", "hold", "callee_hangs_up", "early_media", "inside"),
             *("register_and_call", "tcp", "emergency", "second_trunk", "silent_trunk", "desk", "cut", "busy_booth"),
-            *("options", "pjsua", "baresip", "trace", "reliable"),
+            *("options", "trace", "reliable"),
             *("late_offer", "cancel_too_late", "bye_before_ack", "to_tag", "stray_ack"),
         ),
         "",
@@ -43,7 +42,7 @@ BOOTHS = {
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("shop")
-    carrier, no_circuit, silent, phone = (free_port() for _ in range(4))
+    carrier, no_circuit, silent = (free_port() for _ in range(3))
     world = World(
         booths=BOOTHS,
         other_booths=("suspended",),
@@ -52,18 +51,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             "impatient": f"port: {carrier}, answer_timeout_s: 2",
             "no_circuit": f"port: {no_circuit}",
             "silent": f"port: {silent}, first_response_timeout_s: 1",
-            "phone": f"port: {phone}",
         },
         routes={
             "": ["carrier"],
             "43": ["impatient"],
             "33": ["no_circuit", "carrier"],
             "34": ["silent", "carrier"],
-            "39": ["phone"],
         },
     )
     with Server(folder, world.yaml(), carrier_port=carrier) as server:
-        yield Shop(server.ready(), folder, no_circuit, silent, phone)
+        yield Shop(server.ready(), folder, no_circuit, silent)
 
 
 @pytest.fixture

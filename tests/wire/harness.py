@@ -450,7 +450,7 @@ class World:
                 )
             ),
             "trunks:",
-            *(f"  - {{name: {name}, deck: sell, host: {HOST}, {rest}}}" for name, rest in self.trunks.items()),
+            *(f"  - {{name: {name}, deck: sell, {_host(rest)}{rest}}}" for name, rest in self.trunks.items()),
             "routes:",
             *(f'  - {{prefix: "{prefix}", trunks: [{", ".join(trunks)}]}}' for prefix, trunks in self.routes.items()),
             "shops:",
@@ -470,6 +470,10 @@ class World:
             "    booths:",
             *(f"      - {{name: {booth}, {_credentials(booth, rest)}{rest}}}" for booth, rest in booths.items()),
         ]
+
+
+def _host(rest: str) -> str:
+    return "" if "host:" in rest else f"host: {HOST}, "
 
 
 def _credentials(booth: str, rest: str) -> str:

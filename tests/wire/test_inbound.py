@@ -8,26 +8,12 @@ from typing import Final
 
 import pytest
 
-from tests.wire.harness import HOST, Program, Server, Sipp, World, free_port, password, until
+from tests.wire.harness import Server, Sipp, World, free_port, until
+from tests.wire.phones.baresip import Baresip
 
 pytestmark = pytest.mark.wire
 
 NUMBER: Final = "+493055501"
-MODULES: Final = Path("/usr/lib/baresip/modules")
-
-
-def baresip(folder: Path, server: int) -> Program:
-    """A phone that registers and takes every call."""
-    folder.mkdir()
-    (folder / "config").write_text(
-        f"module_path {MODULES}\n"
-        "module g711.so\nmodule ausine.so\nmodule uuid.so\nmodule_app account.so\nmodule_app menu.so\n"
-        f"sip_listen {HOST}:{free_port()}\naudio_source ausine,440\nausrc_srate 48000\nausrc_channels 2\n"
-    )
-    account = f"<sip:booth1@{HOST}:{server};transport=udp>;auth_user=booth1;auth_pass={password('booth1')};regint=600"
-    (folder / "accounts").write_text(f"{account};answermode=auto\n")
-    (folder / "contacts").write_text("")
-    return Program(["baresip", "-4", "-f", folder], folder / "baresip.log")
 
 
 def world(carrier: int) -> str:
@@ -44,7 +30,7 @@ def test_a_carrier_calls_a_phone_that_registered_before_a_crash(tmp_path: Path) 
     carrier, sip, http = free_port(), free_port(), free_port()
     with Server(tmp_path, world(carrier), sip_port=sip, http_port=http).ready() as server:
         server.unlock("booth1")
-        with baresip(tmp_path / "phone", sip) as phone:
+        with Baresip(tmp_path / "phone", "booth1", sip) as phone:
             until(lambda: server.booth("booth1")["registered"] == 1, "its binding")
             (registered,) = server.look("/registrations")["registrations"]
             assert (registered["transport"], registered["reachable"]) == ("UDP", True)

@@ -1,132 +1,207 @@
-"""Real phones through the switch: two of pjsua2 that hear each other, and baresip."""
+"""Real phones through the switch, over UDP, TCP and TLS: two of pjsua2 that hear each other, and baresip.
+
+Where a connection is needed each phone opens one, and all that is said to it comes on that.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-import socket
 import struct
 import sys
+import time
 import wave
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from .conftest import Shop
-from .harness import HOST, Program, free_port, password, until
+from .harness import CERTIFICATES, HOST, SIPSHOP, Program, Server, Sipp, World, free_port, password, until
+from .phones.baresip import TONE_HZ, Baresip
 
 pytestmark = pytest.mark.wire
 
 PHONE: Final = Path(__file__).parent / "phones" / "pjsua_phone.py"
-BARESIP_MODULES: Final = Path("/usr/lib/baresip/modules")
+needs_pjsua: Final = pytest.mark.skipif(sys.version_info >= (3, 13), reason="there is no pjsua2 for Python 3.13")
 BOOTH_HZ: Final = 600
 FAR_HZ: Final = 1000
+TRANSPORTS: Final = ("udp", "tcp", "tls")
+#: Where carriers live who are phones of pjsua2: by his address alone one is known who calls over a connection.
+FAR: Final = {"udp": "127.0.0.3", "tcp": "127.0.0.4", "tls": "127.0.0.5"}
+#: A number that leads to each of them.
+FAR_NUMBERS: Final = dict(zip(TRANSPORTS, ("0039123", "0034123", "0033123"), strict=True))
+BOOTHS: Final = tuple(f"{phone}_{transport}" for phone in ("pjsua", "baresip") for transport in TRANSPORTS)
+#: What carriers call a booth by.
+NUMBERS: Final = {booth: f"+4930555{place:02}" for place, booth in enumerate((*BOOTHS, "doubting"))}
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="there is no pjsua2 for Python 3.13")
-def test_two_phones_hear_each_other(shop: Shop, tmp_path: Path) -> None:
-    """Each plays a tone of its own and records the other: the pitch that is heard is the one that was played."""
-    server = shop.server
-    server.unlock("pjsua")
-    far_wav, booth_wav = tmp_path / "far.wav", tmp_path / "booth.wav"
-    listen: list[str | Path] = [
-        sys.executable,
-        PHONE,
-        "--port",
-        str(shop.phone),
-        "--tone-hz",
-        str(FAR_HZ),
-        "--record",
-        str(far_wav),
-    ]
-    dial: list[str | Path] = [
-        sys.executable,
-        PHONE,
-        "--port",
-        str(free_port()),
-        "--tone-hz",
-        str(BOOTH_HZ),
-        "--record",
-        str(booth_wav),
-    ]
-    dial += [
-        "--server",
-        f"{HOST}:{server.sip}",
-        "--user",
-        "pjsua",
-        "--password",
-        password("pjsua"),
-        "--dial",
-        "0039123",
-    ]
-    with Program(listen, tmp_path / "far.log") as far:
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A switch, with the ports that it and its carriers listen on."""
+
+    server: Server
+    tls: int
+    far: dict[str, int]  # by transport
+    sipp: int
+
+    def port(self, transport: str) -> int:
+        """Where a phone reaches the switch."""
+        return self.tls if transport == "tls" else self.server.sip
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    folder = tmp_path_factory.mktemp("exchange")
+    tls, echo, sipp = free_port(), free_port(), free_port()
+    far = {transport: free_port() for transport in TRANSPORTS}
+    text = World(
+        booths={booth: f'inbound_numbers: ["{number}"]' for booth, number in NUMBERS.items()},
+        trunks={
+            "echo": f"port: {echo}, emergency: true",
+            "sipp": f"port: {sipp}",
+            # their certificate is for their domain, and not for where they are
+            **{
+                transport: f"host: {FAR[transport]}, port: {port}, transport: {transport}, "
+                f"domain: carrier.example, sources: [{FAR[transport]}]"
+                for transport, port in far.items()
+            },
+        },
+        routes={"": ["echo"]} | {number[2:4]: [transport] for transport, number in FAR_NUMBERS.items()},
+    ).yaml()
+    text = text.replace("    booths:", "    inbound: open\n    booths:", 1)
+    with (
+        Program([*SIPSHOP, "carrier", "--listen", f"{HOST}:{echo}"], folder / "carrier.log") as carrier,
+        Server(folder, text, tls_port=tls) as server,
+    ):
+        carrier.saw("SIP on")
+        server.ready().unlock(*NUMBERS)
+        yield Exchange(server, tls, far, sipp)
+
+
+def pjsua(folder: Path, name: str, *errands: str, **options: object) -> Program:
+    """A phone of pjsua2 that does these errands, and records what it hears."""
+    command: list[object] = [sys.executable, PHONE, "--record", folder / f"{name}.wav"]
+    for option, value in options.items():
+        command += [f"--{option.replace('_', '-')}", value]
+    return Program([str(word) for word in (*command, *errands)], folder / f"{name}.log")
+
+
+def login(booth: str, port: int) -> dict[str, object]:
+    """The options of a phone of a booth."""
+    return {"port": free_port(), "server": f"{HOST}:{port}", "user": booth, "password": password(booth)}
+
+
+def speaking(transport: str, certificate: str, authority: str = "authority") -> dict[str, object]:
+    """The options of a phone that speaks a transport; by TLS it has a certificate, and believes an authority's."""
+    files = {"certificate": certificate, "authority": authority}
+    return {"transport": transport, **{option: CERTIFICATES / f"{name}.pem" for option, name in files.items()}}
+
+
+@needs_pjsua
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_two_phones_call_each_other_and_hear(exchange: Exchange, transport: str, tmp_path: Path) -> None:
+    """Each plays a tone of its own and records the other: the pitch that is heard is the one that was played.
+
+    Either calls twice; the first of the two calls is ended by who is called, the second by the caller. In between the
+    booth registers once more. Over TCP and TLS one connection does for all of that, and it is the booth's.
+    """
+    server, booth, port = exchange.server, f"pjsua_{transport}", exchange.port(transport)
+    number, far_number = NUMBERS[booth], FAR_NUMBERS[transport]
+    with pjsua(
+        tmp_path,
+        "far",
+        *("answer-and-leave", "answer", f"dial={number}", f"dial-and-leave={number}"),
+        host=FAR[transport],
+        port=exchange.far[transport],
+        server=f"{HOST}:{port}",
+        **speaking(transport, "carrier"),
+        tone_hz=FAR_HZ,
+        enough=30,
+    ) as far:
         far.saw('"ready"')
-        with Program(dial, tmp_path / "booth.log") as booth:
-            booth.saw('"answered"')
-            assert server.booth("pjsua")["registered"] == 1
-            assert booth.wait() == 0, booth.said
+        with pjsua(
+            tmp_path,
+            "booth",
+            *(f"dial={far_number}", f"dial-and-leave={far_number}", "register", "answer-and-leave", "answer"),
+            **login(booth, port),
+            **speaking(transport, "phone"),
+            tone_hz=BOOTH_HZ,
+            enough=30,
+        ) as phone:
+            phone.saw('"answered"')
+            [registered] = server.look(f"/registrations?booth={booth}")["registrations"]
+            assert (registered["transport"], registered["reachable"]) == (transport.upper(), True)
+            assert phone.wait() == 0, phone.said
             assert far.wait() == 0, far.said
-    for phone in (booth, far):
-        sound = told(phone, "sound")
-        assert sound["sent"] >= 90
-        assert sound["received"] >= 90
-    for recording, played, other in ((booth_wav, FAR_HZ, BOOTH_HZ), (far_wav, BOOTH_HZ, FAR_HZ)):
-        samples = samples_of(recording)
+    outbound = transport != "udp"  # it keeps its connection alive, and leaves at last
+    registrations = [(event["status"], event["outbound"]) for event in told(phone, "registration")]
+    assert registrations == [(200, outbound), (200, outbound), (200, False)]
+    assert [event["error"] for event in told(phone, "connected")] == ([] if transport == "udp" else [0])
+    assert told(phone, "disconnected") == []
+    assert [min(sound["sent"], sound["received"]) >= 20 for sound in told(phone, "sound")] == [True] * 4
+    for name, played, other in (("booth", FAR_HZ, BOOTH_HZ), ("far", BOOTH_HZ, FAR_HZ)):
+        samples = samples_of(tmp_path / f"{name}.wav")
         assert share(samples, played) > 0.9
         assert share(samples, other) < 0.01
-    cdr = server.cdr("pjsua")
-    assert (cdr["result"], cdr["hung_up_by"], cdr["trunk"], cdr["e164"]) == ("answered", "caller", "phone", "39123")
-    assert [charge["amount"] for charge in cdr["charges"]] == ["0.10"] * 3  # everybody sells by one deck
-    until(lambda: server.booth("pjsua")["registered"] == 0, "the end of the registration")
+    cdrs = until(lambda: found if len(found := server.cdrs(booth)) == 4 else None, "four records")
+    assert [(cdr["direction"], cdr["result"], cdr["trunk"], cdr["hung_up_by"]) for cdr in reversed(cdrs)] == [
+        ("outbound", "answered", transport, "callee"),
+        ("outbound", "answered", transport, "caller"),
+        ("inbound", "answered", transport, "callee"),
+        ("inbound", "answered", transport, "caller"),
+    ]
+    # everybody sells by one deck, and who is called pays nothing
+    assert [[charge["amount"] for charge in cdr["charges"]] for cdr in reversed(cdrs)] == [["0.10"] * 3] * 2 + [[]] * 2
+    until(lambda: server.booth(booth)["registered"] == 0, "the end of the registration")
 
 
-def test_baresip_registers_and_calls(shop: Shop, tmp_path: Path) -> None:
-    server = shop.server
-    server.unlock("baresip")
-    address, control = f"{HOST}:{server.sip}", free_port()
-    (tmp_path / "config").write_text(
-        f"""
-        module_path {BARESIP_MODULES}
-        module g711.so
-        module ausine.so
-        module sndfile.so
-        module uuid.so
-        module_app account.so
-        module_app menu.so
-        module_app ctrl_tcp.so
-        sip_listen {HOST}:{free_port()}
-        ctrl_tcp_listen {HOST}:{control}
-        audio_source ausine,440
-        snd_path {tmp_path}
-        ausrc_srate 48000
-        ausrc_channels 2
-        """.replace("        ", "")
-    )
-    account = f"<sip:baresip@{address};transport=udp>;auth_user=baresip;auth_pass={password('baresip')};regint=60"
-    (tmp_path / "accounts").write_text(f"{account}\n")
-    (tmp_path / "contacts").write_text("")
-    with Program(["baresip", "-4", "-f", tmp_path, "-e", f"/dial 030777@{address}"], tmp_path / "baresip.log") as phone:
-        phone.saw("200 OK")
-        until(lambda: server.booth("baresip")["registered"] == 1, "its binding")
+def refusals(server: Server) -> dict[str, float]:
+    """What was refused so far, and how often."""
+    return {name: count for name, count in server.metrics().items() if name.startswith("sipshop_refused_total")}
+
+
+@needs_pjsua
+def test_a_phone_that_does_not_believe_our_certificate_tells_us_nothing(exchange: Exchange, tmp_path: Path) -> None:
+    server = exchange.server
+    challenged = refusals(server)
+    doubting = {**login("doubting", exchange.tls), **speaking("tls", "phone", authority="desk"), "tone_hz": BOOTH_HZ}
+    with pjsua(tmp_path, "doubting", "register", **doubting) as phone:
+        phone.saw('"registration"')
+        event, *_ = told(phone, "registration")
+        assert (event["active"], "PJSIP_TLS_ECERTVERIF" in event["reason"]) == (False, True)
+    assert refusals(server) == challenged  # whoever registers is challenged first
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_baresip_registers_calls_and_is_called(exchange: Exchange, transport: str, tmp_path: Path) -> None:
+    server, booth = exchange.server, f"baresip_{transport}"
+    with Baresip(tmp_path / "phone", booth, exchange.port(transport), transport=transport, number="030777") as phone:
         phone.saw("Call established")
-        until(lambda: (server.booth("baresip")["seconds"] or 0) >= 2, "a call of two seconds")
-        with socket.create_connection((HOST, control)) as command:
-            command.sendall(b'18:{"command":"quit"},')  # a netstring
-            assert phone.wait() == 0, phone.said
-    cdr = server.cdr("baresip")
-    assert (cdr["result"], cdr["hung_up_by"], cdr["e164"]) == ("answered", "caller", "4930777")
-    assert [charge["amount"] for charge in cdr["charges"]] == ["0.17"] * 3  # everybody sells by one deck
-    # the far end echoes: what it hears is the tone that it plays
-    (heard,) = tmp_path.glob("*dec*.wav")
-    assert share(samples_of(heard), 440) > 0.9
+        [registered] = server.look(f"/registrations?booth={booth}")["registrations"]
+        assert registered["transport"] == transport.upper()
+        began = time.monotonic()
+        until(lambda: time.monotonic() - began > 1.4, "a talk of more than a second")
+        phone.command("hangup")
+        cdr = server.cdr(booth)
+        assert (cdr["result"], cdr["hung_up_by"], cdr["e164"]) == ("answered", "caller", "4930777")
+        assert [charge["amount"] for charge in cdr["charges"]] == ["0.17"] * 3  # everybody sells by one deck
+        # the far end echoes: what it hears is the tone that it plays
+        assert share(samples_of(phone.heard), TONE_HZ) > 0.9
+        folder, number = tmp_path / "carrier", NUMBERS[booth]
+        with Sipp("call_by_address", folder, to=server.sip, listen=exchange.sipp, number=number, booth="+4940") as call:
+            call.passed()
+        phone.quit()
+    called, _ = until(lambda: found if len(found := server.cdrs(booth)) == 2 else None, "its second record")
+    assert (called["direction"], called["result"], called["hung_up_by"]) == ("inbound", "answered", "caller")
+    until(lambda: server.booth(booth)["registered"] == 0, "the end of the registration")
 
 
-def told(phone: Program, event: str) -> dict[str, Any]:
-    """The last event of that name that a phone told."""
+def told(phone: Program, event: str) -> list[dict[str, Any]]:
+    """The events of that name that a phone of pjsua2 told, in order."""
     lines = [json.loads(line) for line in phone.said.splitlines() if line.startswith("{")]
-    found: dict[str, Any] = [line for line in lines if line["event"] == event][-1]
-    return found
+    return [line for line in lines if line["event"] == event]
 
 
 def samples_of(recording: Path) -> tuple[list[int], int]:

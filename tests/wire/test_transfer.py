@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.wire.harness import HOST, Program, Server, Sipp, World, free_port, password, until
-from tests.wire.test_phones import PHONE, samples_of, share, told
+from tests.wire.harness import Server, Sipp, World, free_port, password, until
+from tests.wire.test_phones import login, needs_pjsua, pjsua, samples_of, share, told
 
 pytestmark = pytest.mark.wire
 
@@ -51,14 +50,8 @@ def test_a_booth_that_transfers_and_leaves_pays_for_both_calls(tmp_path: Path) -
         assert server.cli("audit").returncode == 0
 
 
-def phone(folder: Path, name: str, hz: int, port: int, *more: str) -> Program:
-    """A phone of pjsua2 that plays a tone of its own and records what it hears."""
-    words = ["--port", str(port), "--tone-hz", str(hz), "--record", str(folder / f"{name}.wav"), *more]
-    return Program([sys.executable, PHONE, *words], folder / f"{name}.log")
-
-
 @pytest.mark.scenario(39)
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="there is no pjsua2 for Python 3.13")
+@needs_pjsua
 def test_two_whom_a_phone_has_joined_hear_each_other_and_its_booth_pays(tmp_path: Path) -> None:
     one, two = free_port(), free_port()
     text = World(
@@ -69,17 +62,16 @@ def test_two_whom_a_phone_has_joined_hear_each_other_and_its_booth_pays(tmp_path
     text = text.replace("    booths:", "    transfer: true\n    booths:", 1)
     with (
         Server(tmp_path, text) as server,
-        phone(tmp_path, "first", 1000, one) as first,
-        phone(tmp_path, "second", 1400, two) as second,
+        pjsua(tmp_path, "first", "answer", port=one, tone_hz=1000) as first,
+        pjsua(tmp_path, "second", "answer", port=two, tone_hz=1400) as second,
     ):
         server.ready().unlock("booth1")
         for callee in (first, second):
             callee.saw('"ready"')
-        login = ("--server", f"{HOST}:{server.sip}", "--user", "booth1", "--password", password("booth1"))
-        errand = ("--dial", "0301234567", "--consult", "00441234567")
-        with phone(tmp_path, "booth", 600, free_port(), *login, *errand) as booth:
+        errand = "join=0301234567,00441234567"
+        with pjsua(tmp_path, "booth", errand, **login("booth1", server.sip), tone_hz=600) as booth:
             assert booth.wait() == 0, booth.said
-        assert told(booth, "transfer") == {"event": "transfer", "status": 200, "final": True}
+        assert told(booth, "transfer")[-1] == {"event": "transfer", "status": 200, "final": True}
         assert [call["state"] for call in server.look("/calls")["calls"]] == ["answered"] * 2
         joined = time.monotonic()
         until(lambda: time.monotonic() - joined > 1.5, "a talk of more than a second")

@@ -12,7 +12,8 @@ from typing import Final
 import pytest
 
 from .harness import HOST, PATIENCE_S, SIPSHOP, Program, Sipp, free_port, password, until
-from .test_phones import BARESIP_MODULES, samples_of, share
+from .phones.baresip import TONE_HZ, Baresip
+from .test_phones import samples_of, share
 from .test_serve import CERTIFICATES, Served
 
 pytestmark = pytest.mark.wire
@@ -83,44 +84,17 @@ def pem(name: str) -> str:
 
 
 def test_baresip_calls_over_tls_and_a_renewed_certificate_drops_nothing(server: Listening, tmp_path: Path) -> None:
-    (tmp_path / "config").write_text(
-        f"""
-        module_path {BARESIP_MODULES}
-        module g711.so
-        module ausine.so
-        module sndfile.so
-        module uuid.so
-        module_app account.so
-        module_app menu.so
-        module_app ctrl_tcp.so
-        sip_listen {HOST}:{free_port()}
-        sip_cafile {CERTIFICATES / "authority.pem"}
-        ctrl_tcp_listen {HOST}:{(control := free_port())}
-        audio_source ausine,440
-        snd_path {tmp_path}
-        ausrc_srate 48000
-        ausrc_channels 2
-        """.replace("        ", "")
-    )
-    address = f"{NAME}:{server.tls};transport=tls"
-    account = f"<sip:booth1@{address}>;auth_user=booth1;auth_pass={password('booth1')};regint=60"
-    (tmp_path / "accounts").write_text(f"{account}\n")
-    (tmp_path / "contacts").write_text("")
-    dial = f"/dial sip:030777@{address}"
-    with Program(["baresip", "-4", "-f", tmp_path, "-e", dial], tmp_path / "baresip.log") as phone:
+    with Baresip(tmp_path / "phone", "booth1", server.tls, transport="tls", number="030777") as phone:
         phone.saw("Call established")
         assert server.shown() == pem("carrier")
         server.renew()
         assert server.shown() == pem("moved")
         until(lambda: _seconds(server) >= 2, "two seconds of talk, after the reload")
-        with socket.create_connection((HOST, control)) as command:
-            command.sendall(b'18:{"command":"quit"},')  # a netstring
-            assert phone.wait() == 0, phone.said
+        phone.quit()
     with server.client() as client:
         [cdr] = client.get("/api/v1/cdrs").json()["cdrs"]
     assert (cdr["result"], cdr["hung_up_by"], cdr["e164"]) == ("answered", "caller", "4930777")
-    (heard,) = tmp_path.glob("*dec*.wav")
-    assert share(samples_of(heard), 440) > 0.9
+    assert share(samples_of(phone.heard), TONE_HZ) > 0.9
     assert server.sample('sipshop_certificate_expiry_timestamp_seconds{listener="sip"}') > 4e9
 
 

@@ -1,8 +1,17 @@
-"""A phone made of pjsua2, as a process: plays a tone into its call and records what it hears.
+"""A phone made of pjsua2, as a process: plays a tone into its calls and records what it hears.
 
-It tells what happens as one JSON object a line, and ends with its call. With --server it registers there and dials;
-without one it waits to be called and answers. With --consult it then holds its call, dials that number too, and has the
-two talk with each other (REFER with Replaces).
+It does its errands one after the other and ends, with 1 if one of them could not be done in time. What happens it tells
+as one JSON object a line. The errands are:
+
+    dial=NUMBER             call a number of the server's, and talk until the other leaves
+    answer                  wait to be called, and talk until the other leaves
+    dial-and-leave=NUMBER   the same, but it leaves itself once it has heard enough
+    answer-and-leave
+    register                register again
+    join=NUMBER,NUMBER      call one, hold him, call the other, and have the two talk (REFER with Replaces)
+
+With a password it registers before its errands and takes that back after them. By TLS it believes a certificate of its
+authority that is for the host it calls, shows its own, and wants one of whoever connects to it.
 """
 
 from __future__ import annotations
@@ -11,19 +20,56 @@ import argparse
 import json
 import os
 import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
 
 import pjsua2 as pj
 
-#: RTP packets of 20 ms that must have come before the caller hangs up: two seconds of sound.
+#: RTP packets of 20 ms that must have come before somebody leaves, unless it is told how many.
 ENOUGH_PACKETS = 100
 #: What shows that two hear each other.
 FEW_PACKETS = 20
 PATIENCE_S = 30.0
+TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
 
 
 def tell(event: str, **facts: object) -> None:
     """Print one line for the test that started us."""
     print(json.dumps({"event": event, **facts}), flush=True)
+
+
+class Library(pj.Endpoint):  # type: ignore[misc]  # pjsua2 has no types
+    """The library with one transport, no sound card and one codec, driven by this thread alone."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__()
+        self.libCreate()
+        config = pj.EpConfig()
+        config.uaConfig.threadCnt = 0
+        config.uaConfig.mainThreadOnly = True
+        config.medConfig.noVad = True  # a steady tone passes for silence, and silence is not sent
+        config.logConfig.level = config.logConfig.consoleLevel = 0
+        self.libInit(config)
+        transport = pj.TransportConfig()
+        transport.boundAddress, transport.port = options.host, options.port
+        if options.transport == "tls":
+            tls = transport.tlsConfig
+            tls.CaListFile = str(options.authority)
+            tls.certFile, tls.privKeyFile = str(options.certificate), str(options.certificate.with_suffix(".key"))
+            tls.verifyServer = tls.verifyClient = tls.requireClientCert = True
+        self.transportCreate(TRANSPORTS[options.transport], transport)
+        self.libStart()
+        self.audDevManager().setNullDev()
+        for codec in self.codecEnum2():
+            self.codecSetPriority(codec.codecId, 255 if codec.codecId.startswith("PCMA") else 0)
+
+    def onTransportState(self, prm: object) -> None:  # noqa: N802  # pjsua2's name
+        """Tell of connections, whoever opened them."""
+        states = {pj.PJSIP_TP_STATE_CONNECTED: "connected", pj.PJSIP_TP_STATE_DISCONNECTED: "disconnected"}
+        state = prm.state  # type: ignore[attr-defined]  # pjsua2 has no types
+        if state in states:
+            tell(states[state], by=prm.type, error=prm.lastError)  # type: ignore[attr-defined]  # no types
 
 
 class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
@@ -33,6 +79,8 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         super().__init__(phone, call_id)
         self.phone = phone
         self.is_over = False
+        self.sent = self.received = 0  # RTP packets
+        phone.calls.append(self)
 
     def onCallState(self, _prm: object) -> None:  # noqa: N802  # pjsua2's name
         """Tell the states that matter."""
@@ -41,6 +89,7 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             tell("answered")
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             tell("ended", status=info.lastStatusCode, reason=info.lastReason)
+            tell("sound", sent=self.sent, received=self.received)
             self.is_over = True
 
     def onCallMediaState(self, _prm: object) -> None:  # noqa: N802  # pjsua2's name
@@ -55,146 +104,163 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         """Tell what NOTIFY says of a transfer."""
         tell("transfer", status=prm.statusCode, final=prm.finalNotify)  # type: ignore[attr-defined]  # no types
 
-    def packets(self) -> tuple[int, int]:
-        """RTP packets sent and received."""
-        stream = self.getStreamStat(0)
-        return stream.rtcp.txStat.pkt, stream.rtcp.rxStat.pkt
+    def count(self) -> None:
+        """Look how many packets there were; a call that has ended cannot be asked any more."""
+        if not self.is_over and self.isActive() and self.hasMedia():
+            stream = self.getStreamStat(0)
+            self.sent, self.received = stream.rtcp.txStat.pkt, stream.rtcp.rxStat.pkt
 
 
 class Phone(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
-    """The account, its call and the one of a consultation, and its sound."""
+    """The account, its calls, and its sound."""
 
-    def __init__(self, tone_hz: int, record: str) -> None:
+    def __init__(self, options: argparse.Namespace, library: Library) -> None:
         super().__init__()
-        self.call: Call | None = None
-        self.consultation: Call | None = None
+        self.options = options
+        self.library = library
+        self.give_up_s = time.monotonic() + PATIENCE_S
+        self.calls: list[Call] = []
+        self.answered = 0
         self.registered = False
+        self.registrations = 0
         self.tone = pj.ToneGenerator()
         self.tone.createToneGenerator(8000, 1)
         forever = pj.ToneDesc()
-        forever.freq1, forever.freq2, forever.on_msec, forever.off_msec = tone_hz, 0, 1000, 0
+        forever.freq1, forever.freq2, forever.on_msec, forever.off_msec = options.tone_hz, 0, 1000, 0
         self.tone.play(pj.ToneDescVector([forever]), True)
         self.recorder = pj.AudioMediaRecorder()
-        self.recorder.createRecorder(record)
+        self.recorder.createRecorder(options.record)
+        self.create(self.account())
+
+    def account(self) -> pj.AccountConfig:
+        """Who we are: a booth of a server, or somebody at an address."""
+        options, config = self.options, pj.AccountConfig()
+        config.mediaConfig.transportConfig.boundAddress = options.host
+        if options.password is None:
+            # of several addresses of this machine it would tell another one than it listens on
+            config.idUri = config.sipConfig.contactForced = self.uri("far", f"{options.host}:{options.port}")
+        else:
+            config.idUri = self.uri(options.user)
+            config.regConfig.registrarUri = self.uri()
+            config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", options.user, 0, options.password))
+        return config
+
+    def uri(self, user: str = "", host: str = "") -> str:
+        """Somebody at the server, or at another host, by our transport."""
+        return f"sip:{user}{'@' if user else ''}{host or self.options.server};transport={self.options.transport}"
 
     def onRegState(self, prm: object) -> None:  # noqa: N802  # pjsua2's name
         """Tell how the registration went."""
         info = self.getInfo()
-        tell("registration", active=info.regIsActive, status=prm.code)  # type: ignore[attr-defined]  # no types
+        outbound = "\nRequire: outbound\r" in prm.rdata.wholeMsg  # type: ignore[attr-defined]  # pjsua2 has no types
+        reason = prm.reason  # type: ignore[attr-defined]  # no types
+        tell("registration", active=info.regIsActive, status=info.regStatus, reason=reason, outbound=outbound)
         self.registered = info.regIsActive
+        self.registrations += 1
 
     def onIncomingCall(self, prm: object) -> None:  # noqa: N802  # pjsua2's name
         """Answer whoever calls."""
-        self.call = Call(self, prm.callId)  # type: ignore[attr-defined]  # pjsua2 has no types
+        call = Call(self, prm.callId)  # type: ignore[attr-defined]  # pjsua2 has no types
         for status in (180, 200):
             parameters = pj.CallOpParam()
             parameters.statusCode = status
-            self.call.answer(parameters)
+            call.answer(parameters)
 
-    def dial(self, target: str) -> Call:
-        """Call somebody."""
+    def wait(self, until: Callable[[], bool]) -> None:
+        """Let the library work until something has happened.
+
+        Raises:
+            TimeoutError: it has not, and the phone's time is over.
+        """
+        while not until():
+            if time.monotonic() > self.give_up_s:
+                raise TimeoutError
+            self.library.libHandleEvents(10)
+            for call in self.calls:
+                call.count()
+
+    def do(self, errand: str) -> None:
+        """Do one errand, as the module says."""
+        kind, _, numbers = errand.partition("=")
+        match kind:
+            case "dial" | "dial-and-leave":
+                self.talk(self.dial(numbers), leave=kind.endswith("leave"))
+            case "answer" | "answer-and-leave":
+                self.talk(self.next_caller(), leave=kind.endswith("leave"))
+            case "register":
+                self.register(is_on=True)
+            case "join":
+                self.join(*map(self.dial, numbers.split(",")))
+            case _:
+                raise ValueError(f"no errand: {errand}")
+
+    def dial(self, number: str) -> Call:
+        """Call a number, and hear somebody there; who was called before is held."""
+        for call in self.calls:
+            if not call.is_over:
+                call.setHold(pj.CallOpParam(True))
         call = Call(self)
-        call.makeCall(target, pj.CallOpParam(True))
+        call.makeCall(self.uri(number), pj.CallOpParam(True))
+        self.wait(lambda: call.received >= FEW_PACKETS or call.is_over)
         return call
 
-    @property
-    def over(self) -> bool:
-        """Whether it was in a call, and is in none any more."""
-        calls = [call for call in (self.call, self.consultation) if call is not None]
-        return bool(calls) and all(call.is_over for call in calls)
+    def next_caller(self) -> Call:
+        """The next call that comes, or the one that came while something else was done."""
+        self.wait(lambda: any(not call.is_over for call in self.calls))
+        return self.calls[-1]
 
-    def consult(self, target: str) -> None:
-        """Put the call on hold and call somebody else."""
-        assert self.call is not None
-        self.call.setHold(pj.CallOpParam(True))
-        self.consultation = self.dial(target)
+    def talk(self, call: Call, *, leave: bool) -> None:
+        """Be in a call until it is over."""
+        if leave:
+            self.wait(lambda: call.received >= self.options.enough or call.is_over)
+            call.hangup(pj.CallOpParam(True))
+        self.wait(lambda: call.is_over)
 
-    def transfer(self) -> None:
+    def join(self, held: Call, asked: Call) -> None:
         """Have the two whom it talks with talk with each other."""
-        assert self.call is not None
-        self.call.xferReplaces(self.consultation, pj.CallOpParam(True))
+        held.xferReplaces(asked, pj.CallOpParam(True))
+        self.wait(lambda: held.is_over and asked.is_over)
 
-
-def has_sound(call: Call, packets: int) -> bool:
-    """Whether so many packets of sound have come in a call."""
-    return bool(call.isActive() and call.hasMedia() and call.packets()[1] >= packets)
-
-
-def start(port: int) -> pj.Endpoint:
-    """The library with one UDP port, no sound card and one codec, driven by this thread alone."""
-    endpoint = pj.Endpoint()
-    endpoint.libCreate()
-    config = pj.EpConfig()
-    config.uaConfig.threadCnt = 0
-    config.uaConfig.mainThreadOnly = True
-    config.medConfig.noVad = True  # a steady tone passes for silence, and silence is not sent
-    config.logConfig.level = config.logConfig.consoleLevel = 0
-    endpoint.libInit(config)
-    transport = pj.TransportConfig()
-    transport.port = port
-    transport.boundAddress = "127.0.0.1"
-    endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
-    endpoint.libStart()
-    endpoint.audDevManager().setNullDev()
-    for codec in endpoint.codecEnum2():
-        endpoint.codecSetPriority(codec.codecId, 255 if codec.codecId.startswith("PCMA") else 0)
-    return endpoint
-
-
-def account(options: argparse.Namespace) -> pj.AccountConfig:
-    """Who we are: a booth of a server, or somebody at an address."""
-    config = pj.AccountConfig()
-    config.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
-    if options.server is None:
-        config.idUri = f"sip:far@127.0.0.1:{options.port}"
-    else:
-        config.idUri = f"sip:{options.user}@{options.server}"
-        config.regConfig.registrarUri = f"sip:{options.server}"
-        config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", options.user, 0, options.password))
-    return config
+    def register(self, *, is_on: bool) -> None:
+        """Register, or take that back, and wait for the answer."""
+        before = self.registrations
+        self.setRegistration(is_on)
+        self.wait(lambda: self.registrations > before)
 
 
 def main() -> None:
-    """Be a phone until the call is over."""
+    """Be a phone until its errands are done."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--transport", choices=TRANSPORTS, default="udp")
+    parser.add_argument("--authority", type=Path)
+    parser.add_argument("--certificate", type=Path)
     parser.add_argument("--tone-hz", type=int, required=True)
     parser.add_argument("--record", required=True)
+    parser.add_argument("--enough", type=int, default=ENOUGH_PACKETS)
     parser.add_argument("--server")
     parser.add_argument("--user")
     parser.add_argument("--password")
-    parser.add_argument("--dial")
-    parser.add_argument("--consult")
+    parser.add_argument("errands", nargs="+")
     options = parser.parse_args()
 
-    endpoint = start(options.port)
-    phone = Phone(options.tone_hz, options.record)
-    phone.create(account(options))
-    tell("ready")
-    give_up = time.monotonic() + PATIENCE_S
-    counted = (0, 0)
-    transferred = False
-    while not phone.over and time.monotonic() < give_up:
-        endpoint.libHandleEvents(10)
-        if phone.call is None and options.dial and phone.registered:
-            phone.call = phone.dial(f"sip:{options.dial}@{options.server}")
-        if phone.call is not None and phone.call.isActive() and phone.call.hasMedia():
-            counted = max(counted, phone.call.packets())
-            if options.consult and phone.consultation is None and counted[1] >= FEW_PACKETS:
-                phone.consult(f"sip:{options.consult}@{options.server}")
-            elif options.dial and not options.consult and counted[1] >= ENOUGH_PACKETS:
-                phone.call.hangup(pj.CallOpParam(True))
-        if not transferred and phone.consultation is not None and has_sound(phone.consultation, FEW_PACKETS):
-            transferred = True
-            phone.transfer()
-    tell("sound", sent=counted[0], received=counted[1])
-    if options.server is not None:
-        phone.setRegistration(False)
-        while phone.registered and time.monotonic() < give_up:
-            endpoint.libHandleEvents(10)
-    endpoint.libDestroy()  # closes the recording
+    library = Library(options)
+    try:
+        phone = Phone(options, library)
+        phone.wait(lambda: options.password is None or phone.registrations > 0)
+        tell("ready")
+        for errand in options.errands:
+            phone.do(errand)
+        if options.password is not None:
+            phone.register(is_on=False)
+        status = 0
+    except Exception:  # whatever it is: no errand was done, and this process has to be told to end
+        traceback.print_exc()
+        status = 1
+    library.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)  # closes the recording; nobody is waited for, all are gone
     # pjsua2's destructors and Python's garbage collector do not agree on an order: the process ends without them
-    os._exit(0 if phone.over else 1)
+    os._exit(status)
 
 
 if __name__ == "__main__":
