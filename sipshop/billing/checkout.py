@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 from sipshop.billing.counter import Counter
 from sipshop.billing.desk import Bill, Payment
+from sipshop.billing.items import BillItem
+from sipshop.billing.money import format_scaled
 from sipshop.billing.receipt import Entry, EntryKind, Receipt
+from sipshop.billing.tax import PERCENT_PLACES
 
 
 def draw_receipt(
@@ -60,4 +63,12 @@ def entries(bill: Bill) -> Iterator[Entry]:
             quantity=item.quantity,
             unit=item.unit,
             author="" if is_good else item.author,
+            explanation=_share(item, bill),
         )
+
+
+def _share(item: BillItem, bill: Bill) -> str:
+    """What a percentage was taken of, as `rating.explain` writes arithmetic; empty where it was an amount."""
+    if item.percent_ppm is None:
+        return ""
+    return f"{format_scaled(item.percent_ppm, PERCENT_PLACES, 0)}% x {bill.base.text}"

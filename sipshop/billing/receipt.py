@@ -36,7 +36,8 @@ class Entry:
 
     `text` is the destination, the good, or the reason of a discount or a void. Of a call there are the number as it was
     dialled and as E.164, when it was answered (UTC), the milliseconds of talk, the seconds that were billed, and
-    `explanation`, its arithmetic as `rating.explain` writes it; of a good its `quantity` and the price of one.
+    `explanation`, its arithmetic as `rating.explain` writes it; of a good its `quantity` and the price of one; of a
+    discount that is a percentage the arithmetic too.
     """
 
     kind: EntryKind
@@ -57,7 +58,9 @@ class Entry:
         made: dict[str, Any] = {"kind": self.kind.value, "text": self.text, "amount": self.amount.text}
         if self.kind is EntryKind.CALL:
             made |= {"dialled": self.dialled, "e164": self.e164, "at_ms": self.at_ms, "talk_ms": self.talk_ms}
-            made |= {"billed_s": self.billed_s, "explanation": self.explanation}
+            made["billed_s"] = self.billed_s
+        if self.explanation or self.kind is EntryKind.CALL:
+            made["explanation"] = self.explanation
         if self.unit is not None:
             made |= {"quantity": self.quantity, "unit": self.unit.text}
         if self.author:

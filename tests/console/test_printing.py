@@ -177,7 +177,7 @@ def test_a_page_tells_whether_the_printer_lives(browser: Browser, client: Caller
     def seen() -> Any:
         return browser.see("/receipts/center/printers").json()
 
-    assert seen() == {"works": False, "text": "There is no printer at the desk."}
+    assert seen() == {"works": False, "text": "No printer at the desk: receipts are printed from this browser."}
     claimed(client)
     assert seen() == {"works": True, "text": "The printer is ready."}
     claimed(client, fault="no paper")

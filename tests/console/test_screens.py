@@ -149,7 +149,6 @@ def test_of_a_number_the_first_digits_are_shown(desk: MemoryDesk) -> None:
         "talk",
         "figures",
         "minutes",
-        "minutesText",
     }
 
 

@@ -100,13 +100,13 @@ def test_what_is_typed_is_reckoned(
 
 def test_a_deposit_that_was_more_goes_back() -> None:
     found = shown(bill(call(1, "1.26", added=1), deposit="5.00"))
-    assert (found["dueLabel"], found["due"], found["submit"]) == ("Give back", "€3.75", "Given back")
+    assert (found["dueLabel"], found["due"], found["submit"]) == ("Give back", "€3.75", "Give €3.75 back")
     assert (found["hasToPay"], found["canPay"], found["quick"]) == (False, True, [])
     assert [(label, amount) for label, amount, _ in found["sums"]] == [
         ("Total", "€1.26"),
         ("VAT 20% in it", "€0.21"),
         ("Deposit, paid before", "-€5.00"),
-        ("Rounding of cash", "-€0.01"),
+        ("Cash is rounded to €0.05", "-€0.01"),
     ]
 
 
@@ -136,7 +136,7 @@ def test_a_line_says_how_it_came_about_and_what_may_be_done_with_it() -> None:
         ("Belgium", f"62 s = 60 + 60 s {TIMES} 0.12/min = 1.00", "€1.00", False, "void"),
         ("Belgium", "Bad line · ana", "€0.50", True, "putback"),
         ("Coffee", f"2 {TIMES} €1.80", "€3.60", False, "takeback"),
-        ("Discount 10%", "Goodwill · ana", "-€0.46", False, "takeback"),
+        ("Discount: 10% of €4.60", "Goodwill · ana", "-€0.46", False, "takeback"),
     ]
     assert [line["target"] for line in found["lines"]] == ["c1", "3", "1", "2"]
     assert found["lines"][0]["about"].startswith("003222222222 · 12:59")

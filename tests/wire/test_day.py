@@ -187,7 +187,7 @@ def check_out(pages: Pages, page: Page, customers: str) -> tuple[int, int]:
     page.wait_for_url("**/receipts/Corner/*?paid=1")
     assert cents(page.locator(".due strong").inner_text()) == due
     number = int(re.findall(r"/receipts/Corner/(\d+)", page.url)[0])
-    page.wait_for_timeout(600)
+    page.wait_for_timeout(1100)  # longer than Enter is held back: the change is read first
     page.keyboard.press("Enter")
     live(page)
     expect(card(page, "two")).to_have_attribute("data-state", "locked")

@@ -76,7 +76,7 @@ def add_paper(router: APIRouter, assets: Assets, desk: Any) -> None:
 def printer_text(printers: list[PrinterStatus], _: Words) -> str:
     """Return how the printers of a desk are, in a sentence."""
     if not printers:
-        return _("There is no printer at the desk.")
+        return _("No printer at the desk: receipts are printed from this browser.")
     if any(printer.works for printer in printers):
         return _("The printer is ready.")
     if any(printer.is_there for printer in printers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from urllib.parse import quote
@@ -64,6 +64,7 @@ def add_receipts(router: APIRouter, frame: Frame, desk: Any, utc_ms: Callable[[]
             later=(shown + timedelta(days=1)).isoformat() if shown < today else "",
             this=shown.isoformat(),
             receipts=[_row(receipt, member.words) for receipt in found],
+            together=_together(found, member.words),
             more=found[-1].number if len(found) == AT_ONCE else 0,
         )
 
@@ -89,6 +90,17 @@ def add_receipts(router: APIRouter, frame: Frame, desk: Any, utc_ms: Callable[[]
             lines=[_line(entry, receipt, words) for entry in receipt.entries],
             sums=list(_sums(receipt, words)),
         )
+
+
+def _together(receipts: Sequence[Receipt], words: Words) -> str:
+    """How many receipts stand on a page, and what they come to, in each currency in which there are any."""
+    sums: dict[str, int] = {}
+    for receipt in receipts:
+        sums[receipt.currency] = sums.get(receipt.currency, 0) + receipt.payable.micros
+    amounts = " + ".join(words.money(micros, currency) for currency, micros in sums.items())
+    return words.many(
+        "%(number)s receipt: %(amount)s", "%(number)s receipts: %(amount)s", len(receipts), amount=amounts
+    )
 
 
 def _row(receipt: Receipt, words: Words) -> dict[str, str]:

@@ -42,7 +42,7 @@ SHOWN_DIGITS: Final = 5
 #: What a card shows that the page fills in by itself.
 BLANK: Final = {"booth": "", "state": "locked", "stateText": "", "country": "", "number": "", "figures": [["", "", ""]]}
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}")
-_SHOWN: Final = ("booth", "state", "stateText", "country", "talk", "figures", "minutes", "minutesText")
+_SHOWN: Final = ("booth", "state", "stateText", "country", "talk", "figures", "minutes")
 
 
 def customer_tile(card: Card, told: Words) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from sipshop.console.pages.countries import country_of
 from sipshop.console.pages.slips import arithmetic
 from sipshop.console.pages.words import Words, amount_text, mark, span
 
-#: The keys that add a way to pay; cash is there from the beginning.
-KEYS: Final = {Method.CARD: "C", Method.MOBILE: "M", Method.VOUCHER: "T"}
+#: The keys that add a way to pay; cash is there from the beginning. None is one that does something else on a board.
+KEYS: Final = {Method.CARD: "K", Method.MOBILE: "W", Method.VOUCHER: "E"}
 #: A line that the page fills in by itself.
 BLANK: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("id", "kind", "title", "flag", "about", "sum", "amount", "does", "target", "doesText"), ""),
@@ -163,15 +163,18 @@ def sheet(
         "outcome": _outcome(found, words) if has_to_pay and not problem else ["none", "", ""],
         "problem": problem,
         "canPay": not alive and not problem and not found.missing.micros,
-        "submit": words(_submit(entered, found, has_to_pay=has_to_pay)),
+        "submit": _submit(found, tenders, words, has_to_pay=has_to_pay),
     }
 
 
-def _submit(entered: Typed, found: Reckoning, *, has_to_pay: bool) -> str:
-    """What Enter says is done."""
+def _submit(found: Reckoning, tenders: Sequence[Tender], words: Words, *, has_to_pay: bool) -> str:
+    """What Enter does: it takes all that is handed over."""
     if has_to_pay:
-        return mark("Paid exactly") if not any(entered.amounts.values()) else mark("Paid")
-    return mark("Given back") if found.change.micros else mark("Close the bill")
+        taken = sum((tender.amount for tender in tenders), Money(0, found.payable.currency))
+        return words(mark("Take %(amount)s"), amount=words.money(taken.micros, taken.currency))
+    if found.change.micros:
+        return words(mark("Give %(amount)s back"), amount=words.money(found.change.micros, found.change.currency))
+    return words(mark("Close the bill"))
 
 
 # The lines.
@@ -204,7 +207,8 @@ def _calls(bill: Bill, words: Words, zone: str, *, may_void: bool) -> Iterator[d
 def _about(line: BillLine, words: Words, zone: str) -> str:
     at = datetime.fromtimestamp(line.answered_at_ms / 1000, ZoneInfo(zone))
     time = format_time(at, "short", locale=words.language)
-    return f" {_DOT} ".join((line.dialled, time, span(line.talk_ms)))
+    spans = {"talked": span(line.talk_ms), "billed": span(line.billed_s * 1000)}
+    return f" {_DOT} ".join((line.dialled, time, words(mark("Talked %(talked)s, billed %(billed)s"), **spans)))
 
 
 def _items(bill: Bill, words: Words) -> Iterator[dict[str, Any]]:
@@ -217,7 +221,7 @@ def _items(bill: Bill, words: Words) -> Iterator[dict[str, Any]]:
             **BLANK,
             "id": f"item:{each.item.number}",
             "kind": each.item.kind.value,
-            "title": _title(each.item, words),
+            "title": _title(each.item, bill.base, words),
             "sum": _why(void) if void is not None else _arithmetic(each, words),
             "amount": words.money(each.amount.micros, each.amount.currency),
             "isOff": void is not None,
@@ -225,12 +229,13 @@ def _items(bill: Bill, words: Words) -> Iterator[dict[str, Any]]:
         }
 
 
-def _title(item: BillItem, words: Words) -> str:
+def _title(item: BillItem, base: Money, words: Words) -> str:
     if item.kind is EntryKind.GOOD:
         return item.text
     if item.percent_ppm is None:
         return words(mark("Discount"))
-    return words(mark("Discount %(percent)s"), percent=percent(item.percent_ppm, words))
+    amount = words.money(base.micros, base.currency)
+    return words(mark("Discount: %(percent)s of %(amount)s"), percent=percent(item.percent_ppm, words), amount=amount)
 
 
 def _arithmetic(each: Billed, words: Words) -> str:
@@ -271,8 +276,9 @@ def _sums(bill: Bill, found: Reckoning, words: Words) -> Iterator[list[str]]:
         yield [words(mark("%(tax)s in it"), tax=name), money(each.parts.tax), "soft"]
     if bill.deposit.micros:
         yield [words(mark("Deposit, paid before")), money(-bill.deposit), ""]
-    if found.rounding.micros:
-        yield [words(mark("Rounding of cash")), money(found.rounding), ""]
+    if found.rounding.micros and bill.cash_rounding is not None:
+        step = Money(bill.cash_rounding.step_micros, bill.total.currency)
+        yield [words(mark("Cash is rounded to %(step)s"), step=money(step)), money(found.rounding), ""]
 
 
 def _due(bill: Bill, found: Reckoning, words: Words) -> dict[str, str]:

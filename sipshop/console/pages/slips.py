@@ -110,6 +110,8 @@ def _entry(receipt: Receipt, entry: Entry, _: Words) -> Iterator[Block]:
                 yield Text(text=figures, indent=_INDENT, figures=True)
         case EntryKind.DISCOUNT:
             yield Row(label=_("Discount: %(reason)s", reason=entry.text), amount=_plain(entry.amount, _))
+            if entry.explanation:
+                yield Text(text=arithmetic(entry.explanation, _.language), indent=_INDENT, figures=True)
         case EntryKind.VOID:
             yield Row(label=_("Taken back: %(reason)s", reason=entry.text), amount=_plain(entry.amount, _))
 

@@ -29,11 +29,8 @@ STATES: Final = {
 PHONES: Final = {
     "online": mark("Phone online"),
     "silent": mark("Phone does not answer"),
-    "offline": mark("No phone"),
+    "offline": mark("Phone not connected"),
 }
-
-#: Where a page puts in the time that it counts.
-TIME: Final = "{}"
 
 _LOW: Final = 5  # a fifth of the money or less is left
 
@@ -62,7 +59,6 @@ def tile(card: Card, words: Words) -> dict[str, Any]:
         "figures": list(_figures(card, words)),
         "terms": _terms(card, words),
         "minutes": card.talk_left_ms,
-        "minutesText": words(mark("%(time)s left"), time=TIME),
         "openedAt": "" if status.opened_at_ms is None else utc_text(status.opened_at_ms),
         "openedBy": status.opened_by or "",
         "note": card.note,

@@ -2,7 +2,8 @@
 // Every word and every amount is the server's.
 
 import { listen } from "./feed.js";
-import { draw, enter, letter, liveness, post, put, say, span, text } from "./frame.js";
+import { figuresAt } from "./figures.js";
+import { draw, enter, letter, liveness, post, put, say, text } from "./frame.js";
 import { hungUp } from "./sound.js";
 
 const TYPED_MS = 60; // what is typed within this time is asked about once
@@ -20,7 +21,7 @@ const fields = Object.fromEntries([...pay.querySelectorAll(".tender")].map((each
 
 let sheet = JSON.parse(bill.dataset.sheet);
 let expected = sheet.alive; // those that he saw going on when he opened it: their end is no news
-let tile = { talk: null, figures: [[0, "", "", "", false]], state: "" };
+let tile = { talk: null, minutes: null, figures: [[0, "", "", "", false]], state: "" };
 let tileAt = 0;
 let asked = 0;
 let waits = false; // a payment is on its way
@@ -118,6 +119,7 @@ function show() {
   put(document.getElementById("take-label"), sheet.submit);
   for (const [method, field] of Object.entries(fields)) field.querySelector("input").placeholder = sheet.rest[method] ?? "";
   document.getElementById("tenders").hidden = !sheet.hasToPay;
+  document.getElementById("quick-title").hidden = sheet.quick.length === 0;
   offer();
   refuse(sheet.problem);
   take.disabled = waits || sheet.alive > 0;
@@ -140,7 +142,7 @@ function fill(line, each) {
   const button = line.querySelector("button");
   button.hidden = each.does === "";
   button.dataset.does = each.does;
-  button.title = each.doesText;
+  put(button.querySelector("span"), each.doesText);
   button.setAttribute("aria-label", `${each.doesText}: ${each.title} ${each.amount}`);
   if (each.does) draw(button.querySelector("use"), each.does);
   return line;
@@ -353,11 +355,9 @@ for (const button of document.querySelectorAll("[data-opens]")) {
 const live = document.getElementById("live");
 
 function showLive() {
-  const passed = performance.now() - tileAt;
-  let figures = tile.figures[0];
-  for (const each of tile.figures) if (each[0] <= passed) figures = each;
-  put(document.getElementById("live-time"), tile.talk === null ? "" : span(tile.talk + passed));
-  put(document.getElementById("live-cost"), figures[1]);
+  const { time, cost } = figuresAt(tile, performance.now() - tileAt);
+  put(document.getElementById("live-time"), time);
+  put(document.getElementById("live-cost"), cost);
 }
 
 const HEARD = {
@@ -396,11 +396,12 @@ const DOES = {
   D: () => open("d-discount"),
   V: () => document.getElementById("void")?.click(),
   G: () => goods.querySelector("button").focus(),
-  X: () => live.hidden || cut(),
+  C: () => live.hidden || cut(),
 };
 for (const button of pay.querySelectorAll("[data-adds]")) {
   DOES[button.getAttribute("aria-keyshortcuts")] = () => sheet.hasToPay && toggle(button.dataset.adds);
 }
+document.getElementById("help").addEventListener("click", () => document.getElementById("d-help").showModal());
 const keysOn = localStorage.getItem("keys") !== "off";
 document.body.toggleAttribute("data-keys-off", !keysOn);
 
@@ -413,6 +414,8 @@ document.addEventListener("keydown", (event) => {
     else back.click();
   } else if (isAmount && !/^\p{L}$/u.test(event.key)) {
     // it is typed
+  } else if (keysOn && event.key === "?") {
+    document.getElementById("help").click();
   } else if (keysOn && DOES[letter(event)]) {
     event.preventDefault();
     DOES[letter(event)]();

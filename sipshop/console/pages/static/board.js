@@ -1,7 +1,8 @@
 // The board: puts in what the server says, counts the seconds between, and sends what the operator does.
 
 import { listen } from "./feed.js";
-import { draw, enter, letter, liveness, put, say, send, span, text } from "./frame.js";
+import { figuresAt } from "./figures.js";
+import { draw, enter, letter, liveness, put, say, send, text } from "./frame.js";
 import { alarm, hungUp, isSounding, switchSound } from "./sound.js";
 
 const TICK_MS = 200;
@@ -99,21 +100,9 @@ function show(known) {
   if (tile.booth === picked) showPanel();
 }
 
-/** The figures that hold at this moment: the last that has begun. */
+/** The figures that hold at this moment. */
 function now({ tile, at }) {
-  const passed = performance.now() - at;
-  let found = tile.figures[0];
-  for (const figures of tile.figures) if (figures[0] <= passed) found = figures;
-  const [, cost, total, left, low] = found;
-  const time = tile.talk === null ? "" : span(tile.talk + passed);
-  return { time, cost, total, left: left || minutes(tile, passed), low };
-}
-
-/** What is left of the customer's talk time, which runs down while he talks. */
-function minutes(tile, passed) {
-  if (tile.minutes === null) return "";
-  const left = Math.max(0, tile.minutes - (tile.talk === null ? 0 : passed));
-  return tile.minutesText.replace("{}", span(left));
+  return figuresAt(tile, performance.now() - at);
 }
 
 function run(known) {
@@ -164,7 +153,7 @@ function showPanel() {
   showFigures(now(known));
 }
 
-const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "short" });
 
 function showFigures({ time, cost, total, left, low }) {
   for (const [name, what] of Object.entries({ time, cost, total, left })) put(facts[name], what);

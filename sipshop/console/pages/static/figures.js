@@ -9,11 +9,11 @@ export function figuresAt(tile, passed) {
   return { time, cost, total, left: left || minutes(tile, passed), low };
 }
 
-/** What is left of the customer's talk time, which runs down while he talks. */
+/** What is left of the customer's talk time: it and the time of the call always come to what he paid for. */
 function minutes(tile, passed) {
   if (tile.minutes === null) return "";
   const left = Math.max(0, tile.minutes - (tile.talk === null ? 0 : passed));
-  return tile.minutesText.replace("{}", span(left));
+  return span(Math.ceil(left / 1000) * 1000);
 }
 
 /** A span of time as people read it from a clock. */

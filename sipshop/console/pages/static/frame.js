@@ -53,15 +53,6 @@ export function draw(icon, name) {
   icon.setAttribute("href", icon.getAttribute("href").replace(/#.*/, `#${name}`));
 }
 
-/** A span of time as people read it from a clock. */
-export function span(ms) {
-  const seconds = Math.floor(ms / 1000);
-  const two = (number) => String(number).padStart(2, "0");
-  const hours = Math.floor(seconds / 3600);
-  const rest = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
-  return hours ? `${hours}:${rest}` : rest.replace(/^0(?=\d:)/, "");
-}
-
 /** The letter of a key: where the keyboard writes other letters than Latin ones, that of its place. */
 export function letter(event) {
   const found = /^[a-z]$/i.test(event.key) ? event.key : /^Key([A-Z])$/.exec(event.code)?.[1];

@@ -2,7 +2,7 @@
 
 import { letter, post, say, text } from "./frame.js";
 
-const PAUSE_MS = 500; // nobody leaves by the key that paid
+const PAUSE_MS = 1000; // nobody leaves by the key that paid, nor by pressing it twice: the change is read first
 
 const receipt = document.getElementById("receipt");
 const next = document.getElementById("next");
