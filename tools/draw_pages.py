@@ -287,6 +287,14 @@ def check_out(studio: Studio) -> None:
     """The bill of a customer who had a coffee, as it is paid, and what comes then."""
     with studio.page(BILL, "العربية", **PHONE | DARK) as page:
         studio.keep(page, "bill-arabic-phone")
+    with studio.page("/board/Corner/booths/booth3/bill", "English") as page:
+        page.locator("#live").wait_for()
+        studio.keep(page, "bill-live")
+    studio.server.unlock("booth7")
+    with studio.page("/board/Station/booths/booth7/bill", "English", "Ben") as page:
+        call(studio.server, studio.folder, "booth7", "0022320223344", pause_ms=TALK_MS).passed()
+        page.locator("#d-news").wait_for()
+        studio.keep(page, "bill-news")
     agent = [*SIPSHOP, "print-agent", "--server", f"http://{HOST}:{studio.server.http}", "--shop", "Corner"]
     agent += ["--token-file", str(studio.server.data / "token"), "--printer", f"file:{studio.folder / 'paper'}"]
     with studio.page(BILL, "English") as page:

@@ -14,8 +14,8 @@ from playwright.sync_api import Page, expect
 from tests.printing.examples import Paper, Printer
 
 from .harness import HOST, SIPSHOP, Program, free_port, until
-from .test_checkout_pages import live, pages
-from .test_pages import Pages, grave
+from .test_checkout_pages import pages
+from .test_pages import Pages, grave, live
 
 __all__ = ["pages"]  # the fixture: a shop that sells coffee at 1.80, and rounds cash to 0.05
 
