@@ -186,7 +186,7 @@ def test_the_page_answers_with_and_without_a_script(browser: Browser) -> None:
     assert "41:00" in page
     told = browser.get("/rates/center/found?q=belg&money=5,00&minutes=10").json()
     assert [line["place"] for line in told["lines"]] == ["Belgium", "Belgium"]
-    assert (told["lasts"], told["costs"]) == ("€5.00 last", "10 minutes cost")
+    assert (told["lasts"], told["costs"]) == ("€5.00 lasts", "10 minutes cost")
     assert (told["lines"][0]["least"], told["lines"][0]["cost"]) == ("€0.17", "€1.25")
     assert told["lines"][1]["why"] == "Calls there are barred."
     assert browser.get("/rates/center/found?q=112").json()["note"].startswith("An emergency number")

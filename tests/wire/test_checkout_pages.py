@@ -180,9 +180,7 @@ def test_what_is_paid_elsewhere_is_gone_here(pages: Pages) -> None:
         page.keyboard.press("g")
         page.keyboard.press("2")
         due(page, "€0.25")
-        other.keyboard.press("Enter")
         expect(other.locator("#d-news")).to_contain_text("The bill was changed: it comes to €0.27 now.")
-        pages.refused(other, 409)
         page.keyboard.press("Enter")
         page.wait_for_url("**/receipts/**")
         other.keyboard.press("Escape")
@@ -202,11 +200,12 @@ def test_a_bill_in_other_languages(pages: Pages, language: str, direction: str, 
         expect(page.locator("html")).to_have_attribute("dir", direction)
         sizes = weighed(page)
         for path in ("/board/Corner/booths/five/bill", "/receipts/Corner", "/receipts/Corner/1"):
+            sizes.clear()
             page.goto(path)
             english = re.compile(r"\b(the|Paid|Cash|bill|Receipt|Take|Change|Total)\b")
             assert not english.search(page.locator("main").inner_text())
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert grave(page) == []
+            assert 10_000 < sum(sizes.values()) < 150_000, sizes
         page.goto("/account")
         page.get_by_role("button", name="English").click()
-    assert 10_000 < sum(sizes.values()) < 150_000, sizes

@@ -104,7 +104,7 @@ def _told(answer: Answer, asked: _Asked, prices: PriceList, words: Words) -> dic
     elif answer.more:
         note = words(mark("There is more: type more of the name."))
     return {
-        "lasts": words(mark("%(amount)s last"), amount=words.money(question.money.micros, currency)),
+        "lasts": words(mark("%(amount)s lasts"), amount=words.money(question.money.micros, currency)),
         "costs": words.many("%(number)s minute costs", "%(number)s minutes cost", question.minutes),
         "note": note,
         "lines": [_line(each, question, prices, words) for each in answer.found],
@@ -169,10 +169,12 @@ def _terms(fare: Fare, currency: str, words: Words) -> Iterator[str]:
     for start_s, step in fare.terms:
         price, every = words.price(step.price_nanos, currency), words.number(step.every_s)
         if start_s == 0:
-            yield words(mark("%(price)s a minute by %(every)s s"), price=price, every=every)
+            yield words(mark("%(price)s a minute in steps of %(every)s s"), price=price, every=every)
         else:
             time = span(start_s * 1000)
-            yield words(mark("from %(time)s on %(price)s a minute by %(every)s s"), time=time, price=price, every=every)
+            yield words(
+                mark("from %(time)s on %(price)s a minute in steps of %(every)s s"), time=time, price=price, every=every
+            )
     if extras.free_s:
         yield words(mark("%(seconds)s s free"), seconds=words.number(extras.free_s))
     if extras.max_charge_micros is not None:

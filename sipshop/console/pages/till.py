@@ -38,8 +38,8 @@ _DAY_MS: Final = 86_400_000
 
 KINDS: Final = {
     MoveKind.FLOAT: mark("Float"),
-    MoveKind.IN: mark("Put in"),
-    MoveKind.OUT: mark("Taken out"),
+    MoveKind.IN: mark("Cash put in"),
+    MoveKind.OUT: mark("Cash taken out"),
     MoveKind.DEPOSIT: mark("Deposits"),
     MoveKind.CHECKOUT: mark("Paid at checkout"),
     MoveKind.REFUND: mark("Given back at checkout"),
@@ -50,6 +50,8 @@ METHODS: Final = {
     Method.MOBILE: mark("Mobile money"),
     Method.VOUCHER: mark("Voucher"),
 }
+#: What is always cash.
+_BY_HAND: Final = {MoveKind.FLOAT, MoveKind.IN, MoveKind.OUT}
 #: What is said when something was done, by the word that the address has for it.
 DONE: Final = {
     "open": mark("Your shift is open. Cash that you take from now on belongs to it."),
@@ -112,7 +114,12 @@ class _Till:
             is_above=is_above,
             currency=tills.currency(scope.tenant, shop),
             moves=[
-                (clock.at(move.at_ms), words(KINDS[move.kind]), _money(words, move.amount), move.reason)
+                (
+                    clock.time(move.at_ms, move.at_ms if own is None else own.opened_at_ms),
+                    words(KINDS[move.kind]),
+                    _signed(words, move.amount),
+                    move.reason,
+                )
                 for move in moves
             ],
             turns=[_turn(words, clock, turn, is_blind=is_blind(scope, turn.shift)) for turn in turns],
@@ -126,7 +133,7 @@ class _Till:
             most_reason=MAX_REASON,
         )
 
-    async def _variances(self, member: Member, shop: str) -> list[tuple[str, str, str, str, str]]:
+    async def _variances(self, member: Member, shop: str) -> list[tuple[str, str, str, str, str, bool]]:
         words, now_ms = member.words, self.tills.now_ms()
         found = await self.tills.variances(
             member.scope.tenant, shop, since_ms=now_ms - _DAYS * _DAY_MS, until_ms=now_ms + _DAY_MS
@@ -138,6 +145,7 @@ class _Till:
                 _money(words, each.missing),
                 _signed(words, each.over),
                 _signed(words, each.variance),
+                bool(each.variance.micros),
             )
             for each in found
         ]
@@ -199,7 +207,7 @@ class _Till:
             sums=[
                 (
                     words(KINDS[each.kind]),
-                    words(METHODS[each.method]),
+                    "" if each.kind in _BY_HAND else words(METHODS[each.method]),
                     words.number(each.times),
                     _signed(words, each.amount),
                 )
@@ -233,9 +241,18 @@ class Clock:
         """A date that no other country reads as another one, and a time of day; nothing for None."""
         if at_ms is None:
             return ""
-        at = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(self.zone))
+        at = self._local(at_ms)
         day, time = format_date(at, "medium", locale=self.language), format_time(at, "short", locale=self.language)
         return str(Locale.parse(self.language).datetime_formats["short"]).format(time, day)
+
+    def time(self, at_ms: int | None, since_ms: int) -> str:
+        """The time of day alone, with the date where it is another one than that of `since_ms`; nothing for None."""
+        if at_ms is None or self._local(at_ms).date() != self._local(since_ms).date():
+            return self.at(at_ms)
+        return format_time(self._local(at_ms), "short", locale=self.language)
+
+    def _local(self, at_ms: int) -> datetime:
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(self.zone))
 
 
 def add_till_pages(router: APIRouter, frame: Frame, desk: Any) -> None:
@@ -427,8 +444,9 @@ def _turn(words: Words, clock: Clock, turn: Turn, *, is_blind: bool) -> dict[str
         "path": shift.number,
         "operator": shift.operator,
         "opened": clock.at(shift.opened_at_ms),
-        "closed": clock.at(shift.closed_at_ms),
+        "closed": clock.time(shift.closed_at_ms, shift.opened_at_ms),
         "z": "" if turn.z is None else words.number(turn.z),
+        "z_path": turn.z,
         "counted": "" if turn.counted is None else _money(words, turn.counted),
         "variance": "" if variance is None else _signed(words, variance),
         "is_wrong": variance is not None and bool(variance.micros),

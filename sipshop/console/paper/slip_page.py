@@ -30,7 +30,8 @@ _STYLE: Final = (
     "td,thead th+th{text-align:end;font-variant-numeric:tabular-nums;white-space:nowrap}"
     "thead th{font-size:.85em}hr{border:0;border-top:1px dashed #111;margin:.5em 0}"
     ".tools{text-align:center;margin-bottom:1rem}"
-    ".tools button{font:inherit;font-weight:700;min-height:2.75rem;padding:.4rem 1.5rem;cursor:pointer}"
+    ".tools button{font:inherit;font-weight:700;min-height:2.75rem;padding:.4rem 1.5rem;cursor:pointer;"
+    "background:#0b5c56;color:#fff;border:1px solid #0b5c56;border-radius:.4rem}"
     "@media print{body{padding:0;font-size:9pt}.tools{display:none}.indent{color:#111}p,tr{break-inside:avoid}}"
 )
 _HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode("ascii")
