@@ -48,7 +48,7 @@ def test_a_bill_grows_is_reckoned_and_paid_in_his_name(called: Browser, desk: Me
     ):
         assert called.send(f"{BILL}/{does}", SCRIPT, **fields).json() == {"done": True}, does
     found = sheet(called, cash="5", card="1")
-    assert [line["title"] for line in found["lines"]] == ["Belgium", "Stamp", "Discount 10%"]
+    assert [line["title"] for line in found["lines"]] == ["Belgium", "Stamp", "Discount: 10% of €2.14"]
     assert (found["due"], found["outcome"][2], found["canPay"]) == ("€1.93", "€4.07", True)
     answer = called.send(BILL, SCRIPT, version=str(found["version"]), cash="5", card="1", language="fr")
     assert answer.json() == {"receipt": "/receipts/center/1?paid=1"}

@@ -104,7 +104,7 @@ def test_a_deposit_that_was_more_goes_back() -> None:
     assert (found["hasToPay"], found["canPay"], found["quick"]) == (False, True, [])
     assert [(label, amount) for label, amount, _ in found["sums"]] == [
         ("Total", "€1.26"),
-        ("VAT 20% in it", "€0.21"),
+        ("of which VAT 20%", "€0.21"),
         ("Deposit, paid before", "-€5.00"),
         ("Cash is rounded to €0.05", "-€0.01"),
     ]

@@ -66,7 +66,7 @@ def sell_coffee(pages: Pages, page: Page, booth: str) -> int:
 def test_where_there_is_no_printer_the_page_says_so_before_anybody_presses(pages: Pages) -> None:
     with pages.page("ana") as page:
         sell_coffee(pages, page, "one")
-        expect(page.locator(".paid")).to_contain_text("There is no printer at the desk.")
+        expect(page.locator(".paid")).to_contain_text("No printer at the desk: receipts are printed from this browser.")
         assert page.locator("#print").count() == 0, "nothing that would wait for a printer"
         with page.context.expect_page() as opened:
             page.keyboard.press("p")  # prints from the browser instead

@@ -16,16 +16,11 @@ from sipshop.billing.tax import PERCENT_PLACES
 from sipshop.console.pages.door import Form, Member, SignedIn, command_key
 from sipshop.console.pages.frame import Frame
 from sipshop.console.pages.sheet import BLANK, KEYS, Seen, Typed, sheet
-from sipshop.console.pages.slips import METHODS
-from sipshop.console.pages.words import amount_text, mark
+from sipshop.console.pages.slips import DISCOUNTS, METHODS, VOIDS
+from sipshop.console.pages.words import amount_text
 from sipshop.console.scope import OPERATOR
 from sipshop.console.views import one_line
 from sipshop.store import NothingToPay
-
-#: Why a discount is given, to choose from.
-DISCOUNTS: Final = (mark("Regular customer"), mark("Bad line"), mark("Goodwill"))
-#: Why a call is taken off.
-VOIDS: Final = (mark("Bad line"), mark("Wrong number"), mark("Cut off"), mark("Charged by mistake"))
 
 #: So many goods have a button each; the others are found by their names.
 MOST_BUTTONS: Final = 24
@@ -84,9 +79,9 @@ def add_checkout(router: APIRouter, frame: Frame, desk: Any) -> None:
             most_buttons=MOST_BUTTONS,
             rounds=counter.rounding is not None,
             tongues=counter.languages,
-            discount_reasons=[words(text) for text in DISCOUNTS],
+            discount_reasons=[(text, words(text)) for text in DISCOUNTS],
             may_void=_may_void(counter, member),
-            void_reasons=[words(text) for text in VOIDS],
+            void_reasons=[(text, words(text)) for text in VOIDS],
             max_name=TEXT_LENGTH,
             max_reason=TEXT_LENGTH,
         )

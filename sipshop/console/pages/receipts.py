@@ -18,7 +18,7 @@ from sipshop.console.pages.door import SignedIn
 from sipshop.console.pages.frame import Frame
 from sipshop.console.pages.paper import printer_text
 from sipshop.console.pages.sheet import percent
-from sipshop.console.pages.slips import METHODS, arithmetic
+from sipshop.console.pages.slips import METHODS, arithmetic, reason
 from sipshop.console.pages.words import LANGUAGES, Words, mark, span
 
 #: So many receipts stand on a page of the list.
@@ -126,7 +126,7 @@ def _line(entry: Entry, receipt: Receipt, words: Words) -> dict[str, str]:
     prefix = {EntryKind.DISCOUNT: words(mark("Discount")), EntryKind.VOID: words(mark("Taken back"))}.get(entry.kind)
     return {
         "kind": entry.kind.value,
-        "title": f"{prefix}: {entry.text}" if prefix else entry.text,
+        "title": f"{prefix}: {reason(entry.text, words)}" if prefix else entry.text,
         "about": about,
         "sum": arithmetic(entry.explanation, words.language),
         "amount": _money(entry.amount, words),
@@ -137,7 +137,7 @@ def _sums(receipt: Receipt, words: Words) -> Iterator[tuple[str, str, str]]:
     yield words(mark("Total")), _money(receipt.total, words), "total"
     for each in receipt.taxes:
         name = f"{each.tax.name} {percent(each.tax.percent_ppm, words)}"
-        yield words(mark("%(tax)s in it"), tax=name), _money(each.parts.tax, words), "soft"
+        yield words(mark("of which %(tax)s"), tax=name), _money(each.parts.tax, words), "soft"
     if receipt.rounding.micros:
         yield words(mark("Rounding of cash")), _money(receipt.rounding, words), ""
     if receipt.deposit.micros:

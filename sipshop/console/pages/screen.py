@@ -22,7 +22,7 @@ from sipshop.console.floor import Floor
 from sipshop.console.pages.door import Form, Member, SignedIn
 from sipshop.console.pages.frame import Frame
 from sipshop.console.pages.rates import chooser
-from sipshop.console.pages.tiles import TIME, tile
+from sipshop.console.pages.tiles import tile
 from sipshop.console.pages.words import LANGUAGES, Words, mark, words
 from sipshop.console.scope import OPERATOR
 from sipshop.console.screens import MAX_LABEL, make_screen, path_of
@@ -49,7 +49,7 @@ def customer_tile(card: Card, told: Words) -> dict[str, Any]:
     """Return a booth as customers see it: what it costs and what is left, and of the number its first digits."""
     whole = tile(card, told)
     shown = {name: whole[name] for name in _SHOWN}
-    return shown | {"number": hidden(whole["number"]), "minutesText": TIME}  # its label says that it is left
+    return shown | {"number": hidden(whole["number"])}
 
 
 def hidden(number: str) -> str:

@@ -24,7 +24,7 @@ from sipshop.billing.receipt import EntryKind
 from sipshop.billing.tax import PPM
 from sipshop.billing.tender import Method, Tender
 from sipshop.console.pages.countries import country_of
-from sipshop.console.pages.slips import arithmetic
+from sipshop.console.pages.slips import arithmetic, reason
 from sipshop.console.pages.words import Words, amount_text, mark, span
 
 #: The keys that add a way to pay; cash is there from the beginning. None is one that does something else on a board.
@@ -163,7 +163,7 @@ def sheet(
         "outcome": _outcome(found, words) if has_to_pay and not problem else ["none", "", ""],
         "problem": problem,
         "canPay": not alive and not problem and not found.missing.micros,
-        "submit": _submit(found, tenders, words, has_to_pay=has_to_pay),
+        "submit": words(mark("The call goes on")) if alive else _submit(found, tenders, words, has_to_pay=has_to_pay),
     }
 
 
@@ -191,7 +191,7 @@ def _calls(bill: Bill, words: Words, zone: str, *, may_void: bool) -> Iterator[d
             "title": line.destination,
             "flag": country_of(line.e164) or "",
             "about": _about(line, words, zone),
-            "sum": arithmetic(line.explanation, words.language) if void is None else _why(void),
+            "sum": arithmetic(line.explanation, words.language) if void is None else _why(void, words),
             "amount": words.money(line.amount.micros, line.amount.currency),
             "isOff": void is not None,
             **(
@@ -222,7 +222,7 @@ def _items(bill: Bill, words: Words) -> Iterator[dict[str, Any]]:
             "id": f"item:{each.item.number}",
             "kind": each.item.kind.value,
             "title": _title(each.item, bill.base, words),
-            "sum": _why(void) if void is not None else _arithmetic(each, words),
+            "sum": _why(void, words) if void is not None else _arithmetic(each, words),
             "amount": words.money(each.amount.micros, each.amount.currency),
             "isOff": void is not None,
             **(_takes_back(void, words) if void is not None else _takes_off("takeback", str(each.item.number), words)),
@@ -241,15 +241,15 @@ def _title(item: BillItem, base: Money, words: Words) -> str:
 def _arithmetic(each: Billed, words: Words) -> str:
     item = each.item
     if item.kind is EntryKind.DISCOUNT:
-        return _why(item)
+        return _why(item, words)
     if item.unit is None or item.quantity == 1:
         return ""
     return f"{words.number(item.quantity)} \N{MULTIPLICATION SIGN} {words.money(item.unit.micros, item.unit.currency)}"
 
 
-def _why(item: BillItem) -> str:
+def _why(item: BillItem, words: Words) -> str:
     """The reason that somebody gave, and who it was."""
-    return f"{item.text} {_DOT} {item.author}"
+    return f"{reason(item.text, words)} {_DOT} {item.author}"
 
 
 def _takes_off(does: str, target: str, words: Words) -> dict[str, str]:
@@ -273,7 +273,7 @@ def _sums(bill: Bill, found: Reckoning, words: Words) -> Iterator[list[str]]:
     yield [words(mark("Total")), money(bill.total), "total"]
     for each in bill.taxes:
         name = f"{each.tax.name} {percent(each.tax.percent_ppm, words)}"
-        yield [words(mark("%(tax)s in it"), tax=name), money(each.parts.tax), "soft"]
+        yield [words(mark("of which %(tax)s"), tax=name), money(each.parts.tax), "soft"]
     if bill.deposit.micros:
         yield [words(mark("Deposit, paid before")), money(-bill.deposit), ""]
     if found.rounding.micros and bill.cash_rounding is not None:

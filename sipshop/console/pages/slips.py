@@ -31,6 +31,11 @@ METHODS: Final = {
     Method.VOUCHER: mark("Voucher"),
 }
 
+#: Why a discount is given, to choose from; kept as it stands here, so that a receipt has it in the customer's language.
+DISCOUNTS: Final = (mark("Regular customer"), mark("Bad line"), mark("Goodwill"))
+#: Why a call is taken off.
+VOIDS: Final = (mark("Bad line"), mark("Wrong number"), mark("Cut off"), mark("Charged by mistake"))
+
 _INDENT: Final = 2
 _NUMBER: Final = re.compile(r"[0-9]+\.[0-9]+")
 _TIMES: Final = " \N{MULTIPLICATION SIGN} "
@@ -109,11 +114,11 @@ def _entry(receipt: Receipt, entry: Entry, _: Words) -> Iterator[Block]:
                 figures = f"{_.number(entry.quantity)}{_TIMES}{_plain(entry.unit, _)}"
                 yield Text(text=figures, indent=_INDENT, figures=True)
         case EntryKind.DISCOUNT:
-            yield Row(label=_("Discount: %(reason)s", reason=entry.text), amount=_plain(entry.amount, _))
+            yield Row(label=_("Discount: %(reason)s", reason=reason(entry.text, _)), amount=_plain(entry.amount, _))
             if entry.explanation:
                 yield Text(text=arithmetic(entry.explanation, _.language), indent=_INDENT, figures=True)
         case EntryKind.VOID:
-            yield Row(label=_("Taken back: %(reason)s", reason=entry.text), amount=_plain(entry.amount, _))
+            yield Row(label=_("Taken back: %(reason)s", reason=reason(entry.text, _)), amount=_plain(entry.amount, _))
 
 
 def _call(receipt: Receipt, entry: Entry, _: Words) -> Iterator[Block]:
@@ -166,6 +171,11 @@ def _taxes(receipt: Receipt, _: Words) -> Iterator[Block]:
         for each in receipt.taxes
     ]
     yield Table(heads=("", _("Net"), _("Tax"), _("Gross")), rows=tuple(rows))
+
+
+def reason(text: str, _: Words) -> str:
+    """Return why something was taken off: in this language if it is one of the usual reasons, else as it was typed."""
+    return _(text) if text in DISCOUNTS or text in VOIDS else text
 
 
 # Figures.

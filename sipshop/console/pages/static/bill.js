@@ -251,7 +251,7 @@ goods.addEventListener("click", async (event) => {
 
 function toPay() {
   const input = Object.values(fields).find((field) => !field.hidden).querySelector("input");
-  (input.checkVisibility() ? input : take).focus();
+  (input.checkVisibility() ? input : take).focus({ preventScroll: true }); // on a telephone the calls are read first
 }
 
 lines.addEventListener("click", (event) => {

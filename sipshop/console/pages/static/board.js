@@ -291,7 +291,7 @@ document.addEventListener("keydown", (event) => {
   else if (!keysOn) return;
   else if (/^[0-9]$/.test(event.key)) goTo(event.key);
   else if (event.key === "?") help();
-  else if (letter(event) === "R") document.getElementById("rates").click();
+  else if (letter(event) === "R") location.assign(`/rates/${board.dataset.shop}`);
   else if (letter(event) === "A" && alarms.firstElementChild) acknowledge(alarms.firstElementChild.dataset.call);
   else if (KEYS[letter(event)]) {
     event.preventDefault(); // the letter is not typed into what opens
