@@ -77,7 +77,6 @@ def add_checkout(router: APIRouter, frame: Frame, desk: Any) -> None:
             ],
             methods=[(method.value, KEYS.get(method, ""), words(label)) for method, label in METHODS.items()],
             most_buttons=MOST_BUTTONS,
-            rounds=counter.rounding is not None,
             tongues=counter.languages,
             discount_reasons=[(text, words(text)) for text in DISCOUNTS],
             may_void=_may_void(counter, member),

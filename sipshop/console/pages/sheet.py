@@ -254,11 +254,11 @@ def _why(item: BillItem, words: Words) -> str:
 
 def _takes_off(does: str, target: str, words: Words) -> dict[str, str]:
     """The button of a line: a call is voided, for a reason; what was put on the bill at the desk just goes again."""
-    return {"does": does, "target": target, "doesText": words(mark("Take off the bill"))}
+    return {"does": does, "target": target, "doesText": words(mark("Take off"))}
 
 
 def _takes_back(void: BillItem, words: Words) -> dict[str, str]:
-    return {"does": "putback", "target": str(void.number), "doesText": words(mark("Put back on the bill"))}
+    return {"does": "putback", "target": str(void.number), "doesText": words(mark("Put back"))}
 
 
 # What it comes to.
