@@ -290,6 +290,11 @@ def check_out(studio: Studio) -> None:
     with studio.page("/board/Corner/booths/booth3/bill", "English") as page:
         page.locator("#live").wait_for()
         studio.keep(page, "bill-live")
+    with studio.page("/board/Corner/booths/booth1/bill", "English") as page:
+        page.locator("#cut").click()
+        page.locator("#lines > li").first.wait_for()
+        page.locator("#take:not(:disabled)").wait_for()
+        studio.keep(page, "bill-deposit")
     studio.server.unlock("booth7")
     with studio.page("/board/Station/booths/booth7/bill", "English", "Ben") as page:
         call(studio.server, studio.folder, "booth7", "0022320223344", pause_ms=TALK_MS).passed()
@@ -307,6 +312,12 @@ def check_out(studio: Studio) -> None:
         page.keyboard.type("5")
         page.locator('#outcome[data-kind="change"]').wait_for()
         studio.keep(page, "bill")
+        page.keyboard.press("k")
+        page.keyboard.type("1")
+        page.locator("#t-card").wait_for()
+        page.locator('#outcome strong:has-text("4.25")').wait_for()
+        studio.keep(page, "bill-split")
+        page.keyboard.press("k")
         page.locator("#t-language").select_option("fr")
         page.wait_for_timeout(HELD_BACK_MS)
         page.locator("#take").click()

@@ -84,6 +84,7 @@ def add_receipts(router: APIRouter, frame: Frame, desk: Any, utc_ms: Callable[[]
             receipt=receipt,
             number=words.number(receipt.number),
             is_paid=bool(paid),
+            payable=_money(receipt.payable, words),
             change=_money(receipt.change, words) if receipt.change.micros else "",
             at=_at(receipt, words),
             language=LANGUAGES.get(receipt.language, receipt.language),
@@ -120,7 +121,10 @@ def _line(entry: Entry, receipt: Receipt, words: Words) -> dict[str, str]:
     about = entry.author
     if entry.kind is EntryKind.CALL:
         at = "" if entry.at_ms is None else _time(entry.at_ms, receipt.zone, words)
-        about = " \N{MIDDLE DOT} ".join((entry.dialled, at, span(entry.talk_ms)))
+        spans = {"talked": span(entry.talk_ms), "billed": span(entry.billed_s * 1000)}
+        about = " \N{MIDDLE DOT} ".join(
+            (entry.dialled, at, words(mark("Talked %(talked)s, billed %(billed)s"), **spans))
+        )
     elif entry.unit is not None and entry.quantity != 1:
         about = f"{words.number(entry.quantity)} \N{MULTIPLICATION SIGN} {_money(entry.unit, words)}"
     prefix = {EntryKind.DISCOUNT: words(mark("Discount")), EntryKind.VOID: words(mark("Taken back"))}.get(entry.kind)
@@ -134,12 +138,13 @@ def _line(entry: Entry, receipt: Receipt, words: Words) -> dict[str, str]:
 
 
 def _sums(receipt: Receipt, words: Words) -> Iterator[tuple[str, str, str]]:
-    yield words(mark("Total")), _money(receipt.total, words), "total"
+    if receipt.rounding.micros:
+        yield words(mark("Sum")), _money(receipt.total, words), ""
+        yield words(mark("Rounding of cash")), _money(receipt.rounding, words), ""
+    yield words(mark("Total")), _money(receipt.payable, words), "total"
     for each in receipt.taxes:
         name = f"{each.tax.name} {percent(each.tax.percent_ppm, words)}"
         yield words(mark("of which %(tax)s"), tax=name), _money(each.parts.tax, words), "soft"
-    if receipt.rounding.micros:
-        yield words(mark("Rounding of cash")), _money(receipt.rounding, words), ""
     if receipt.deposit.micros:
         yield words(mark("Deposit, paid before")), _money(receipt.deposit, words), ""
     for tender in receipt.tenders:

@@ -104,12 +104,16 @@ class Seen:
     expected: int
     by: str
 
+    def calls(self, bill: Bill) -> list[BillLine]:
+        """The calls that he has not seen, nor known to be going on."""
+        return [line for line in bill.lines if line.added > self.version][self.expected :]
+
     def news(self, bill: Bill, words: Words) -> str:
         """Ask whether what he has not seen is to be paid too; empty where he has seen everything.
 
         What he put on the bill himself is none, nor the end of a call that he saw going on.
         """
-        calls = [line for line in bill.lines if line.added > self.version][self.expected :]
+        calls = self.calls(bill)
         if calls:
             amount = words.money(sum_lines(calls, bill.total.currency).micros, bill.total.currency)
             return words.many(
@@ -154,9 +158,10 @@ def sheet(
         "version": bill.version,
         "alive": alive,
         "news": seen.news(bill, words) if seen is not None else "",
+        "newsAbout": [f"{line.dialled} {line.destination}" for line in seen.calls(bill)] if seen is not None else [],
         "lines": [*_calls(bill, words, zone, may_void=may_void), *_items(bill, words)],
         "sums": list(_sums(bill, found, words)),
-        **_due(bill, found, words),
+        **_due(bill, found, words, alive=alive),
         "hasToPay": has_to_pay,
         "rest": _rest(bill, entered, tenders, words),
         "quick": _quick(bill, tenders, words) if has_to_pay else [],
@@ -281,9 +286,14 @@ def _sums(bill: Bill, found: Reckoning, words: Words) -> Iterator[list[str]]:
         yield [words(mark("Cash is rounded to %(step)s"), step=money(step)), money(found.rounding), ""]
 
 
-def _due(bill: Bill, found: Reckoning, words: Words) -> dict[str, str]:
-    """What is to be paid at the desk, or goes back."""
+def _due(bill: Bill, found: Reckoning, words: Words, *, alive: int) -> dict[str, str]:
+    """What is to be paid at the desk, or goes back; nobody says it while a call goes on that belongs to it."""
     due = found.payable - bill.deposit
+    if alive:
+        return {
+            "dueLabel": words(mark("Without the call that goes on")),
+            "due": words.money(bill.total.micros, due.currency),
+        }
     if due.micros >= 0:
         return {"dueLabel": words(mark("To pay")), "due": words.money(due.micros, due.currency)}
     return {"dueLabel": words(mark("Give back")), "due": words.money(-due.micros, due.currency)}

@@ -375,6 +375,7 @@ def on_shift(tills: Tills, scope: Scope, shop: str, words: Words) -> dict[str, s
         state = "own"
     elif scope.role == OPERATOR and tills.is_required(scope.tenant, shop):
         state = "needed"  # he takes no cash before he has opened one
+        names = names or [words(mark("Open a shift first"))]
     else:
         state = "others" if names else "none"
     return {"text": ", ".join(names) or words(mark("No shift")), "state": state}

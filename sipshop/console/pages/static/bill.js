@@ -80,7 +80,7 @@ function question(told) {
   unseen = told;
   put(news.querySelector("[data-text]"), told.news);
   if (document.querySelector("dialog[open]")) return; // it is asked already, or when he is done there
-  put(news.querySelector("[data-about]"), bill.dataset.name);
+  put(news.querySelector("[data-about]"), [bill.dataset.name, ...told.newsAbout].join(" · "));
   askedAt = performance.now();
   news.showModal();
   news.querySelector(".main").focus();
@@ -119,6 +119,7 @@ function show() {
   put(document.getElementById("take-label"), sheet.submit);
   for (const [method, field] of Object.entries(fields)) field.querySelector("input").placeholder = sheet.rest[method] ?? "";
   document.getElementById("tenders").hidden = !sheet.hasToPay;
+  pay.toggleAttribute("data-split", Object.values(fields).filter((field) => !field.hidden).length > 1);
   document.getElementById("quick-title").hidden = sheet.quick.length === 0;
   offer();
   refuse(sheet.problem);

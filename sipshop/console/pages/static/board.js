@@ -191,6 +191,7 @@ function act(does) {
     say(text("t-none"), "bad");
     return;
   }
+  for (const part of dialog.querySelectorAll("[data-phone]")) part.hidden = tile.phone === "online";
   chooseTerms(form);
   dialog.showModal();
   const first = [...form.querySelectorAll("input:checked, input:not([type=radio]), select, .main")];
@@ -212,6 +213,7 @@ function offerBooths(select, but) {
 
 function chooseTerms(form) {
   const terms = form.elements.terms?.value;
+  if (terms) put(form.querySelector("[type=submit]"), text(terms === "deposit" ? "t-deposit" : "t-unlock"));
   for (const part of form.querySelectorAll("[data-for]")) {
     part.hidden = !part.dataset.for.split(" ").includes(terms);
     for (const input of part.querySelectorAll("input")) input.disabled = part.hidden;
