@@ -133,7 +133,7 @@ def test_a_line_says_how_it_came_about_and_what_may_be_done_with_it() -> None:
     )
     told = [(line["title"], line["sum"], line["amount"], line["isOff"], line["does"]) for line in found["lines"]]
     assert told == [
-        ("Belgium", f"62 s = 60 + 60 s {TIMES} 0.12/min = 1.00", "€1.00", False, "void"),
+        ("Belgium", f"60 + 60 s {TIMES} 0.12/min = 1.00", "€1.00", False, "void"),
         ("Belgium", "Bad line · ana", "€0.50", True, "putback"),
         ("Coffee", f"2 {TIMES} €1.80", "€3.60", False, "takeback"),
         ("Discount: 10% of €4.60", "Goodwill · ana", "-€0.46", False, "takeback"),

@@ -84,6 +84,7 @@ def add_board(router: APIRouter, frame: Frame, desk: Any, hub: Hub) -> None:
             blank=BLANK,
             actions=[(does, key, member.words(text)) for does, (key, text) in ACTIONS.items()],
             has_shops=len(member.scope.reach.shops) > 1,
+            currency=desk.till.currency(member.scope.tenant, shop),
             max_minutes=MAX_MINUTES,
             max_note=MAX_NOTE,
             till=on_shift(desk.till, member.scope, shop, member.words),

@@ -38,6 +38,7 @@ VOIDS: Final = (mark("Bad line"), mark("Wrong number"), mark("Cut off"), mark("C
 
 _INDENT: Final = 2
 _NUMBER: Final = re.compile(r"[0-9]+\.[0-9]+")
+_SECONDS: Final = re.compile(r"^[0-9.]+ s = ")
 _TIMES: Final = " \N{MULTIPLICATION SIGN} "
 _SIGNS: Final = (
     (" at ", _TIMES),
@@ -184,11 +185,13 @@ def reason(text: str, _: Words) -> str:
 def arithmetic(explanation: str, language: str) -> str:
     """Return the arithmetic of a price, as `rating.explain` writes it, with the decimal sign of a language.
 
+    The seconds that it begins with are left out: what was talked and billed stands beside it.
+
     >>> arithmetic("1 s = 0.05 = 0.05", "fr")
-    '1 s = 0,05 = 0,05'
+    '0,05 = 0,05'
     """
     point = get_decimal_symbol(language)
-    told = _NUMBER.sub(lambda found: found[0].replace(".", point), explanation)
+    told = _NUMBER.sub(lambda found: found[0].replace(".", point), _SECONDS.sub("", explanation))
     for written, drawn in _SIGNS:
         told = told.replace(written, drawn)
     return told
