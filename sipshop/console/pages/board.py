@@ -27,7 +27,7 @@ from sipshop.console.views import MAX_MINUTES, one_line
 #: What can be done with a booth, by the key that does it.
 ACTIONS: Final = {
     "unlock": ("U", mark("Unlock")),
-    "pay": ("P", mark("Pay")),
+    "pay": ("P", mark("Bill and payment")),
     "lock": ("L", mark("Lock")),
     "cut": ("C", mark("Cut the call")),
     "topup": ("T", mark("Top up")),
