@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 from sipshop import cli
 from sipshop.cli import codes, screen
+from sipshop.cli.screen import until_interrupted
 from tests.console.memory import TOKEN, WORLD_TEXT, MemoryDesk, Stage, memory_api, serving
 from tests.store.examples import filled
 
@@ -286,3 +288,23 @@ def test_what_a_shell_has_to_learn_is_printed() -> None:
     asked = ("bash", "-c", '"$@" --show-completion; exit $?', "bash", *AS_INSTALLED)
     script = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     assert "complete -o default -F _sipshop_completion sipshop" in script
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_that_python_forgets_ends_a_command_all_the_same() -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with until_interrupted() as goes_on:
+        assert goes_on()
+        Finalized()
+        assert not goes_on()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interruption_ends_what_it_comes_in() -> None:
+    with until_interrupted():
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("it goes on")

@@ -312,7 +312,7 @@ def late_ms(call: Made, board: Board) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for event, at_s in call.at_s.items():
         rank = EVENTS[event]
-        since_s = at_s if event == "ended" else begun_s
+        since_s = call.at_s.get("answered", begun_s) if event == "ended" else begun_s
         shown = (
             seen_s
             for seen_s, state in board.states[call.booth]

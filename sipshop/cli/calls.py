@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from sipshop.cli.ask import Refused, Server, Unanswered
 from sipshop.cli.options import Json, wants_json
-from sipshop.cli.screen import add_row, clock, dialled, fit, make_table, name_table, print_json, print_table
+from sipshop.cli.screen import (
+    add_row,
+    clock,
+    dialled,
+    fit,
+    make_table,
+    name_table,
+    print_json,
+    print_table,
+    until_interrupted,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,11 +45,11 @@ def show_calls(
     elif once or not sys.stdout.isatty():
         print_table(calls_table(answer["calls"]), spare=_SPARE)
     else:
-        with suppress(KeyboardInterrupt):
-            follow(server, answer["calls"])
+        with until_interrupted() as goes_on:
+            follow(server, answer["calls"], goes_on)
 
 
-def follow(server: Server, calls: Sequence[Mapping[str, Any]]) -> None:
+def follow(server: Server, calls: Sequence[Mapping[str, Any]], goes_on: Callable[[], bool]) -> None:
     """Draw the calls again and again on a screen of their own, for as long as we are let in.
 
     A server that does not answer is waited for: the last calls stay, with what is wrong.
@@ -51,7 +60,7 @@ def follow(server: Server, calls: Sequence[Mapping[str, Any]]) -> None:
     console = Console()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         wrong = ""
-        while True:
+        while goes_on():
             table = calls_table(calls, room=console.height - _ABOVE_AND_BELOW, wrong=wrong)
             fit(table, console, _SPARE)
             live.update(table, refresh=True)

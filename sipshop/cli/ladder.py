@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,7 +13,7 @@ import typer
 from sipshop.cli.ask import Server, segment
 from sipshop.cli.codes import USAGE
 from sipshop.cli.options import Json, wants_json
-from sipshop.cli.screen import clean, fail
+from sipshop.cli.screen import clean, fail, until_interrupted
 
 TRACE_EVERY_S: Final = 0.5
 PEER_WIDTH: Final = 21  # 255.255.255.255:65535
@@ -41,8 +40,8 @@ def trace_messages(
     path, ladder, seen = f"/traces/{segment(trace['id'])}", Ladder(), 0
     as_json = wants_json(context, as_json)
     typer.echo(f"tracing for {seconds} s; Ctrl-C ends it", err=True)
-    with suppress(KeyboardInterrupt):
-        while trace["running"]:
+    with until_interrupted() as goes_on:
+        while trace["running"] and goes_on():
             time.sleep(TRACE_EVERY_S)
             trace = server.get(f"{path}?after={seen}")
             for message in trace["messages"]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -162,3 +163,23 @@ def minutes_of(seconds: int) -> str:
     """
     minutes, rest = divmod(seconds, 60)
     return f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def until_interrupted() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C end a block, and give it a question: whether it goes on.
+
+    It has to ask: Python forgets an interruption that comes while an object is finalized.
+    """
+    interruptions: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        interruptions.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield lambda: not interruptions
+    finally:
+        signal.signal(signal.SIGINT, before)
