@@ -10,6 +10,7 @@ from sipshop.billing.cdr import Result
 from sipshop.sip.course import State
 from sipshop.sip.events import HungUp
 from sipshop.sip.farewell import AGAIN_S
+from sipshop.sip.outgoing import OutgoingLeg
 from sipshop.store import MOST_STARTS, FarewellOwed, Owed
 from sipshop.switch.farewells import AT_ONCE, BREATH_S
 from tests.sip.peers import LATENCY_S, Datagram, fair
@@ -186,13 +187,19 @@ def late_answer(datagram: Datagram) -> tuple[float, ...]:
     return (2.0,) if str(datagram) == "200 INVITE" and datagram.destination == GATE else (LATENCY_S,)
 
 
-def test_a_bye_that_overtakes_the_answer_is_sent_again_though_the_ack_is_lost(house: House) -> None:
+def answered_late(house: House) -> OutgoingLeg:
+    """The caller's leg in a call that was answered, which he has not heard yet."""
     leg, incoming = house.calling()
     house.carrier.ring(incoming)
     house.advance()
     house.network.weather = late_answer
     house.carrier.answer(incoming)
     house.advance(0.125)
+    return leg
+
+
+def test_a_bye_that_overtakes_the_answer_is_sent_again_though_the_ack_is_lost(house: House) -> None:
+    leg = answered_late(house)
     house.network.weather = ack_is_lost
     house.restart()
     house.advance(3.0)
@@ -204,12 +211,7 @@ def test_a_bye_that_overtakes_the_answer_is_sent_again_though_the_ack_is_lost(ho
 
 
 def test_a_bye_that_is_refused_for_its_number_is_sent_again_with_a_higher_one(house: House) -> None:
-    leg, incoming = house.calling()
-    house.carrier.ring(incoming)
-    house.advance()
-    house.network.weather = late_answer
-    house.carrier.answer(incoming)
-    house.advance(0.125)
+    leg = answered_late(house)
     house.network.weather = fair
     house.restart(process="run-2")  # its BYE has the number that the next one's would have, and ends an early dialog
     house.network.weather = bye_is_lost
