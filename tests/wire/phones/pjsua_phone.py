@@ -23,6 +23,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pjsua2 as pj
 
@@ -39,7 +40,7 @@ def tell(event: str, **facts: object) -> None:
     print(json.dumps({"event": event, **facts}), flush=True)
 
 
-class Library(pj.Endpoint):  # type: ignore[misc]  # pjsua2 has no types
+class Library(pj.Endpoint):
     """The library with one transport, no sound card and one codec, driven by this thread alone."""
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -64,15 +65,15 @@ class Library(pj.Endpoint):  # type: ignore[misc]  # pjsua2 has no types
         for codec in self.codecEnum2():
             self.codecSetPriority(codec.codecId, 255 if codec.codecId.startswith("PCMA") else 0)
 
-    def onTransportState(self, prm: object) -> None:  # noqa: N802  # pjsua2's name
+    def onTransportState(self, prm: Any) -> None:
         """Tell of connections, whoever opened them."""
         states = {pj.PJSIP_TP_STATE_CONNECTED: "connected", pj.PJSIP_TP_STATE_DISCONNECTED: "disconnected"}
-        state = prm.state  # type: ignore[attr-defined]  # pjsua2 has no types
+        state = prm.state
         if state in states:
-            tell(states[state], by=prm.type, error=prm.lastError)  # type: ignore[attr-defined]  # no types
+            tell(states[state], by=prm.type, error=prm.lastError)
 
 
-class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
+class Call(pj.Call):
     """A call whose two ends are a tone generator and a recorder."""
 
     def __init__(self, phone: Phone, call_id: int = pj.PJSUA_INVALID_ID) -> None:
@@ -82,7 +83,7 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.sent = self.received = 0  # RTP packets
         phone.calls.append(self)
 
-    def onCallState(self, _prm: object) -> None:  # noqa: N802  # pjsua2's name
+    def onCallState(self, _prm: Any) -> None:
         """Tell the states that matter."""
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_CONFIRMED:
@@ -92,7 +93,7 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             tell("sound", sent=self.sent, received=self.received)
             self.is_over = True
 
-    def onCallMediaState(self, _prm: object) -> None:  # noqa: N802  # pjsua2's name
+    def onCallMediaState(self, _prm: Any) -> None:
         """Plug the tone and the recorder in as soon as sound can flow."""
         info = self.getInfo()  # held by a name: what it contains goes with it
         if info.media[0].status == pj.PJSUA_CALL_MEDIA_ACTIVE:
@@ -100,9 +101,9 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self.phone.tone.startTransmit(sound)
             sound.startTransmit(self.phone.recorder)
 
-    def onCallTransferStatus(self, prm: object) -> None:  # noqa: N802  # pjsua2's name
+    def onCallTransferStatus(self, prm: Any) -> None:
         """Tell what NOTIFY says of a transfer."""
-        tell("transfer", status=prm.statusCode, final=prm.finalNotify)  # type: ignore[attr-defined]  # no types
+        tell("transfer", status=prm.statusCode, final=prm.finalNotify)
 
     def count(self) -> None:
         """Look how many packets there were; a call that has ended cannot be asked any more."""
@@ -111,7 +112,7 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self.sent, self.received = stream.rtcp.txStat.pkt, stream.rtcp.rxStat.pkt
 
 
-class Phone(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
+class Phone(pj.Account):
     """The account, its calls, and its sound."""
 
     def __init__(self, options: argparse.Namespace, library: Library) -> None:
@@ -149,18 +150,18 @@ class Phone(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         """Somebody at the server, or at another host, by our transport."""
         return f"sip:{user}{'@' if user else ''}{host or self.options.server};transport={self.options.transport}"
 
-    def onRegState(self, prm: object) -> None:  # noqa: N802  # pjsua2's name
+    def onRegState(self, prm: Any) -> None:
         """Tell how the registration went."""
         info = self.getInfo()
-        outbound = "\nRequire: outbound\r" in prm.rdata.wholeMsg  # type: ignore[attr-defined]  # pjsua2 has no types
-        reason = prm.reason  # type: ignore[attr-defined]  # no types
+        outbound = "\nRequire: outbound\r" in prm.rdata.wholeMsg
+        reason = prm.reason
         tell("registration", active=info.regIsActive, status=info.regStatus, reason=reason, outbound=outbound)
         self.registered = info.regIsActive
         self.registrations += 1
 
-    def onIncomingCall(self, prm: object) -> None:  # noqa: N802  # pjsua2's name
+    def onIncomingCall(self, prm: Any) -> None:
         """Answer whoever calls."""
-        call = Call(self, prm.callId)  # type: ignore[attr-defined]  # pjsua2 has no types
+        call = Call(self, prm.callId)
         for status in (180, 200):
             parameters = pj.CallOpParam()
             parameters.statusCode = status
